@@ -1,0 +1,250 @@
+"""The few things that formulas need and the Python array API standard lacks.
+
+A formula asks `namespace()` for the array library of its arguments and writes the equation
+with it. Random draws take an explicit generator. The `check_*` functions raise errors that
+name the argument, what it was, and what would be accepted.
+"""
+
+import math
+import sys
+from types import ModuleType
+from typing import Any
+
+import array_api_compat
+
+Array = Any
+"""An array of any library that follows the array API standard: NumPy, PyTorch, JAX, …"""
+
+Generator = Any
+"""`numpy.random.Generator`, or `torch.Generator` where the array is a torch tensor."""
+
+
+def _is_torch(x: Array) -> bool:
+    # No import of torch: who passes a tensor has imported it.
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def namespace(*arrays: Array) -> ModuleType:
+    """Return the array-API namespace that all `arrays` share.
+
+    Tensors are recognised before the compatibility layer is asked, because its cached
+    look-up makes `torch.compile` warn.
+
+    Args:
+        *arrays: One array or more, all of one library. Python scalars and `None` are ignored.
+
+    Returns:
+        The module whose functions work on these arrays.
+
+    Raises:
+        TypeError: If no argument is an array, or two libraries are mixed.
+
+    Example:
+        >>> import numpy as np
+        >>> namespace(np.ones(2)).__name__
+        'array_api_compat.numpy'
+    """
+    given = [x for x in arrays if x is not None and not isinstance(x, (bool, int, float, complex))]
+    if not given:
+        raise TypeError("no array given: pass at least one NumPy, torch, JAX or array-API array")
+    if all(_is_torch(x) for x in given):
+        from array_api_compat import torch as torch_namespace
+
+        return torch_namespace
+    return array_api_compat.array_namespace(*given)
+
+
+def _draw(like: Array, generator: Generator, method: str) -> Array:
+    check_float("like", like)
+    xp = namespace(like)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(generator, torch.Generator):
+        if not _is_torch(like):
+            raise TypeError("generator is a torch.Generator but the array is not a torch tensor")
+        draw = {"random": torch.rand, "standard_normal": torch.randn}[method]
+        return draw(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+    if not hasattr(generator, method):
+        raise TypeError(
+            f"generator is {type(generator).__name__}: pass numpy.random.default_rng(seed), "
+            "or a torch.Generator together with torch tensors"
+        )
+    values = getattr(generator, method)(tuple(like.shape))
+    return xp.asarray(values, dtype=like.dtype, device=array_api_compat.device(like))
+
+
+def uniform(like: Array, *, generator: Generator) -> Array:
+    """Draw from U[0, 1) with the shape, dtype and device of `like`.
+
+    A `numpy.random.Generator` serves every library and gives the same draws in each;
+    a `torch.Generator` draws on the tensor's own device.
+
+    Args:
+        like: A floating-point array of any shape.
+        generator: The source of randomness; it advances.
+
+    Returns:
+        An array like `like`. In half precision a draw may round up to 1.
+
+    Raises:
+        TypeError: If `like` is not floating-point, or `generator` does not fit it.
+
+    Example:
+        >>> import numpy as np
+        >>> uniform(np.zeros(3), generator=np.random.default_rng(0))
+        array([0.637, 0.270, 0.041])
+    """
+    return _draw(like, generator, "random")
+
+
+def normal(like: Array, *, generator: Generator) -> Array:
+    """Draw from N(0, 1) with the shape, dtype and device of `like`.
+
+    Args:
+        like: A floating-point array of any shape.
+        generator: The source of randomness, as in `uniform`.
+
+    Returns:
+        An array like `like`.
+
+    Raises:
+        TypeError: If `like` is not floating-point, or `generator` does not fit it.
+
+    Example:
+        >>> import numpy as np
+        >>> normal(np.zeros(3), generator=np.random.default_rng(0))
+        array([ 0.126, -0.132,  0.640])
+    """
+    return _draw(like, generator, "standard_normal")
+
+
+def bernoulli(like: Array, *, p: float, generator: Generator) -> Array:
+    """Draw True with probability `p` in the shape and on the device of `like`.
+
+    Args:
+        like: A floating-point array of any shape.
+        p: The probability of True, in [0, 1].
+        generator: The source of randomness, as in `uniform`.
+
+    Returns:
+        A boolean array. The draw is made in float32 at least: bfloat16 has 8 bits of
+        significand and would bias `p`.
+
+    Raises:
+        TypeError: If `like` is not floating-point, or `generator` does not fit it.
+        ValueError: If `p` is outside [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> bernoulli(np.zeros(4), p=0.5, generator=np.random.default_rng(0))
+        array([False,  True,  True,  True])
+    """
+    check_between("p", p, 0, 1)
+    check_float("like", like)
+    xp = namespace(like)
+    wide = like if xp.finfo(like.dtype).bits >= 32 else xp.astype(like, xp.float32)
+    return uniform(wide, generator=generator) < p
+
+
+def erf(x: Array) -> Array:
+    r"""Return the error function, elementwise.
+
+    $$\operatorname{erf}(x) = \frac{2}{\sqrt\pi}\int_0^x e^{-t^2}\,dt$$
+
+    The standard has no erf. Torch and JAX bring their own; elsewhere it is `math.erf`, mapped
+    over the entries.
+
+    Args:
+        x: A floating-point array of any shape.
+
+    Returns:
+        An array like `x`, entries in [−1, 1].
+
+    Raises:
+        TypeError: If `x` is not floating-point.
+
+    Example:
+        >>> import numpy as np
+        >>> erf(np.asarray([0.0, 1.0]))
+        array([0.   , 0.843])
+    """
+    check_float("x", x)
+    xp = namespace(x)
+    if _is_torch(x):
+        return sys.modules["torch"].erf(x)
+    if array_api_compat.is_jax_array(x):
+        return sys.modules["jax"].scipy.special.erf(x)
+    flat = [math.erf(float(value)) for value in xp.reshape(x, (-1,))]
+    return xp.reshape(xp.asarray(flat, dtype=x.dtype), x.shape)
+
+
+def check_float(name: str, x: Array) -> None:
+    """Raise unless `x` is a real floating-point array.
+
+    Raises:
+        TypeError: Naming the argument, its dtype and the remedy.
+
+    Example:
+        >>> import numpy as np
+        >>> check_float("theta", np.arange(3))
+        Traceback (most recent call last):
+        TypeError: theta has dtype int64: a real floating-point array is needed, cast it first
+    """
+    if not array_api_compat.is_array_api_obj(x):
+        raise TypeError(
+            f"{name} is {type(x).__name__}: an array is needed (NumPy, torch, JAX, array API)"
+        )
+    if not namespace(x).isdtype(x.dtype, "real floating"):
+        raise TypeError(
+            f"{name} has dtype {x.dtype}: a real floating-point array is needed, cast it first"
+        )
+
+
+def check_same_shape(name: str, x: Array, other_name: str, other: Array) -> None:
+    """Raise unless two arrays have one shape.
+
+    Raises:
+        ValueError: Naming both arguments and both shapes.
+
+    Example:
+        >>> import numpy as np
+        >>> check_same_shape("grad", np.ones(3), "theta", np.ones(2))
+        Traceback (most recent call last):
+        ValueError: grad has shape (3,) but theta has shape (2,): they must be equal
+    """
+    if tuple(x.shape) != tuple(other.shape):
+        raise ValueError(
+            f"{name} has shape {tuple(x.shape)} but {other_name} has shape "
+            f"{tuple(other.shape)}: they must be equal"
+        )
+
+
+def check_between(
+    name: str, value: float, low: float, high: float, *, closed: str = "both"
+) -> None:
+    """Raise unless a scalar lies between two bounds.
+
+    Args:
+        name: The argument's name, for the message.
+        value: A Python number; NaN never passes. A 0-d array is not looked at, since that
+            would force a device to synchronise and a compiler to break its graph.
+        low: Lower bound.
+        high: Upper bound.
+        closed: Which bounds belong to the interval: "both", "left", "right" or "neither".
+
+    Raises:
+        ValueError: Naming the argument, its value and the interval.
+
+    Example:
+        >>> check_between("p", 1.5, 0, 1)
+        Traceback (most recent call last):
+        ValueError: p is 1.5: it must lie in [0, 1]
+    """
+    if not isinstance(value, (int, float)):
+        return
+    above = low <= value if closed in ("both", "left") else low < value
+    below = value <= high if closed in ("both", "right") else value < high
+    if not (above and below):
+        left = "[" if closed in ("both", "left") else "("
+        right = "]" if closed in ("both", "right") else ")"
+        raise ValueError(f"{name} is {value}: it must lie in {left}{low}, {high}{right}")

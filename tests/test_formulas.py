@@ -1,0 +1,103 @@
+"""Every formula, on every array library, in every dtype, eager and compiled: one value."""
+
+import importlib
+from pathlib import Path
+
+import array_api_strict
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from tests.cases import Case, leaves, map_arrays
+from tests.close import assert_close, dtype_name
+
+HERE = Path(__file__).parent
+
+
+def all_cases() -> list[Case]:
+    found = []
+    for path in sorted(HERE.glob("*/test_*.py")):
+        if "CASES" in path.read_text():
+            name = ".".join(("tests", *path.relative_to(HERE).with_suffix("").parts))
+            found += importlib.import_module(name).CASES
+    return found
+
+
+CASES = all_cases()
+DRAWS = [c for c in CASES if "generator" in c.make(np.random.default_rng(0))[1]]
+PURE = [c for c in CASES if c not in DRAWS]
+
+
+def on_torch(dtype: torch.dtype, device: str = "cpu"):
+    def convert(x):
+        x = torch.as_tensor(np.asarray(x), device=device)
+        return x.to(dtype) if x.is_floating_point() else x
+
+    return convert
+
+
+def strided(x):
+    """Return the same values in memory that is not contiguous."""
+    x = torch.as_tensor(np.asarray(x))
+    return torch.repeat_interleave(x, 2, dim=-1)[..., ::2] if x.ndim else x
+
+
+LIBRARIES = {
+    "numpy-float32": lambda x: x.astype(np.float32) if x.dtype.kind == "f" else x,
+    "strict-float64": array_api_strict.asarray,
+    "jax-float64": jnp.asarray,
+    "torch-float64": torch.as_tensor,
+    "torch-float32": on_torch(torch.float32),
+    "torch-bfloat16": on_torch(torch.bfloat16),
+    "torch-strided": strided,
+}
+
+
+def call(case: Case, convert=lambda x: x, wrap=lambda f: f):
+    args, keywords = map_arrays(convert, case.make(np.random.default_rng(0)))
+    return wrap(case.function)(*args, **keywords)
+
+
+def assert_same(case: Case, actual, expected, dtype: str) -> None:
+    actual, expected = leaves(actual), leaves(expected)
+    assert len(actual) == len(expected)
+    for a, e in zip(actual, expected, strict=True):
+        if hasattr(e, "dtype") and e.dtype.kind == "f" and hasattr(a, "dtype"):
+            assert dtype_name(a) == dtype, f"result is {dtype_name(a)}, arguments are {dtype}"
+        assert_close(a, e, dtype=dtype, scale=case.scale)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_one_value_on_every_library(case, library):
+    dtype = {"torch-strided": "float64"}.get(library, library.rsplit("-", 1)[-1])
+    if dtype == "bfloat16" and not case.half:
+        return
+    assert_same(case, call(case, LIBRARIES[library]), call(case), dtype)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_arguments_are_not_mutated(case):
+    args = case.make(np.random.default_rng(0))
+    frozen = map_arrays(lambda x: (x.setflags(write=False), x)[1], args)
+    case.function(*frozen[0], **frozen[1])
+
+
+@pytest.mark.parametrize("case", PURE, ids=str)
+def test_compiles_without_a_graph_break(case, device):
+    torch.compiler.reset()
+    compiled = call(
+        case,
+        on_torch(torch.float64, device),
+        lambda f: torch.compile(f, fullgraph=True, backend="aot_eager"),
+    )
+    assert_same(case, compiled, call(case), "float64")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_runs_on_the_chosen_device(case, device):
+    result = call(case, on_torch(torch.float32, device))
+    for leaf in leaves(result):
+        assert not isinstance(leaf, torch.Tensor) or leaf.device.type == device
+    assert_same(case, result, call(case), "float32")
