@@ -190,7 +190,7 @@ def check_float(name: str, x: Array) -> None:
         Traceback (most recent call last):
         TypeError: theta has dtype int64: a real floating-point array is needed, cast it first
     """
-    if not array_api_compat.is_array_api_obj(x):
+    if not (_is_torch(x) or array_api_compat.is_array_api_obj(x)):
         raise TypeError(
             f"{name} is {type(x).__name__}: an array is needed (NumPy, torch, JAX, array API)"
         )
@@ -219,9 +219,7 @@ def check_same_shape(name: str, x: Array, other_name: str, other: Array) -> None
         )
 
 
-def check_between(
-    name: str, value: float, low: float, high: float, *, closed: str = "both"
-) -> None:
+def check_between(name: str, value: Any, low: float, high: float, *, closed: str = "both") -> None:
     """Raise unless a scalar lies between two bounds.
 
     Args:
