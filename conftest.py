@@ -1,12 +1,17 @@
+"""What all tests share: JAX in float64, one torch thread a process, the device option."""
+
 import jax
 import pytest
 import torch
+
+pytest_plugins = ["dlkb.book.pytest_plugin"]
 
 jax.config.update("jax_enable_x64", True)
 torch.set_num_threads(1)  # xdist runs one process a core
 
 
 def pytest_addoption(parser):
+    """Add --device."""
     parser.addoption(
         "--device", choices=["cpu", "cuda"], default="cpu", help="where torch tests run"
     )
@@ -14,6 +19,7 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def device(request) -> str:
+    """Return where torch tests run; cuda without a GPU is a failure, not a skip."""
     chosen = request.config.getoption("--device")
     if chosen == "cuda" and not torch.cuda.is_available():
         pytest.fail("--device cuda: torch sees no CUDA device", pytrace=False)

@@ -1,0 +1,178 @@
+"""The command line `dlkb`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import typer
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.syntax import Syntax
+    from rich.table import Table
+except ModuleNotFoundError as missing:
+    sys.exit(f"dlkb: {missing.name} is not installed: pip install 'dlkb[docs]'")
+
+from dlkb.book.pages import Page, PageError, find_root, read_book
+
+app = typer.Typer(
+    help="A deep-learning knowledge base whose pages run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False)
+
+Pages = Annotated[list[str] | None, typer.Argument(metavar="[PAGE]...", help="Default: all.")]
+OnePage = Annotated[str, typer.Argument(metavar="PAGE", help="For example optimizers/adam.")]
+Device = Annotated[str, typer.Option(help="Where torch runs: cpu or cuda.")]
+
+
+@app.command("list")
+def list_pages() -> None:
+    """List the pages, with what each holds."""
+    root = find_root()
+    table = Table(box=None, pad_edge=False)
+    for name in ("page", "title"):
+        table.add_column(name)
+    for name in ("fences", "claims", "figures"):
+        table.add_column(name, justify="right")
+    for page in read_book(root):
+        counts = (len(page.runnable), len(page.claims), len({image.name for image in page.images}))
+        table.add_row(page.stem, page.title, *(str(count or "") for count in counts))
+    console.print(table)
+
+
+def _run(page: Page, device: str) -> bool:
+    from dlkb.book.run import Session
+
+    session = Session(page, device)
+    heading = ""
+    console.rule(f"[bold]{escape(page.title)}[/bold]  {page.stem}", align="left")
+    for fence in page.runnable:
+        outcome = session.outcomes_through(fence)
+        if fence.heading != heading:
+            heading = fence.heading
+            console.print(f"\n[bold]{escape(heading)}[/bold]")
+        console.print(f"[dim]line {fence.line}, {outcome.seconds:.2f} s[/dim]")
+        if outcome.output:
+            console.print(escape(outcome.output.rstrip()), soft_wrap=True)
+        if outcome.error:
+            console.print(f"[red]{page.path}:{outcome.line}: wrong[/red]")
+            console.print(Syntax(outcome.error, "diff", background_color="default"))
+            return False
+    total = sum(outcome.seconds for outcome in session.outcomes)
+    console.print(
+        f"\n[green]{len(page.runnable)} fences agree with the page[/green], {total:.1f} s"
+    )
+    return True
+
+
+@app.command()
+def run(page: OnePage, device: Device = "cpu") -> None:
+    """Run a page's code in the terminal; exit 1 where it differs from the page."""
+    from dlkb.book.run import set_device
+
+    set_device(device)
+    set_device("cpu")
+    if not _run(read_book(find_root(), [page])[0], device):
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(pages: Pages = None) -> None:
+    """Check the rules of pages, claims, math and figures without running code."""
+    from dlkb.book.check import book_problems
+
+    root = find_root()
+    problems = book_problems(root, pages)
+    for problem in problems:
+        console.print(escape(str(problem)), soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
+    console.print(f"[green]{len(read_book(root, pages))} pages keep the rules[/green]")
+
+
+@app.command()
+def figures(
+    pages: Pages = None,
+    force: Annotated[bool, typer.Option(help="Draw again what is up to date.")] = False,
+) -> None:
+    """Draw the figures that are stale, each light and dark."""
+    from dlkb.book.figures import draw
+
+    report = draw(find_root(), pages, force=force)
+    console.print(
+        f"{len(report.drawn)} drawn, {len(report.cached)} up to date, {len(report.failed)} failed"
+    )
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    page: OnePage,
+    to: Annotated[str, typer.Option(help="ipynb or py.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file.")] = None,
+) -> None:
+    """Export a page that runs as a notebook or a script."""
+    from dlkb.book.export import to_notebook, to_script
+
+    if to not in ("ipynb", "py"):
+        raise PageError(f"--to is '{to}': choose ipynb or py")
+    root = find_root()
+    found = read_book(root, [page])[0]
+    text = to_notebook(found, root) if to == "ipynb" else to_script(found, root)
+    path = output or Path(f"{found.stem.replace('/', '_')}.{to}")
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+    console.print(f"wrote {path}")
+
+
+@app.command()
+def claims(
+    as_json: Annotated[bool, typer.Option("--json", help="As data, on standard output.")] = False,
+) -> None:
+    """List every claim of the notes with verdict, source, evidence and anchor."""
+    from dlkb.book.claims import claim_rows
+
+    rows = claim_rows(read_book(find_root()))
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "verdict", "evidence", "source", "page", "statement"):
+        table.add_column(name, no_wrap=name in ("id", "verdict"))
+    for row in rows:
+        fields = ("id", "verdict", "evidence", "source", "topic", "statement")
+        table.add_row(*(escape(row[field]) for field in fields))
+    console.print(table)
+
+
+@app.command()
+def build() -> None:
+    """Draw stale figures, write the ledger, build the site into site/."""
+    from dlkb.book.site import build as build_site
+
+    raise typer.Exit(build_site(find_root()))
+
+
+@app.command()
+def serve(
+    address: Annotated[str, typer.Option(help="Host and port.")] = "127.0.0.1:8000",
+) -> None:
+    """Serve the site with live reload; figures and ledger follow the edits."""
+    from dlkb.book.site import serve as serve_site
+
+    raise typer.Exit(serve_site(find_root(), address))
+
+
+def main() -> None:
+    """Run the command line; what the reader can mend is one message, not a traceback."""
+    try:
+        app()
+    except PageError as error:
+        Console(stderr=True, highlight=False).print(f"[red]dlkb: {escape(str(error))}[/red]")
+        sys.exit(2)
