@@ -31,10 +31,13 @@ class _Watch(ast.NodeTransformer):
         if isinstance(called, ast.Name) and called.id == "round" and len(node.args) == 2:
             node.args[0] = self._wrap(node.args[0], node.args[1], "f", node.lineno)
         elif isinstance(called, ast.Attribute) and called.attr == "round":
-            if len(node.args) == 1 and not node.keywords:
-                called.value = self._wrap(called.value, node.args[0], "f", node.lineno)
-            elif len(node.args) == 2:
-                node.args[0] = self._wrap(node.args[0], node.args[1], "f", node.lineno)
+            # x.round(n), x.round(decimals=n), np.round(x, n), torch.round(x, decimals=n)
+            named = [keyword.value for keyword in node.keywords if keyword.arg == "decimals"]
+            places = named or node.args[-1:]
+            if len(node.args) + len(named) == 2:
+                node.args[0] = self._wrap(node.args[0], places[0], "f", node.lineno)
+            elif places:
+                called.value = self._wrap(called.value, places[0], "f", node.lineno)
         return node
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:

@@ -126,7 +126,7 @@ class Session:
     def _surroundings(self) -> Iterator[None]:
         os.environ.setdefault("MPLBACKEND", "agg")
         sys.modules[self._module.__name__] = self._module
-        displayhook, sys.displayhook = sys.displayhook, sys.__displayhook__
+        displayhook = sys.displayhook
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
@@ -137,6 +137,12 @@ class Session:
             if self.device != "cpu":
                 sys.modules["torch"].set_default_device("cpu")
             del sys.modules[self._module.__name__]
+
+    def _display(self, value: Any, line: int) -> None:
+        """Show a value as the interpreter does; a tensor shows four decimals, so audit those."""
+        if type(value).__module__.startswith("torch"):
+            self._module.__dict__[WATCH](value, 4, "f", line)
+        sys.__displayhook__(value)
 
     def _run_step(self, step: _Step) -> tuple[str, str | None, int | None]:
         """Return what was printed, what is wrong, and at which line."""
@@ -150,6 +156,7 @@ class Session:
             tree: Any = ast.parse(source, path, "single" if step.interactive else "exec")
             code = compile(watch_rounding(tree), path, "single" if step.interactive else "exec")
             with contextlib.redirect_stdout(printed):
+                sys.displayhook = lambda value: self._display(value, step.line)
                 exec(code, self._module.__dict__)
         except Exception as error:
             raised = error

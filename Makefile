@@ -1,0 +1,54 @@
+# make serve   the site on http://127.0.0.1:8000, with live reload
+# make test    everything: lint, types, unit tests, doctests, pages, site in a browser
+# make site    the site in site/
+# make bugs    plant known bugs, one at a time: the tests must kill every one
+#
+# Linux, no GPU: make serve TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# fetches PyTorch's CPU build (200 MB) instead of the CUDA build (several GB).
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: serve test site figures check bugs clean
+
+serve: .venv/docs
+	$(BIN)/dlkb serve
+
+site: .venv/docs
+	$(BIN)/dlkb build
+
+figures: .venv/docs
+	$(BIN)/dlkb figures
+
+check: .venv/docs
+	$(BIN)/dlkb check
+
+test: .venv/test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/dlkb figures
+	$(BIN)/pytest --numprocesses auto --dist loadfile
+
+bugs: .venv/test
+	$(BIN)/python scripts/planted_bugs.py
+
+clean:
+	rm -rf .venv .cache site docs/assets/figures docs/claims.md docs/claims.json
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("dlkb needs Python 3.11 or later, $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+
+# The test extra holds the docs extra, so either stamp serves for the site.
+.venv/docs: .venv/bin/python pyproject.toml constraints.txt
+	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
+.venv/test: .venv/bin/python pyproject.toml constraints.txt
+	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
+	$(PIP) --editable '.[test]'
+	@touch $@ .venv/docs

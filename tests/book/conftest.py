@@ -1,0 +1,99 @@
+"""A small book in a temporary folder."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+CLAIMS = '["optimizers/toy"]\nclaims = ["c-001"]\n'
+
+PAGE = """\
+---
+title: Toy
+description: A page for tests.
+---
+
+# Toy
+
+## The idea
+
+$$ x^2 \\label{eq:square} $$
+
+See $\\eqref{eq:square}$.
+
+```python
+def square(x):
+    return x * x
+```
+
+## Derivation
+
+```pycon
+>>> square(3)
+9
+>>> 1 / 3
+0.333
+```
+
+## In code
+
+```python
+print(square(2))
+```
+
+```output
+4
+```
+
+## What the notes say
+
+/// refuted | The square of two is five.
+    attrs: {id: c-001, data-source: "001:16-18", data-evidence: checked}
+
+No.
+
+```pycon
+>>> square(2) == 5
+False
+>>> square("a")
+Traceback (most recent call last):
+TypeError: can't multiply sequence by non-int of type 'str'
+```
+///
+
+## In practice
+
+```bash
+make serve
+```
+
+## Exercises
+
+## References
+"""
+
+
+class Book:
+    """A book whose only page can be edited."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.page = root / "docs" / "optimizers" / "toy.md"
+        self.page.parent.mkdir(parents=True)
+        (root / "mkdocs.yml").write_text("site_name: toy\n")
+        (root / "docs" / "claims.toml").write_text(CLAIMS)
+        self.page.write_text(PAGE)
+
+    def edit(self, old: str, new: str) -> None:
+        text = self.page.read_text()
+        assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
+        self.page.write_text(text.replace(old, textwrap.dedent(new)))
+
+    def line(self, text: str) -> int:
+        """Return the line on which `text` stands."""
+        return self.page.read_text().split(text)[0].count("\n") + 1
+
+
+@pytest.fixture()
+def book(tmp_path) -> Book:
+    return Book(tmp_path)

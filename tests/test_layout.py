@@ -1,0 +1,204 @@
+"""One topic, one stem: page, formula, tests, bugs, figures and navigation, in both directions."""
+
+import ast
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dlkb.book.check import assignments, book_problems, figure_names
+from dlkb.book.pages import GENERATED, read_book
+from tests.test_formulas import CASES
+
+ROOT = Path(__file__).parent.parent
+FAMILIES = [
+    path.parent.name
+    for path in sorted((ROOT / "dlkb").glob("*/__init__.py"))
+    if path.parent.name not in ("nn", "optim", "book")
+]
+PAGES = read_book(ROOT)
+TOPICS = [page for page in PAGES if page.is_topic]
+
+
+def stems(folder: str, pattern: str = "*.py", prefix: str = "") -> list[str]:
+    """List `family/topic` for the files of a folder that follow the families."""
+    return sorted(
+        f"{family}/{path.stem.removeprefix(prefix)}"
+        for family in FAMILIES
+        for path in (ROOT / folder / family).glob(prefix + pattern)
+        if path.stem != "__init__"
+    )
+
+
+FORMULAS = stems("dlkb")
+FIGURES = stems("scripts/figures")
+
+
+def public(stem: str) -> dict[str, object]:
+    """Return the public functions and classes that a formula module defines."""
+    name = f"dlkb.{stem.replace('/', '.')}"
+    module = importlib.import_module(name)
+    return {
+        key: value
+        for key, value in vars(module).items()
+        if not key.startswith("_") and getattr(value, "__module__", None) == name
+    }
+
+
+def imports(path: Path) -> set[str]:
+    """Return the full names that a file imports, at any depth."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} uses a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def within(name: str, allowed: tuple[str, ...]) -> bool:
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in allowed)
+
+
+STANDARD = ("math", "typing", "collections", "functools", "itertools", "enum", "dataclasses")
+
+
+def test_there_is_something_to_look_at():
+    assert len(FORMULAS) >= 5
+    assert len(TOPICS) >= 4
+    assert len(FIGURES) >= 4
+
+
+@pytest.mark.parametrize("stem", FORMULAS)
+def test_formula_has_tests_bugs_and_cases(stem):
+    family, topic = stem.split("/")
+    assert (ROOT / "tests" / family / f"test_{topic}.py").is_file()
+    assert (ROOT / "tests" / family / f"bugs_{topic}.toml").is_file()
+    tested = {case.function for case in CASES}
+    functions = {key: f for key, f in public(stem).items() if inspect.isfunction(f)}
+    assert functions, f"dlkb/{stem}.py defines no public function"
+    missing = [key for key, function in functions.items() if function not in tested]
+    assert not missing, f"no case in tests/{family}/test_{topic}.py for {missing}"
+
+
+@pytest.mark.parametrize("stem", FORMULAS)
+def test_formula_is_documented(stem):
+    for key, value in public(stem).items():
+        doc = inspect.getdoc(value) or ""
+        assert doc, f"{key} has no docstring"
+        if inspect.isfunction(value):
+            assert ">>>" in doc, f"{key} has no doctest example"
+            assert "Returns:" in doc, f"{key} does not say what it returns"
+            if inspect.signature(value).parameters:
+                assert "Args:" in doc, f"{key} does not describe its arguments"
+
+
+@pytest.mark.parametrize("stem", stems("tests", prefix="test_"))
+def test_test_has_a_formula(stem):
+    assert stem in FORMULAS
+
+
+@pytest.mark.parametrize("page", TOPICS, ids=lambda page: page.stem)
+def test_page_has_formula_figures_and_api(page):
+    assert page.stem in FORMULAS
+    shown = {image.name.removeprefix(f"{page.stem}/") for image in page.images}
+    drawn = set(figure_names(ROOT, page.stem))
+    assert len(drawn) >= 2, "a topic's page shows at least two figures"
+    assert drawn == {name for name in shown if "/" not in name}
+    assert f"::: dlkb.{page.stem.replace('/', '.')}" in page.text
+
+
+@pytest.mark.parametrize("stem", FIGURES)
+def test_figure_script_has_a_page_and_tests(stem):
+    family, topic = stem.split("/")
+    assert stem in [page.stem for page in TOPICS]
+    assert (ROOT / "tests" / "figures" / family / f"test_{topic}.py").is_file()
+
+
+def nav_files() -> list[str]:
+    class Loader(yaml.SafeLoader):
+        """Reads mkdocs.yml, whose tags name Python functions."""
+
+    Loader.add_multi_constructor("", lambda loader, suffix, node: None)
+    nav = yaml.load((ROOT / "mkdocs.yml").read_text(), Loader)["nav"]
+
+    def walk(entry) -> list[str]:
+        if isinstance(entry, str):
+            return [entry]
+        rows = entry.values() if isinstance(entry, dict) else entry
+        return [name for row in rows for name in walk(row)]
+
+    return walk(nav)
+
+
+def test_navigation_lists_every_page_once():
+    listed = nav_files()
+    assert len(listed) == len(set(listed))
+    generated = {f"{name}.md" for name in GENERATED}
+    assert set(listed) == {f"{page.stem}.md" for page in PAGES} | generated
+
+
+def test_every_shell_is_documented_on_a_page():
+    text = "\n".join(page.text for page in PAGES)
+    for package in ("nn", "optim"):
+        module = importlib.import_module(f"dlkb.{package}")
+        assert module.__all__, f"dlkb.{package} exports nothing"
+        for name in module.__all__:
+            value = getattr(module, name)
+            assert inspect.getdoc(value), f"dlkb.{package}.{name} has no docstring"
+            home = value.__module__
+            assert re.search(rf"^::: {re.escape(home)}(\.{name})?$", text, re.M), (
+                f"no page documents {home}.{name}"
+            )
+
+
+def test_book_keeps_its_rules():
+    assert [str(problem) for problem in book_problems(ROOT)] == []
+
+
+def test_claims_are_assigned_once():
+    ids = [claim for row in assignments(ROOT).values() for claim in row]
+    assert len(ids) == len(set(ids)) == 141
+    written = {page.stem for page in TOPICS}
+    answered = {claim.id for page in PAGES for claim in page.claims}
+    assigned = {c for stem, row in assignments(ROOT).items() if stem in written for c in row}
+    assert answered == assigned
+
+
+@pytest.mark.parametrize("stem", FORMULAS)
+def test_formulas_import_arrays_formulas_and_the_standard_library(stem):
+    allowed = (*STANDARD, "dlkb.arrays", *(f"dlkb.{family}" for family in FAMILIES))
+    for name in imports(ROOT / "dlkb" / f"{stem}.py"):
+        assert within(name, allowed), f"dlkb/{stem}.py imports {name}"
+
+
+@pytest.mark.parametrize("package", ["nn", "optim"])
+def test_shells_import_torch_and_formulas(package):
+    allowed = (*STANDARD, "re", "warnings", "contextlib", "copy", "difflib", "torch", "dlkb")
+    for path in (ROOT / "dlkb" / package).glob("*.py"):
+        for name in imports(path):
+            assert within(name, allowed), f"{path} imports {name}"
+            assert not within(name, ("dlkb.book", "torch.nn.functional", "peft")), name
+
+
+def test_nothing_but_the_engine_imports_the_engine():
+    for path in (ROOT / "dlkb").rglob("*.py"):
+        if "book" not in path.parts:
+            assert not any(within(name, ("dlkb.book",)) for name in imports(path)), path
+
+
+@pytest.mark.parametrize("stem", FIGURES)
+def test_figure_scripts_import_formulas_numpy_and_matplotlib(stem):
+    allowed = (*STANDARD, "dlkb", "numpy", "matplotlib", "torch", "sklearn", "scripts.figures")
+    for name in imports(ROOT / "scripts" / "figures" / f"{stem}.py"):
+        assert within(name, allowed), name
+        assert not within(name, ("dlkb.book",)), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_family_packages_are_empty(family):
+    assert (ROOT / "dlkb" / family / "__init__.py").read_text() == ""
