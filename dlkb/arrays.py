@@ -45,7 +45,8 @@ def namespace(*arrays: Array) -> ModuleType:
         >>> namespace(np.ones(2)).__name__
         'array_api_compat.numpy'
     """
-    given = [x for x in arrays if x is not None and not isinstance(x, (bool, int, float, complex))]
+    # type, not isinstance: NumPy's float64 scalars, to which 0-d results decay, are floats too.
+    given = [x for x in arrays if x is not None and type(x) not in (bool, int, float, complex)]
     if not given:
         raise TypeError("no array given: pass at least one NumPy, torch, JAX or array-API array")
     if all(_is_torch(x) for x in given):
