@@ -1,0 +1,437 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.stats
+import torch
+
+from dlkb.linear_algebra.symmetric_matrices import (
+    asymmetry,
+    departure_from_normality,
+    effective_rank,
+    eigenspace_projectors,
+    log_power_norms,
+    rayleigh_quotient,
+    rayleigh_quotient_vjp,
+    spectral_function,
+    spectral_function_vjp,
+    spectral_residuals,
+    symmetric_part,
+)
+from tests.cases import Case
+from tests.close import assert_close
+
+
+def square(rng, n=4, batch=()):
+    return rng.normal(size=(*batch, n, n))
+
+
+def symmetric(rng, n=4, batch=()):
+    W = square(rng, n, batch)
+    return (W + W.swapaxes(-1, -2)) / 2
+
+
+def orthogonal(rng, n=4):
+    return scipy.stats.ortho_group.rvs(n, random_state=rng)
+
+
+def exp_at_repeated(rng):
+    eigenvalues = np.asarray([-1.0, 0.5, 0.5, 0.5])
+    values = np.exp(eigenvalues)
+    return eigenvalues, orthogonal(rng), values, values, square(rng)
+
+
+CASES = [
+    Case(symmetric_part, lambda rng: ((square(rng, batch=(2,)),), {})),
+    Case(asymmetry, lambda rng: ((square(rng, batch=(2, 3)),), {})),
+    Case(rayleigh_quotient, lambda rng: ((square(rng), rng.normal(size=(5, 4))), {})),
+    Case(rayleigh_quotient, lambda rng: ((square(rng), rng.normal(size=4)), {}), "one"),
+    Case(
+        rayleigh_quotient_vjp,
+        lambda rng: ((square(rng), rng.normal(size=(5, 4)), rng.normal(size=5)), {}),
+        scale=4,
+    ),
+    Case(
+        spectral_residuals,
+        lambda rng: ((square(rng, batch=(2,)), rng.normal(size=(2, 4)), square(rng, 4, (2,))), {}),
+        scale=2,
+    ),
+    Case(
+        eigenspace_projectors,
+        lambda rng: ((np.asarray([1.0, 2.0, 2.0, 4.0]), orthogonal(rng)), {"tol": 0.1}),
+    ),
+    Case(spectral_function, lambda rng: ((rng.normal(size=4), orthogonal(rng)), {})),
+    Case(
+        spectral_function_vjp,
+        lambda rng: (
+            (lam := np.arange(4.0), orthogonal(rng), lam**3, 3 * lam**2, square(rng)),
+            {},
+        ),
+        scale=20,  # values up to 27
+    ),
+    Case(spectral_function_vjp, lambda rng: (exp_at_repeated(rng), {}), "repeated"),
+    Case(
+        departure_from_normality,
+        lambda rng: ((W := square(rng, batch=(2,)), np.linalg.eigvals(W)), {}),
+    ),
+    Case(log_power_norms, lambda rng: ((square(rng, batch=(2,)),), {"k": 6}), half=False),
+    Case(effective_rank, lambda rng: ((rng.uniform(0, 3, size=(2, 5)),), {})),
+]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+# --- the symmetric part ---
+
+
+def test_the_symmetric_part_is_the_nearest_symmetric_matrix(rng):
+    W = square(rng)
+    S = symmetric_part(W)
+    assert_close(S, S.T)
+    assert_close(asymmetry(W), np.linalg.norm(W - S))
+    for _ in range(20):
+        other = S + 0.1 * symmetric(rng)
+        assert np.linalg.norm(W - other) > asymmetry(W)
+
+
+def test_the_triangle_that_eigh_reads_makes_another_matrix(rng):
+    W = square(rng)
+    lower = np.tril(W) + np.tril(W, -1).T
+    assert_close(np.linalg.eigvalsh(W), np.linalg.eigvalsh(lower), scale=10)
+    assert_close(
+        jnp.linalg.eigvalsh(jnp.asarray(W)), np.linalg.eigvalsh(symmetric_part(W)), scale=10
+    )
+    assert abs(np.linalg.eigvalsh(lower) - np.linalg.eigvalsh(symmetric_part(W))).max() > 0.1
+
+
+def test_empty_and_single(rng):
+    assert symmetric_part(np.ones((0, 0))).shape == (0, 0)
+    assert asymmetry(np.ones((0, 0))) == 0
+    assert asymmetry(np.ones((3, 1, 1))).tolist() == [0, 0, 0]
+
+
+# --- the Rayleigh quotient ---
+
+
+def test_rayleigh_quotient_against_scipy_eigenpairs(rng):
+    W = symmetric(rng, 6)
+    eigenvalues, V = scipy.linalg.eigh(W)
+    assert_close(rayleigh_quotient(W, V.T), eigenvalues, scale=10)
+    R = rayleigh_quotient(W, rng.normal(size=(2000, 6)))
+    assert eigenvalues[0] <= R.min() < R.max() <= eigenvalues[-1]
+
+
+def test_rayleigh_quotient_sees_the_symmetric_part_alone(rng):
+    W, v = square(rng), rng.normal(size=(3, 4))
+    assert_close(rayleigh_quotient(W, v), rayleigh_quotient(symmetric_part(W), v), scale=10)
+    assert_close(rayleigh_quotient(W - W.T, v), np.zeros(3), scale=10)
+
+
+@pytest.mark.parametrize("length", [1e-200, 1e-3, 1.0, 1e200])
+def test_rayleigh_quotient_ignores_the_length(rng, length):
+    W, v = square(rng), rng.normal(size=4)
+    assert_close(rayleigh_quotient(W, length * v), (v @ W @ v) / (v @ v), scale=10)
+
+
+def test_rayleigh_quotient_of_a_number_and_of_the_zero_vector():
+    assert rayleigh_quotient(np.asarray([[3.0]]), np.asarray([-2.0])) == 3
+    assert torch.isnan(rayleigh_quotient(torch.eye(2), torch.zeros(2)))
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (5, 4), (2, 3, 4), (0, 4)])
+def test_rayleigh_gradient_against_autograd(rng, shape, device):
+    W = torch.tensor(square(rng), device=device, requires_grad=True)
+    v = torch.tensor(rng.normal(size=shape), device=device, requires_grad=True)
+    cotangent = torch.tensor(rng.normal(size=shape[:-1]), device=device)
+    R = torch.einsum("...i,ij,...j->...", v, W, v) / (v * v).sum(-1)
+    expected = torch.autograd.grad(R, (W, v), cotangent)
+    for actual, e in zip(rayleigh_quotient_vjp(W, v, cotangent), expected, strict=True):
+        assert_close(actual, e, scale=10)
+
+
+def test_rayleigh_gradient_is_orthogonal_to_v_and_zero_at_eigenvectors(rng):
+    W, v = symmetric(rng), rng.normal(size=(5, 4))
+    _, gradient = rayleigh_quotient_vjp(W, v, np.ones(5))
+    assert_close(np.sum(gradient * v, axis=-1), np.zeros(5), scale=10)
+    _, gradient = rayleigh_quotient_vjp(W, np.linalg.eigh(W)[1].T, np.ones(4))
+    assert_close(gradient, np.zeros((4, 4)), scale=10)
+
+
+def test_rayleigh_gradient_at_extreme_length(rng):
+    W, v = square(rng), rng.normal(size=4)
+    _, unit = rayleigh_quotient_vjp(W, v, np.ones(()))
+    _, long = rayleigh_quotient_vjp(W, 1e200 * v, np.ones(()))
+    assert_close(1e200 * long, unit, scale=10)
+
+
+# --- the spectral theorem ---
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 40])
+@pytest.mark.parametrize("eigh", [np.linalg.eigh, scipy.linalg.eigh])
+def test_eigh_satisfies_the_spectral_theorem(rng, n, eigh):
+    W = symmetric(rng, n)
+    for residual in spectral_residuals(W, *eigh(W)):
+        assert residual < 10 * n * np.finfo(float).eps * max(1, np.linalg.norm(W))
+
+
+def test_residuals_are_the_norms_they_say(rng):
+    W, lam, V = square(rng), rng.normal(size=4), square(rng)
+    D = np.diag(lam)
+    found = spectral_residuals(W, lam, V)
+    assert_close(found.eigen, np.linalg.norm(W @ V - V @ D), scale=10)
+    assert_close(found.orthogonality, np.linalg.norm(V.T @ V - np.eye(4)), scale=10)
+    assert_close(found.reconstruction, np.linalg.norm(V @ D @ V.T - W), scale=10)
+
+
+def test_residuals_reveal_what_eigh_did_not_say(rng):
+    W = square(rng)
+    found = spectral_residuals(W, *np.linalg.eigh(W))
+    assert found.orthogonality < 1e-13
+    assert found.eigen > 0.5
+    assert_close(found.reconstruction, np.linalg.norm(np.triu(W, 1) - np.tril(W, -1).T), scale=10)
+
+
+def test_residuals_of_an_empty_matrix():
+    assert spectral_residuals(np.ones((0, 0)), np.ones(0), np.ones((0, 0))) == (0, 0, 0)
+
+
+def test_projectors_are_unique_although_eigenvectors_are_not(rng):
+    V = orthogonal(rng, 5)
+    eigenvalues = np.asarray([-1.0, 2.0, 2.0, 2.0, 5.0])
+    other = V.copy()
+    other[:, 1:4] = V[:, 1:4] @ orthogonal(rng, 3)
+    other[:, 0] *= -1
+    P = eigenspace_projectors(eigenvalues, V)
+    assert abs(other - V).max() > 0.1
+    assert_close(eigenspace_projectors(eigenvalues, other), P, scale=10)
+    assert_close(P @ P, P, scale=10)
+    assert_close(np.trace(P, axis1=-2, axis2=-1), np.asarray([1.0, 3, 3, 3, 1]), scale=10)
+    assert_close(P[0] + P[1] + P[4], np.eye(5), scale=10)
+    assert_close(-P[0] + 2 * P[1] + 5 * P[4], V @ np.diag(eigenvalues) @ V.T, scale=10)
+
+
+def test_projectors_agree_between_libraries(rng):
+    # Numbered by eigenvalue, so that only the choice of eigenvectors could differ.
+    V = orthogonal(rng, 4)
+    W = symmetric_part(V @ np.diag([1.0, 1.0, 2.0, 2.0]) @ V.T)
+    expected = np.stack([V[:, :2] @ V[:, :2].T] * 2 + [V[:, 2:] @ V[:, 2:].T] * 2)
+    pairs = [
+        np.linalg.eigh(W),
+        scipy.linalg.eigh(W, driver="ev"),
+        torch.linalg.eigh(torch.tensor(W)),
+        jnp.linalg.eigh(jnp.asarray(W)),
+    ]
+    for eigenvalues, eigenvectors in pairs:
+        assert_close(eigenspace_projectors(eigenvalues, eigenvectors), expected, scale=100)
+
+
+def test_projector_tolerance_is_inclusive_and_absolute():
+    eigenvalues = np.asarray([0.0, 1.0])
+    traces = [
+        np.trace(eigenspace_projectors(eigenvalues, np.eye(2), tol=tol)[0]) for tol in (0, 0.9, 1)
+    ]
+    assert traces == [1, 1, 2]
+
+
+# --- functions of a symmetric matrix ---
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_spectral_function_against_scipy(rng, n):
+    W = symmetric(rng, n)
+    lam, V = np.linalg.eigh(W)
+    assert_close(spectral_function(np.exp(lam), V), scipy.linalg.expm(W), scale=100)
+    assert_close(spectral_function(lam**2, V), W @ W, scale=100)
+
+
+def test_spectral_gradient_against_autograd_through_eigh(rng):
+    W = torch.tensor(symmetric(rng, 5), requires_grad=True)
+    G = torch.tensor(square(rng, 5))
+    lam, V = torch.linalg.eigh(W)
+    (expected,) = torch.autograd.grad((V * torch.sin(lam)) @ V.T, W, G)
+    actual = spectral_function_vjp(lam, V, torch.sin(lam), torch.cos(lam), G)
+    assert_close(actual, symmetric_part(expected), scale=100)
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-15, 1e-12, 1e-9, 1e-7, 1e-4, 1.0])
+def test_spectral_gradient_at_repeated_eigenvalues_against_matrix_exp(rng, gap):
+    V = orthogonal(rng)
+    W = symmetric_part(V @ np.diag([-1.0, 1.0, 1.0 + gap, 1.0 + gap]) @ V.T)
+    lam, V = np.linalg.eigh(W)
+    G = symmetric(rng)
+    leaf = torch.tensor(W, requires_grad=True)
+    (expected,) = torch.autograd.grad(torch.matrix_exp(leaf), leaf, torch.tensor(G))
+    actual = spectral_function_vjp(lam, V, np.exp(lam), np.exp(lam), G)
+    # Half of the digits are left just above the threshold, where f(λi) − f(λj) cancels.
+    np.testing.assert_allclose(actual, expected.numpy(), atol=1e-7)
+
+
+def test_backpropagation_through_eigh_has_no_value_there():
+    W = torch.eye(3, dtype=torch.float64, requires_grad=True)
+    lam, V = torch.linalg.eigh(W)
+    (gradient,) = torch.autograd.grad(((V * lam.exp()) @ V.T)[0, 1], W)
+    assert torch.isnan(gradient).any()
+    G = torch.zeros(3, 3, dtype=torch.float64)
+    G[0, 1] = 1
+    gradient = spectral_function_vjp(lam.detach(), V.detach(), lam.exp(), lam.exp(), G)
+    assert_close(gradient.detach(), np.e * symmetric_part(G), scale=10)
+
+
+def test_spectral_gradient_where_small_eigenvalues_are_distinct():
+    # sqrt bends sharply at 0: eigenvalues 1e-6 and 2e-6 must not count as equal next to 1.
+    lam = np.asarray([1e-6, 2e-6, 1.0])
+    G = np.asarray([[0, 1.0, 0], [1.0, 0, 0], [0, 0, 0]])
+    gradient = spectral_function_vjp(lam, np.eye(3), np.sqrt(lam), 0.5 / np.sqrt(lam), G)
+    assert_close(gradient[0, 1], 1 / (np.sqrt(1e-6) + np.sqrt(2e-6)), scale=100)
+
+
+# --- symmetric, normal, general ---
+
+
+def test_departure_is_the_strict_triangle_of_the_schur_form(rng):
+    W = square(rng, 6)
+    T, _ = scipy.linalg.schur(W, output="complex")
+    found = departure_from_normality(W, np.linalg.eigvals(W))
+    assert_close(found, np.linalg.norm(np.triu(T, 1)), scale=10)
+
+
+def test_normal_matrices_have_no_departure(rng):
+    Q = orthogonal(rng)
+    S = symmetric(rng)
+    for W in (S, square(rng) * 0, Q, 3 * Q, S - 2 * np.eye(4), np.roll(np.eye(4), 1, axis=0)):
+        found = departure_from_normality(W, np.linalg.eigvals(W))
+        assert found < 1e-7 * max(1, np.linalg.norm(W))
+    # Rounding alone may make the difference negative: 0, not NaN.
+    assert departure_from_normality(np.eye(1), np.asarray([1.0 + 1e-15])) == 0
+
+
+def test_departure_of_an_empty_matrix():
+    assert departure_from_normality(np.ones((0, 0)), np.ones(0)) == 0
+
+
+def test_power_norms_against_matrix_power(rng):
+    W = square(rng, 5)
+    expected = [np.linalg.norm(np.linalg.matrix_power(W, j), 2) for j in range(9)]
+    assert_close(log_power_norms(W, k=8), np.log(expected), scale=10)
+
+
+def test_power_norms_of_a_normal_matrix_are_powers_of_the_spectral_radius(rng):
+    S = symmetric(rng)
+    rate = np.log(abs(np.linalg.eigvalsh(S)).max())
+    assert_close(log_power_norms(S, k=500), rate * np.arange(501), scale=1e3)
+    assert_close(log_power_norms(7 * orthogonal(rng), k=9), np.log(7) * np.arange(10), scale=100)
+
+
+def test_power_norms_do_not_overflow_and_obey_gelfand():
+    found = log_power_norms(np.asarray([[10.0, 1e6], [0.0, 10.0]]), k=2000)
+    assert np.isfinite(found).all()
+    assert found[-1] > 4600  # exp of it is beyond float64
+    assert abs(found[-1] / 2000 - np.log(10)) < 0.01
+    assert found[1] > 2 * np.log(10)  # while the first power is far above the radius
+
+
+def test_power_norms_of_a_nilpotent_matrix():
+    found = log_power_norms(np.asarray([[0.0, 100.0], [0.0, 0.0]]), k=4)
+    assert_close(found, np.asarray([0, np.log(100), -np.inf, -np.inf, -np.inf]))
+
+
+def test_power_norms_of_tiny_and_single(rng):
+    assert_close(log_power_norms(np.asarray([[-1e-300]]), k=3), np.log(1e-300) * np.arange(4))
+    assert log_power_norms(square(rng, 3, (2, 5)), k=0).tolist() == [[[0.0] * 5] * 2]
+
+
+def test_effective_rank_against_scipy_entropy(rng):
+    sigma = rng.uniform(size=(3, 6))
+    assert_close(effective_rank(sigma), np.exp(scipy.stats.entropy(sigma, axis=-1)), scale=10)
+
+
+def test_effective_rank_facts():
+    assert_close(effective_rank(10 * np.ones(7)), 7.0)
+    assert_close(effective_rank(np.asarray([5.0, 0, 0])), 1.0)
+    assert_close(effective_rank(np.zeros((2, 3))), np.zeros(2))
+    assert_close(effective_rank(np.ones((2, 0))), np.zeros(2))
+    assert_close(effective_rank(1e-5 * np.asarray([2.0, 1])), effective_rank(np.asarray([2.0, 1])))
+    assert torch.isnan(effective_rank(torch.tensor([float("nan"), 1.0])))
+
+
+def test_not_a_number_is_not_hidden():
+    W = torch.full((2, 2), float("nan"))
+    assert torch.isnan(departure_from_normality(W, torch.zeros(2)))
+    assert torch.isnan(asymmetry(W))
+
+
+# --- errors ---
+
+RECTANGLE, SQUARE, VECTOR = np.ones((2, 3)), np.eye(3), np.ones(3)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: symmetric_part(RECTANGLE), ValueError, r"W has shape \(2, 3\): square .* W\^T W"),
+        (lambda: symmetric_part(VECTOR), ValueError, r"W has shape \(3,\)"),
+        (lambda: asymmetry(np.eye(3, dtype=int)), TypeError, "W has dtype int64.*cast"),
+        (lambda: rayleigh_quotient(RECTANGLE, VECTOR), ValueError, r"W has shape \(2, 3\)"),
+        (
+            lambda: rayleigh_quotient(SQUARE, np.ones(2)),
+            ValueError,
+            r"v has shape \(2,\): \(n, n\)",
+        ),
+        (lambda: rayleigh_quotient(SQUARE, np.ones(())), ValueError, r"v has shape \(\)"),
+        (lambda: rayleigh_quotient(np.ones((0, 0)), np.ones(0)), ValueError, "n of at least 1"),
+        (lambda: rayleigh_quotient(np.ones((2, 3, 3)), VECTOR), ValueError, r"shape \(2, 3, 3\)"),
+        (
+            lambda: rayleigh_quotient_vjp(SQUARE, VECTOR, VECTOR),
+            ValueError,
+            r"cotangent has shape \(3,\) but the quotient has shape \(\)",
+        ),
+        (
+            lambda: spectral_residuals(SQUARE, VECTOR, np.eye(2)),
+            ValueError,
+            r"eigenvectors has shape \(2, 2\) but W",
+        ),
+        (
+            lambda: spectral_residuals(SQUARE, np.ones(2), SQUARE),
+            ValueError,
+            r"eigenvalues has shape \(2,\) but eigenvectors.*one eigenvalue for each column",
+        ),
+        (lambda: eigenspace_projectors(VECTOR, SQUARE, tol=-1), ValueError, "tol is -1"),
+        (lambda: spectral_function(np.ones(2), SQUARE), ValueError, "one eigenvalue for each"),
+        (
+            lambda: spectral_function_vjp(VECTOR, SQUARE, VECTOR, np.ones(2), SQUARE),
+            ValueError,
+            "derivatives has shape",
+        ),
+        (
+            lambda: spectral_function_vjp(VECTOR, SQUARE, VECTOR, VECTOR, RECTANGLE),
+            ValueError,
+            "cotangent has shape",
+        ),
+        (
+            lambda: spectral_function_vjp(VECTOR, SQUARE, np.ones(4), VECTOR, SQUARE),
+            ValueError,
+            "values has shape",
+        ),
+        (lambda: departure_from_normality(SQUARE, np.ones(2)), ValueError, "all n eigenvalues"),
+        (lambda: log_power_norms(SQUARE, k=-1), ValueError, r"k is -1: it must lie in \[0"),
+        (lambda: log_power_norms(np.ones((0, 0)), k=1), ValueError, "at least one row"),
+        (lambda: effective_rank(np.asarray(1.0)), ValueError, "axis of singular values"),
+        (lambda: effective_rank(np.ones(2, dtype=int)), TypeError, "singular_values has dtype"),
+    ],
+)
+def test_errors_name_the_argument_and_the_remedy(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_jax_traces_the_formulas(rng):
+    W, v = jnp.asarray(square(rng)), jnp.asarray(rng.normal(size=4))
+    assert_close(jax.jit(rayleigh_quotient)(W, v), rayleigh_quotient(np.asarray(W), np.asarray(v)))
+    for_W, for_v = jax.grad(rayleigh_quotient, (0, 1))(W, v)
+    assert_close(rayleigh_quotient_vjp(W, v, jnp.asarray(1.0))[0], for_W, scale=10)
+    assert_close(rayleigh_quotient_vjp(W, v, jnp.asarray(1.0))[1], for_v, scale=10)
