@@ -121,6 +121,10 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
             add(image.line, f"scripts/figures/{page.stem}.py draws no figure '{name}'{hint}")
         if len(image.alt) < 20:
             add(image.line, "the alt text must say what is to be seen")
+    labels = {equation.label for equation in math.equations(page.text)}
+    for tie in page.ties:
+        if tie.label not in labels:
+            add(tie.line, f"tied to '{tie.label}', but no equation has this label")
     assigned = assignments(root).get(page.stem, [])
     for claim in page.claims:
         add(claim.line, *_claim_problems(page, claim, assigned))

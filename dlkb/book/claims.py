@@ -92,6 +92,8 @@ def _item(row: dict[str, Any]) -> list[str]:
 def ledger_markdown(root: Path, pages: list[Page]) -> str:
     """Return the ledger page: counts, two filters, one entry a claim with a deep link."""
     rows = claim_rows(pages)
+    ties = [tie for page in pages for tie in page.ties]
+    transcribed = sum(tie.reading is not None for tie in ties)
     verdicts = Counter(row["verdict"] for row in rows)
     families = Counter(row["topic"].split("/")[0] for row in rows)
     by_verdict = {name: verdicts[name] for name in VERDICTS if verdicts[name]}
@@ -110,6 +112,9 @@ def ledger_markdown(root: Path, pages: list[Page]) -> str:
         f"{len(rows)} statements of five sets of notes, each with a verdict and the evidence for "
         "it. Proved, checked and measured evidence runs whenever the site is tested. "
         "The same list as data: [claims.json](claims.json).",
+        "",
+        f"{len(ties)} equations are tied to the function that computes them: a test parses what "
+        f"you read ({transcribed} by a hand-written transcription) and compares values.",
         "",
         "| verdict | means | claims |",
         "|---|---|---|",

@@ -86,6 +86,17 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Tie:
+    """An equation of the page and the call of a formula that must agree with it."""
+
+    label: str
+    call: str
+    where: str
+    reading: str | None
+    line: int
+
+
+@dataclass(frozen=True)
 class Page:
     """A page, read: `stem` is `optimizers/adam`, lines count from 1."""
 
@@ -98,6 +109,7 @@ class Page:
     fences: tuple[Fence, ...]
     claims: tuple[Claim, ...]
     images: tuple[Image, ...]
+    ties: tuple[Tie, ...]
 
     @property
     def title(self) -> str:
@@ -140,28 +152,47 @@ def _split_front_matter(path: Path, text: str) -> tuple[dict[str, Any], int]:
     return meta, text[: end + 5].count("\n")
 
 
-def _claim(block: _Block, fences: list[Fence], path: Path) -> Claim:
+def _attributes(block: _Block, needed: tuple[str, ...], example: str, path: Path) -> dict[str, str]:
     where = f"{path}:{block.line}"
     try:
         options = yaml.safe_load(textwrap.dedent("\n".join(block.options))) or {}
     except yaml.YAMLError as error:
         raise PageError(f"{where}: the block's options are not YAML: {error}") from None
     attributes = options.get("attrs") or {}
-    missing = [key for key in ("id", "data-source", "data-evidence") if key not in attributes]
+    missing = [key for key in needed if key not in attributes]
     if missing:
         raise PageError(
-            f"{where}: the claim lacks {', '.join(missing)}: write under its first line "
-            '    attrs: {id: c-001, data-source: "000:5-6", data-evidence: checked}'
+            f"{where}: '{block.name}' lacks {', '.join(missing)}: write under its first line "
+            f"    attrs: {example}"
         )
+    return {key: str(value) for key, value in attributes.items()}
+
+
+def _claim(block: _Block, fences: list[Fence], path: Path) -> Claim:
+    example = '{id: c-001, data-source: "000:5-6", data-evidence: checked}'
+    given = _attributes(block, ("id", "data-source", "data-evidence"), example, path)
     return Claim(
-        id=str(attributes["id"]),
+        id=given["id"],
         verdict=block.name,
         statement=block.title,
-        source=str(attributes["data-source"]),
-        evidence=str(attributes["data-evidence"]),
+        source=given["data-source"],
+        evidence=given["data-evidence"],
         line=block.line,
         body="\n".join(block.body).strip(),
-        fences=tuple(f for f in fences if f.claim == str(attributes["id"])),
+        fences=tuple(f for f in fences if f.claim == given["id"]),
+    )
+
+
+def _tie(block: _Block, path: Path) -> Tie:
+    example = '{data-equation: "eq:name", data-where: "0 < x < 1"}'
+    given = _attributes(block, ("data-equation", "data-where"), example, path)
+    reading = re.search(r"Read as `([^`]+)`", "\n".join(block.body))
+    return Tie(
+        label=given["data-equation"],
+        call=block.title.strip("` "),
+        where=given["data-where"],
+        reading=reading[1] if reading else None,
+        line=block.line,
     )
 
 
@@ -187,6 +218,7 @@ def read_page(path: Path, docs: Path) -> Page:
     fences: list[Fence] = []
     claims: list[Claim] = []
     images: list[Image] = []
+    ties: list[Tie] = []
     blocks: list[_Block] = []
     heading = ""
     number = skip
@@ -219,6 +251,8 @@ def read_page(path: Path, docs: Path) -> Page:
             closed = blocks.pop()
             if closed.name in VERDICTS:
                 claims.append(_claim(closed, fences, path))
+            elif closed.name == "tied":
+                ties.append(_tie(closed, path))
             continue
         if started := _BLOCK.match(line):
             slashes, name, title = started.groups()
@@ -249,6 +283,7 @@ def read_page(path: Path, docs: Path) -> Page:
         fences=tuple(fences),
         claims=tuple(claims),
         images=tuple(images),
+        ties=tuple(ties),
     )
 
 

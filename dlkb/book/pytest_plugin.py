@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dlkb.book.check import page_problems
-from dlkb.book.pages import GENERATED, PageError, find_root, read_page
+from dlkb.book.pages import GENERATED, PageError, Tie, find_root, read_page
 from dlkb.book.run import Outcome, Session
 
 
@@ -47,6 +47,8 @@ class PageFile(pytest.File):
 
         for fence in page.runnable:
             yield item(f"line {fence.line}", fence.line, partial(_run_fence, session, fence))
+        for tie in page.ties:
+            yield item(f"tie {tie.label}", tie.line, partial(_verify_tie, session, tie))
         yield item("rounding", 1, partial(_audit, session))
         yield item("rules", 1, partial(_rules, root, session))
 
@@ -88,6 +90,15 @@ def _run_fence(session: Session, fence: Any) -> None:
     outcome = session.outcomes_through(fence)
     if outcome.error:
         raise BrokenPageError(_describe(session, outcome))
+
+
+def _verify_tie(session: Session, tie: Tie) -> None:
+    from dlkb.book.ties import TieError, verify  # SymPy takes half a second: only where needed
+
+    try:
+        verify(session.page, tie)
+    except TieError as error:
+        raise BrokenPageError(f"{session.page.path}:{tie.line}: {error}") from None
 
 
 def _audit(session: Session) -> None:

@@ -94,6 +94,6 @@ class Book:
         return self.page.read_text().split(text)[0].count("\n") + 1
 
 
-@pytest.fixture()
+@pytest.fixture
 def book(tmp_path) -> Book:
     return Book(tmp_path)

@@ -55,8 +55,8 @@ def test_longer_fence_holds_a_shorter_one(book):
         ("```bash\nmake serve\n```", "```bash\nmake serve\n", "this fence is not closed"),
         ("///\n\n## In practice", "\n## In practice", "block 'refuted' is not closed"),
         ("## In practice", "///\n\n## In practice", "nothing to close here"),
-        ("id: c-001, ", "", "the claim lacks id"),
-        (", data-evidence: checked", "", "the claim lacks data-evidence"),
+        ("id: c-001, ", "", "'refuted' lacks id"),
+        (", data-evidence: checked", "", "'refuted' lacks data-evidence"),
         ("description: A page", "description: [A page", "front matter is not YAML"),
     ],
 )
