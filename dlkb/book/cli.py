@@ -174,5 +174,6 @@ def main() -> None:
     try:
         app()
     except PageError as error:
-        Console(stderr=True, highlight=False).print(f"[red]dlkb: {escape(str(error))}[/red]")
+        message = f"[red]dlkb: {escape(str(error))}[/red]"
+        Console(stderr=True, highlight=False).print(message, soft_wrap=True)
         sys.exit(2)
