@@ -1,0 +1,6 @@
+"""Optimizers that take the place of those of `torch.optim`."""
+
+from dlkb.optim.adam import Adam
+from dlkb.optim.adamw import AdamW
+
+__all__ = ["Adam", "AdamW"]

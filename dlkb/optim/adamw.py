@@ -1,0 +1,79 @@
+"""AdamW for PyTorch parameters: `torch.optim.AdamW` on the formula of this package."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from dlkb.optim.adam import Adam
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay, in the place of `torch.optim.AdamW`.
+
+    Arguments, parameter groups and `state_dict` are those of `torch.optim.AdamW`: a run saved
+    under one resumes under the other. `dlkb.optimizers.adamw.adamw` computes the step.
+
+    Args:
+        params: Parameters, pairs of a name and a parameter, or dicts of a parameter group each.
+        lr: Learning rate, a number or a tensor of one element.
+        betas: Decay rates of the two moving averages, floats in [0, 1).
+        eps: Added to the root of the second moment.
+        weight_decay: A step multiplies the parameters by 1 − lr · weight_decay.
+        amsgrad: Divide by the maximum of all second moments.
+        maximize: Ascend instead of descend.
+        foreach: `None` or `False`.
+        capturable: Keep the step counter on the parameter's device, for CUDA graphs.
+        differentiable: `False`. To differentiate through a step, call the formula.
+        fused: `None` or `False`.
+
+    Raises:
+        TypeError: If `betas` are tensors, or a parameter is complex.
+        ValueError: If a value is out of its range.
+        NotImplementedError: If `foreach`, `fused` or `differentiable` is `True`.
+
+    Example:
+        >>> import torch
+        >>> theta = torch.nn.Parameter(torch.ones(2))
+        >>> optimizer = AdamW([theta], lr=0.1, weight_decay=0.5)
+        >>> theta.sum().backward()
+        >>> optimizer.step()
+        >>> theta.detach()
+        tensor([0.8500, 0.8500])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a loaded state; the decay stays decoupled whatever it says."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group["decoupled_weight_decay"] = True
