@@ -17,7 +17,7 @@ def to_numpy(x: object) -> np.ndarray:
     if isinstance(x, torch.Tensor):
         x = x.detach().cpu()
         return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
-    if isinstance(x, np.ndarray | float | int | bool):
+    if isinstance(x, np.ndarray | np.generic | float | int | bool):
         return np.asarray(x)
     return np.from_dlpack(x)
 

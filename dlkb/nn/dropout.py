@@ -52,7 +52,7 @@ class Dropout(nn.Module):
         if not self.training or self.p == 0:
             return input
         # Into booleans, whose frequencies do not depend on the precision of the input.
-        keep = torch.bernoulli(torch.empty_like(input, dtype=torch.bool), 1 - self.p)
+        keep = torch.empty_like(input, dtype=torch.bool).bernoulli_(1 - self.p)
         output = dropout(input, keep, p=self.p)
         return input.copy_(output) if self.inplace else output
 
