@@ -9,6 +9,7 @@ A Python-Markdown extension, `dlkb.book.math` in mkdocs.yml. No script runs in t
 - What does not typeset stops the build with the file and the line.
 """
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -222,7 +223,7 @@ class _Find(Preprocessor):
             raise _located(faults[0][1], "", self.docs)
         return ("".join(parts) + text[end:]).split("\n")
 
-    def html(self, key: str) -> str:
+    def typeset(self, key: str) -> str:
         """Typeset what a placeholder stands for."""
         try:
             return _typeset(self.equations[key], self.numbers)
@@ -249,32 +250,32 @@ class _Place(Treeprocessor):
         for key, equation in find.equations.items():
             if key in in_code:
                 continue
-            html = find.html(key)
+            typeset = find.typeset(key)
             if equation.display:
-                html = self.display(html, equation, alone.get(key))
-            self.md.htmlStash.rawHtmlBlocks[_index(key)] = html
+                typeset = self.display(typeset, equation, alone.get(key))
+            self.md.htmlStash.rawHtmlBlocks[_index(key)] = typeset
 
     def display(self, mathml: str, equation: Equation, p: ElementTree.Element | None) -> str:
         """Box a display: a paragraph of its own becomes a div, one inside a text a span."""
         attributes = {"class": "equation", "data-search-exclude": ""}
-        html = f'<span class="eq-body">{mathml}</span>'
+        inner = f'<span class="eq-body">{mathml}</span>'
         if equation.label:
             anchor, number = _anchor(equation.label), self.find.numbers[equation.label]
             attributes["id"] = anchor
-            html += (
+            inner += (
                 f'<a class="eq-number" href="#{anchor}" aria-label="Equation {number}">'
                 f"({number})</a>"
             )
         if p is not None:
             p.tag = "div"
             p.attrib.update(attributes)
-            return html
+            return inner
         written = "".join(f' {name}="{value}"' for name, value in attributes.items())
-        return f"<span{written}>{html}</span>"
+        return f"<span{written}>{inner}</span>"
 
 
 class _Flatten(Treeprocessor):
-    """Put plain text where markup cannot stand: in attributes and in the table of contents."""
+    """Put plain text where markup cannot stand: attributes, table of contents, search index."""
 
     def __init__(self, md: Markdown, find: _Find) -> None:
         super().__init__(md)
@@ -287,13 +288,24 @@ class _Flatten(Treeprocessor):
         return value
 
     def run(self, root: ElementTree.Element) -> None:
+        headings = ""
         for element in root.iter():
             for name, value in element.attrib.items():
                 element.set(name, self.text(value))
             if re.fullmatch("h[1-6]", str(element.tag)):
                 words = "".join(element.itertext())
+                headings += words
                 if self.text(words) != words and "data-toc-label" not in element.attrib:
                     element.set("data-toc-label", self.text(words))
+        stash = self.md.htmlStash.rawHtmlBlocks
+        for key, equation in self.find.equations.items():
+            mathml = str(stash[_index(key)])
+            if not equation.display and mathml.startswith("<math>") and key not in headings:
+                words = html.escape(plain(mathml))
+                stash[_index(key)] = (
+                    mathml.replace("<math>", '<math data-search-exclude="">', 1)
+                    + f"<span hidden>{words}</span>"
+                )
 
 
 def _index(key: str) -> int:

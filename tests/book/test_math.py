@@ -108,9 +108,11 @@ def test_a_display_inside_a_paragraph_is_valid_html():
     assert re.fullmatch(r"<p>Therefore\n<span class=\"equation\".*</span>\nas said.</p>", out)
 
 
-def test_displays_stay_out_of_the_search_index():
-    assert 'data-search-exclude=""' in html("$$x$$")
-    assert "data-search-exclude" not in html("$x$")
+def test_the_search_index_gets_words():
+    assert '<div class="equation" data-search-exclude="">' in html("$$x$$")
+    out = html(r"as $10^{-3} < \eta$")
+    assert '<math data-search-exclude="">' in out
+    assert out.endswith("</math><span hidden>10^−3&lt;η</span></p>")
 
 
 def test_the_table_of_contents_is_text():
@@ -188,5 +190,5 @@ def test_a_relation_at_the_start_of_a_line_survives():
     ],
 )
 def test_plain(tex, expected):
-    mathml = re.search("<math.*</math>", html(f"${tex}$"))[0]
+    mathml = re.search("<math.*</math>", html(f"$${tex}$$"))[0]
     assert plain(mathml) == expected

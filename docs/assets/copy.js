@@ -1,0 +1,62 @@
+/* Copy what runs: a button on each block of code that leaves out prompts and output.
+   Long equations, tables and code can be scrolled by keyboard. Works without Material too. */
+(() => {
+  const icon =
+    '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M5.5 5.5v-3h8v8h-3m-8-5h8v8h-8z"/></svg>'
+
+  /* A doctest's source: lines after ">>> " or "... "; what lies between is output. */
+  function source(text, isSession) {
+    if (!isSession) return text
+    return text
+      .split("\n")
+      .filter((line) => /^(>>>|\.\.\.)( |$)/.test(line))
+      .map((line) => line.slice(4))
+      .join("\n")
+  }
+
+  async function write(text) {
+    if (navigator.clipboard && isSecureContext) return navigator.clipboard.writeText(text)
+    const area = document.createElement("textarea")
+    area.value = text
+    document.body.append(area)
+    area.select()
+    document.execCommand("copy")
+    area.remove()
+  }
+
+  function addButton(block) {
+    const code = block.querySelector("code")
+    if (!code || block.querySelector(".copy")) return
+    const button = document.createElement("button")
+    button.type = "button"
+    button.className = "copy"
+    button.setAttribute("aria-label", "Copy code")
+    button.title = "Copy code"
+    button.innerHTML = icon
+    const said = document.createElement("span")
+    said.setAttribute("role", "status")
+    button.addEventListener("click", async () => {
+      const session = block.classList.contains("language-pycon")
+      await write(source(code.textContent, session).trimEnd() + "\n")
+      said.textContent = "Copied"
+      setTimeout(() => (said.textContent = ""), 1500)
+    })
+    block.append(said, button)
+  }
+
+  function letScroll(box) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0
+  }
+
+  function enliven() {
+    document
+      .querySelectorAll(".highlight:not(.language-output, .language-text, .doc-signature)")
+      .forEach(addButton)
+    document
+      .querySelectorAll(".equation .eq-body, .md-typeset__scrollwrap, .highlight code")
+      .forEach(letScroll)
+  }
+
+  if (window.document$) document$.subscribe(() => requestAnimationFrame(enliven))
+  else enliven()
+})()
