@@ -1,3 +1,26 @@
 from dlkb.nn.dropout import Dropout, mc_dropout
+from dlkb.nn.lora import (
+    LoRALinear,
+    TrainableParameters,
+    add_lora,
+    detach_lora,
+    load_lora_state_dict,
+    lora_state_dict,
+    merge_lora,
+    trainable_parameters,
+    unmerge_lora,
+)
 
-__all__ = ["Dropout", "mc_dropout"]
+__all__ = [
+    "Dropout",
+    "LoRALinear",
+    "TrainableParameters",
+    "add_lora",
+    "detach_lora",
+    "load_lora_state_dict",
+    "lora_state_dict",
+    "mc_dropout",
+    "merge_lora",
+    "trainable_parameters",
+    "unmerge_lora",
+]
