@@ -437,6 +437,39 @@ def log_power_norms(W: Array, *, k: int) -> Array:
     return xp.stack(found)
 
 
+def power_norm_limit(k: Array) -> Array:
+    r"""Return the limit of the spectral norm of a power of a large matrix of i.i.d. entries.
+
+    $$\gamma_k = \sqrt{\frac{(k+1)^{k+1}}{k^k}}
+      = \lim_{n\to\infty}\lVert\mathbf{W}^k\rVert_2, \qquad
+      w_{ij}\ \text{i.i.d.},\ \mathbb{E}w_{ij}=0,\ \mathbb{E}w_{ij}^2=\tfrac1n$$
+
+    It grows like $\sqrt{e(k+1)}$, not exponentially. A symmetric matrix with the same entries on
+    and above the diagonal has the limit $2^k$, an orthogonal one has norm 1.
+
+    Args:
+        k: Exponents of any shape, real and at least 0.
+
+    Returns:
+        An array like `k`; 1 at k = 0.
+
+    Raises:
+        TypeError: If `k` is not floating-point.
+
+    Reference: Xiang, Chen and Zhang (2026), arXiv:2606.14450; for the distribution of all singular
+        values Alexeev, Götze and Tikhomirov (2010), arXiv:1012.2743.
+
+    Example:
+        >>> import numpy as np
+        >>> power_norm_limit(np.asarray([0.0, 1.0, 20.0]))
+        array([1.   , 2.   , 7.465])
+    """
+    check_float("k", k)
+    xp = namespace(k)
+    k_log_k = k * xp.log(xp.where(k == 0, xp.ones_like(k), k))  # 0 log 0 = 0
+    return xp.exp(((k + 1) * xp.log(k + 1) - k_log_k) / 2)
+
+
 def effective_rank(singular_values: Array) -> Array:
     r"""Return the effective rank: the exponential of the entropy of the spectrum.
 

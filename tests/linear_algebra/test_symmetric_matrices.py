@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.special
 import scipy.stats
 import torch
 
@@ -12,6 +13,7 @@ from dlkb.linear_algebra.symmetric_matrices import (
     effective_rank,
     eigenspace_projectors,
     log_power_norms,
+    power_norm_limit,
     rayleigh_quotient,
     rayleigh_quotient_vjp,
     spectral_function,
@@ -76,6 +78,7 @@ CASES = [
         lambda rng: ((W := square(rng, batch=(2,)), np.linalg.eigvals(W)), {}),
     ),
     Case(log_power_norms, lambda rng: ((square(rng, batch=(2,)),), {"k": 6}), half=False),
+    Case(power_norm_limit, lambda rng: ((np.arange(9.0),), {}), scale=4),
     Case(effective_rank, lambda rng: ((rng.uniform(0, 3, size=(2, 5)),), {})),
 ]
 
@@ -343,6 +346,29 @@ def test_power_norms_of_a_nilpotent_matrix():
 def test_power_norms_of_tiny_and_single(rng):
     assert_close(log_power_norms(np.asarray([[-1e-300]]), k=3), np.log(1e-300) * np.arange(4))
     assert log_power_norms(square(rng, 3, (2, 5)), k=0).tolist() == [[[0.0] * 5] * 2]
+
+
+def test_power_norm_limit_against_the_edge_of_the_fuss_catalan_law(rng):
+    # The p-th moment of the squared singular values of W^k tends to the Fuss-Catalan number
+    # binom(kp + p, p) / (kp + 1); the ratio of neighbours tends to the square of the edge.
+    for k in (1, 2, 7):
+        p = 10.0**7
+        ratio = np.exp(
+            scipy.special.gammaln((k + 1) * (p + 1) + 1)
+            - scipy.special.gammaln((k + 1) * p + 1)
+            - scipy.special.gammaln(k * (p + 1) + 2)
+            + scipy.special.gammaln(k * p + 2)
+        ) / (p + 1)
+        np.testing.assert_allclose(power_norm_limit(np.asarray(float(k))) ** 2, ratio, rtol=1e-5)
+    assert power_norm_limit(np.asarray(0.0)) == 1
+    k = np.asarray([1e6])
+    np.testing.assert_allclose(power_norm_limit(k), np.sqrt(np.e * (k + 1)), rtol=1e-6)
+
+
+def test_power_norms_of_a_large_matrix_approach_the_limit(rng):
+    W = rng.normal(size=(400, 400)) / 20
+    found = np.exp(log_power_norms(W, k=5))
+    np.testing.assert_allclose(found, power_norm_limit(np.arange(6.0)), rtol=0.1)
 
 
 def test_effective_rank_against_scipy_entropy(rng):
