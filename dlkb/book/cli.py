@@ -102,11 +102,7 @@ def figures(
     """Draw the figures that are stale, each light and dark."""
     from dlkb.book.figures import draw
 
-    report = draw(find_root(), pages, force=force)
-    console.print(
-        f"{len(report.drawn)} drawn, {len(report.cached)} up to date, {len(report.failed)} failed"
-    )
-    if report.failed:
+    if draw(find_root(), pages, force=force).show(console):
         raise typer.Exit(1)
 
 

@@ -15,7 +15,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,14 +25,11 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from dlkb.book import drawing, style
 from dlkb.book.drawing import SCRIPTS, Drawings
 from dlkb.book.freshness import content_key, digest, digest_of, parse, write
+from dlkb.book.pages import PageError, resolve
 
 OUTPUT = Path("docs/assets/figures")
 CACHE = Path(".cache/figures.json")
 ENGINE = (Path(drawing.__file__), Path(style.__file__))
-
-
-class UnknownFigures(LookupError):  # noqa: N818
-    """A stem that has no figure script; the message suggests the nearest."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +74,14 @@ class Report:
     def show(self, console: Console) -> int:
         """Print the report, failures with their traceback, and return the exit status."""
         for failure in self.failed:
-            console.print(f"{failure} failed:", style="bold red", highlight=False)
-            console.print(failure.error, markup=False, highlight=False)
+            console.print(f"{failure} failed:", style="bold red", highlight=False, soft_wrap=True)
+            console.print(failure.error, markup=False, highlight=False, soft_wrap=True)
         for name in self.removed:
             console.print(f"removed {name}: no script draws it", highlight=False)
-        parts = [f"{len(self.drawn)} drawn", f"{len(self.cached)} unchanged"]
-        parts += [f"{len(self.failed)} failed"] if self.failed else []
-        console.print("figures: " + ", ".join(parts), highlight=False)
+        counts = (
+            f"{len(self.drawn)} drawn, {len(self.cached)} up to date, {len(self.failed)} failed"
+        )
+        console.print(counts, highlight=False)
         return 1 if self.failed else 0
 
 
@@ -121,7 +118,7 @@ def draw(
 
     Args:
         root: The repository.
-        stems: Whose figures; all by default.
+        stems: Whose figures, named as `dlkb run` names pages; all by default.
         force: Draw also what is up to date, and fail where the bytes do not repeat.
         console: Where the progress bar goes; standard error by default.
 
@@ -129,7 +126,7 @@ def draw(
         What was drawn, what was up to date, and what failed. A failure stops no other figure.
 
     Raises:
-        UnknownFigures: If a stem has no script.
+        PageError: If a stem has no script; the message suggests the nearest.
     """
     root = root.resolve()
     known = figure_stems(root)
@@ -169,13 +166,17 @@ def draw(
     return report
 
 
-def _choose(known: list[str], stems: list[str] | None) -> list[str]:
-    for stem in stems or []:
-        if stem not in known:
-            near = get_close_matches(stem, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}?" if near else f"there is no {SCRIPTS}/{stem}.py"
-            raise UnknownFigures(f"no figures for '{stem}': {hint}")
-    return known if stems is None else sorted(set(stems))
+def _choose(known: list[str], names: list[str] | None) -> list[str]:
+    if names is None:
+        return known
+    chosen = set()
+    for name in names:
+        try:
+            chosen.add(resolve(name, known))
+        except PageError as error:
+            hint = str(error).partition(": ")[2]
+            raise PageError(f"no figures for '{name}': {hint}") from error
+    return sorted(chosen)
 
 
 def _read_cache(root: Path) -> dict[str, Any]:

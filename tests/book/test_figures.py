@@ -13,7 +13,8 @@ from rich.console import Console
 
 from dlkb.book import style
 from dlkb.book.drawing import without_colours
-from dlkb.book.figures import CACHE, OUTPUT, UnknownFigures, draw, find_figures
+from dlkb.book.figures import CACHE, OUTPUT, draw, find_figures
+from dlkb.book.pages import PageError
 
 ROOT = Path(__file__).parents[2]
 
@@ -225,7 +226,7 @@ def test_a_failure_names_script_and_function_and_stops_no_other(tmp_path):
     assert not [p for p in tmp_path.rglob("*") if p.suffix == ".tmp"]
     console = Console(file=io.StringIO(), width=200)
     assert report.show(console) == 1
-    assert "2 drawn, 0 unchanged, 8 failed" in console.file.getvalue()
+    assert "2 drawn, 0 up to date, 8 failed" in console.file.getvalue()
 
 
 def test_force_unmasks_data_that_is_not_seeded(tmp_path):
@@ -243,9 +244,7 @@ def test_force_unmasks_data_that_is_not_seeded(tmp_path):
 
 def test_unknown_stem_suggests_the_nearest(tmp_path):
     project(tmp_path)
-    with pytest.raises(
-        UnknownFigures, match=r"no figures for 'one/wave': did you mean one/waves\?"
-    ):
+    with pytest.raises(PageError, match=r"no figures for 'one/wave': did you mean one/waves\?"):
         draw(tmp_path, ["one/wave"])
 
 
