@@ -1,6 +1,7 @@
 """Build the site, or serve it while pages, formulas and figure scripts are being edited."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +21,8 @@ from dlkb.book.pages import PageError, read_book
 _WATCHED = ("docs", "dlkb", "scripts/figures")
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return the environment for mkdocs, without the theme's announcement."""
     return {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
 
 
@@ -35,6 +37,7 @@ def prepare(root: Path) -> None:
         raise PageError("\n".join(str(problem) for problem in problems))
     report = draw(root, None)
     if report.failed:
+        report.show(Console(stderr=True))
         raise PageError(f"{len(report.failed)} figures could not be drawn, see above")
     write_ledger(root, read_book(root))
 
@@ -43,7 +46,7 @@ def build(root: Path) -> int:
     """Build `site/` in strict mode; return mkdocs' exit status."""
     prepare(root)
     command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
-    return subprocess.run(command, cwd=root, env=_environment(), check=False).returncode
+    return subprocess.run(command, cwd=root, env=environment(), check=False).returncode
 
 
 class _Changes(FileSystemEventHandler):
@@ -91,9 +94,14 @@ def serve(root: Path, address: str = "127.0.0.1:8000") -> int:
             observer.schedule(_Changes(react), str(root / folder), recursive=True)
     observer.start()
     command = [sys.executable, "-m", "mkdocs", "serve", "--livereload", "-a", address]
+    server = subprocess.Popen(command, cwd=root, env=environment())
+    # Whoever ends us with SIGTERM must not leave mkdocs behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        return subprocess.run(command, cwd=root, env=_environment(), check=False).returncode
+        return server.wait()
     except KeyboardInterrupt:
         return 0
     finally:
         observer.stop()
+        server.terminate()
+        server.wait()

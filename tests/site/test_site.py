@@ -1,0 +1,210 @@
+"""What a reader meets, in a real browser."""
+
+import contextlib
+import io
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from urllib.parse import unquote, urldefrag, urljoin
+
+import pytest
+from bs4 import BeautifulSoup
+
+from dlkb.book.pages import GENERATED, read_book
+from tests.site.conftest import ROOT
+
+PAGES = read_book(ROOT)
+TOPICS = [page.stem for page in PAGES if page.is_topic]
+
+
+def address(stem: str) -> str:
+    """Return where the site puts a page."""
+    if stem == "index":
+        return ""
+    return f"{stem.removesuffix('index').rstrip('/')}/"
+
+
+ADDRESSES = [address(page.stem) for page in PAGES] + [f"{name}/" for name in GENERATED]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_is_quiet_local_and_fits(visit, theme, width):
+    here = visit(theme, width)
+    for path in ADDRESSES:
+        here.go(path)
+        assert here.complaints == [], path
+        assert here.strangers == [], path
+        overflow = here.page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert overflow <= 0, f"{path} is {overflow} px wider than a {width} px screen"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("stem", TOPICS)
+def test_math_has_its_font_and_figures_their_theme(visit, stem, theme):
+    here = visit(theme)
+    here.go(address(stem))
+    here.page.evaluate("document.fonts.ready")
+    math = here.page.locator("math").first
+    family = math.evaluate("e => getComputedStyle(e).fontFamily").split(",")[0].strip("\"'")
+    loaded = here.page.evaluate(
+        "[...document.fonts].filter(f => f.status == 'loaded').map(f => f.family)"
+    )
+    assert family in [name.strip("\"'") for name in loaded]
+    shown = here.page.locator(f"article img[src*='-{theme}.svg']")
+    hidden = here.page.locator(
+        f"article img[src*='-{'dark' if theme == 'light' else 'light'}.svg']"
+    )
+    assert shown.count() == hidden.count() >= 2
+    for index in range(shown.count()):
+        assert shown.nth(index).is_visible()
+        assert not hidden.nth(index).is_visible()
+        assert len(shown.nth(index).get_attribute("alt")) >= 20
+
+
+@pytest.mark.parametrize("stem", TOPICS)
+def test_math_is_typeset_everywhere(built, stem):
+    soup = BeautifulSoup((built / address(stem) / "index.html").read_text(), "html.parser")
+    article = soup.find("article")
+    assert article.find("math")
+    for skipped in article.find_all(["code", "pre", "math", "script"]):
+        skipped.decompose()
+    text = article.get_text()
+    assert not re.search(r"\$|\\[a-z]{3,}|^:::|///", text, re.M), re.findall(r".*[\\$].*", text)
+
+
+def test_theme_switch_switches_the_figures(visit):
+    here = visit("light")
+    here.go(address(TOPICS[0]))
+    light = here.page.locator("article img[src*='-light.svg']").first
+    assert light.is_visible()
+    here.page.locator("label[title='Switch to dark mode']").click()
+    light.wait_for(state="hidden")
+    assert here.page.locator("article img[src*='-dark.svg']").first.is_visible()
+
+
+def test_links_and_anchors_lead_somewhere(built):
+    anchors, links = {}, []
+    for path in built.rglob("*.html"):
+        base = f"/{path.relative_to(built).as_posix()}".replace("index.html", "")
+        soup = BeautifulSoup(path.read_text(), "html.parser")
+        anchors[base] = {tag["id"] for tag in soup.find_all(id=True)} | {""}
+        for tag in soup.find_all(["a", "link", "img", "script"]):
+            target = tag.get("href") or tag.get("src")
+            if target and base != "/404.html" and not re.match(r"(https?|mailto|data):", target):
+                links.append((base, urljoin(base, target)))
+    assert len(links) > 100
+    for base, target in links:
+        page, fragment = urldefrag(target)
+        if page in anchors:
+            assert unquote(fragment) in anchors[page] | {"__skip"}, f"{base}: {target}"
+        else:
+            assert (built / page.lstrip("/")).exists(), f"{base}: {target}"
+
+
+@pytest.mark.parametrize("stem", TOPICS)
+def test_copy_gives_code_that_runs_and_prints_what_the_page_shows(visit, stem):
+    here = visit()
+    here.go(address(stem))
+    copied = []
+    for kind in ("python", "pycon"):
+        for block in here.page.locator(f".language-{kind}.highlight").all()[:2]:
+            block.locator("button.copy").click()
+            copied.append(here.page.evaluate("navigator.clipboard.readText()"))
+    assert copied
+    for text in copied:
+        assert ">>>" not in text
+        compile(text, "clipboard", "exec")
+
+
+def test_copied_home_page_runs(visit):
+    here = visit()
+    here.go("")
+    here.page.locator(".language-pycon button.copy").first.click()
+    text = here.page.evaluate("navigator.clipboard.readText()")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(text, "clipboard", "exec"), {})
+    shown = here.page.locator(".language-pycon code").first.inner_text()
+    for line in printed.getvalue().split():
+        assert line in shown
+
+
+def test_instant_navigation_keeps_math_and_copy_buttons(visit):
+    here = visit()
+    here.go(address(TOPICS[0]))
+    here.page.evaluate("window.stayed = true")
+    here.page.locator(f"nav a[href$='{address(TOPICS[1])}']").first.click()
+    here.page.wait_for_url(f"**/{address(TOPICS[1])}")
+    here.page.locator("button.copy").first.wait_for()
+    assert here.page.evaluate("window.stayed") is True
+    assert here.page.locator("math").count() > 5
+    assert here.complaints == []
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_ledger_filters(visit, javascript):
+    here = visit(javascript=javascript)
+    here.go("claims/")
+    items = here.page.locator(".ledger li.claim")
+    everything = items.count()
+    assert everything == sum(len(page.claims) for page in PAGES)
+    refuted = here.page.locator(".ledger li.claim[data-verdict=refuted]").count()
+    here.page.locator("input[name=verdict][value=refuted]").check()
+    visible = sum(item.is_visible() for item in items.all())
+    assert 0 < visible == refuted < everything
+    here.page.locator("input[name=verdict][value=all]").check()
+    assert sum(item.is_visible() for item in items.all()) == everything
+
+
+def test_ledger_links_to_the_claim(visit):
+    here = visit()
+    claim = next(claim for page in PAGES for claim in page.claims)
+    here.go(f"claims/#{claim.id}")
+    here.page.locator(f"li#{claim.id} a[href*='#{claim.id}']").first.click()
+    here.page.wait_for_url(f"**/#{claim.id}")
+    assert here.page.locator(f"#{claim.id}").is_visible()
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.is_topic], ids=lambda page: page.stem)
+def test_search_finds_the_topic(visit, page):
+    here = visit()
+    here.go("")
+    here.page.locator("input.md-search__input").fill(page.stem.split("/")[1].replace("_", " "))
+    results = here.page.locator(".md-search-result__link")
+    results.first.wait_for()
+    found = [link.get_attribute("href") for link in results.all()[:5]]
+    assert any(address(page.stem) in href for href in found), found
+
+
+def test_serve_answers_on_every_page():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "dlkb.book", "serve", "--address", f"127.0.0.1:{port}"]
+    server = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        base = f"http://127.0.0.1:{port}/dlkb/"
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(base, timeout=5).close()
+                break
+            except (urllib.error.URLError, ConnectionError):
+                assert server.poll() is None, "dlkb serve ended"
+                assert time.monotonic() < deadline, "dlkb serve does not answer"
+                time.sleep(0.3)
+        for path in ADDRESSES:
+            with urllib.request.urlopen(base + path, timeout=10) as answer:
+                assert answer.status == 200, path
+    finally:
+        server.terminate()
+        server.wait(10)
