@@ -232,8 +232,8 @@ def step_bound(
         ValueError: If a hyperparameter is out of its range.
 
     Note:
-        Differs from the bound in the paper's section 2.1, max(1, (1−β₁)/√(1−β₂)) η, which the
-        paper calls approximate: it is exceeded, see `spike_step`.
+        Differs from the paper's section 2.1, which gives the larger of η and `spike_step` as an
+        upper bound: gradients that grow, or that set in after silence, exceed it.
 
     Example:
         >>> step_bound(lr=1.0), step_bound(lr=1.0, step=1)
