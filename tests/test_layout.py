@@ -150,7 +150,7 @@ def test_every_shell_is_documented_on_a_page():
         for name in module.__all__:
             value = getattr(module, name)
             assert inspect.getdoc(value), f"dlkb.{package}.{name} has no docstring"
-            home = value.__module__
+            home = value.__name__ if inspect.ismodule(value) else value.__module__
             assert re.search(rf"^::: {re.escape(home)}(\.{name})?$", text, re.M), (
                 f"no page documents {home}.{name}"
             )

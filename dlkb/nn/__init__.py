@@ -1,3 +1,5 @@
+from dlkb.nn import init
+from dlkb.nn.clipping import clip_grad_norm_, clip_grad_value_
 from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.lora import (
     LoRALinear,
@@ -16,7 +18,10 @@ __all__ = [
     "LoRALinear",
     "TrainableParameters",
     "add_lora",
+    "clip_grad_norm_",
+    "clip_grad_value_",
     "detach_lora",
+    "init",
     "load_lora_state_dict",
     "lora_state_dict",
     "mc_dropout",
