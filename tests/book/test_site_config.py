@@ -82,3 +82,18 @@ def test_math_font_covers_what_pages_write():
             assert not missing, (
                 f"{page}:{equation.line}: {missing} not in the font: {plain(mathml)}"
             )
+
+
+def test_docstring_examples_are_code():
+    import griffe
+
+    from dlkb.book.docstrings import Examples
+
+    module = griffe.load(
+        "dlkb.arrays",
+        search_paths=[ROOT],
+        docstring_parser="google",
+        extensions=griffe.load_extensions(Examples()),
+    )
+    kinds = [section.kind.value for section in module["erf"].docstring.parsed]
+    assert kinds[-1] == "examples"
