@@ -15,6 +15,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -37,7 +38,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 FORMULA_TESTS = "tests/test_formulas.py"
 SHELLS = ("nn", "optim")
-LIMIT = 120.0
+LIMIT = 300.0
 """Seconds for the tests of one bug. Slower is an error, unless the bug states a `timeout`."""
 
 # Imported once instead of in every child, besides what the tests import by name.
@@ -51,6 +52,7 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "JAX_PLATFORMS": "cpu",
     "PYTEST_ADDOPTS": "",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
 }
 
 
@@ -216,6 +218,7 @@ def _child(root: Path, bug: Bug | None, arguments: tuple[str, ...], answer: Path
         os.dup2(log.fileno(), 2)
     import pytest
 
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(root)
     sys.path[0] = str(root)
     planted = None
@@ -225,7 +228,7 @@ def _child(root: Path, bug: Bug | None, arguments: tuple[str, ...], answer: Path
     filtered = bug.module if bug and not bug.tests else ""
     watch = _Watch(filtered, str(root / bug.file) if bug else "")
     quiet = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
-    options = ["-q", "-p", "no:cacheprovider", f"--rootdir={root}", quiet]
+    options = ["-q", "--tb=native", "-p", "no:cacheprovider", f"--rootdir={root}", quiet]
     options += ["-x"] if bug else []
     status = pytest.main([*options, *arguments], plugins=[watch])
     result = {
@@ -405,6 +408,7 @@ def main() -> int:
     root = options.root.resolve()
     console = Console() if sys.stdout.isatty() else Console(width=160)
     os.environ.update(ENVIRONMENT)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and take the children along
     warnings.filterwarnings("ignore", message=r".*fork\(\)")
     runs, wrong = [], []
     try:
