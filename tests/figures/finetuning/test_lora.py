@@ -1,0 +1,104 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from dlkb.finetuning.lora import lora_parameters
+from scripts.figures.finetuning import lora as figures
+from tests.close import assert_close
+
+
+def test_blocks_are_drawn_to_scale_side_by_side():
+    W, B, A, merged = blocks = figures.shape_blocks(figures.IN, figures.OUT, figures.R)
+    assert (W.columns, W.rows) == (merged.columns, merged.rows) == (figures.IN, figures.OUT)
+    area = A.columns * A.rows + B.columns * B.rows
+    assert area == lora_parameters(figures.IN, figures.OUT, r=figures.R)
+    assert (B.columns, A.rows) == (figures.R, figures.R)
+    for left, right in pairwise(blocks):
+        assert left.x + left.columns < right.x
+
+
+def share(condition):
+    return np.mean(condition)
+
+
+def test_the_error_on_the_new_task_falls_with_the_rank():
+    data = figures.finetuning_data()
+    errors = np.stack([run.target for run in data.lora])
+    assert (data.before.target > 0.8).all()
+    assert (data.before.source < 0.1).all()
+    means = errors.mean(1)
+    assert (np.diff(means[:4]) < 0).all()
+    assert abs(means[4] - means[3]) < 0.03  # from 8 to 16 it gains nothing more
+    assert share(errors[2] < errors[0]) == 1
+    assert share(errors[3] < data.head.target) == 1
+    assert share(errors[0] < data.head.target) <= 0.2  # rank 1 does not beat a new head
+    assert share(data.full.target < errors.min(0)) >= 0.9  # full fine-tuning stays ahead
+
+
+def test_parameters_of_the_runs():
+    data = figures.finetuning_data()
+    assert [run.parameters for run in data.lora] == [256 * r for r in figures.RANKS]
+    assert (data.full.parameters, data.head.parameters) == (8970, 650)
+    # Rank 2 has fewer parameters than the head.
+    assert data.lora[1].parameters < data.head.parameters
+
+
+def test_every_way_forgets_the_old_task():
+    data = figures.finetuning_data()
+    for run in (data.head, data.full, *data.lora):
+        assert (run.source > data.before.source + 0.1).all()
+    # No trend: at every rank some seeds forget more than full fine-tuning does, some less.
+    for run in data.lora:
+        assert 0.2 <= share(run.source > data.full.source) <= 0.8
+        assert abs(run.source.mean() - data.full.source.mean()) < 0.1
+
+
+def test_training_at_low_rank_beats_cutting_the_full_update():
+    data = figures.finetuning_data()
+    for r, run, cut in zip(figures.RANKS, data.lora, data.truncated, strict=True):
+        if r <= 4:
+            assert share(run.target < cut) == 1
+        if r == 16:
+            assert share(cut < run.target) >= 0.9
+
+
+def test_singular_values_fall_without_a_gap():
+    values = figures.finetuning_data().singular
+    assert values.shape == (figures.SEEDS, 2, 64)
+    assert (np.diff(values) <= 0).all()
+    energy = np.cumsum(values**2, -1) / np.sum(values**2, -1, keepdims=True)
+    assert (energy[..., 7] > 0.8).all()  # rank 8 holds most of it
+    assert (energy[..., 1] < 0.7).all()  # rank 2 does not
+    head = values[..., :16]
+    assert (head[..., 1:] / head[..., :-1] > 0.5).all()
+
+
+SLOPES = {  # of log output against log r: what the derivation says
+    "independent factors": {"lora": -0.5, "rslora": 0, "alpha": 0.5},
+    "one SGD step": {"lora": -1, "rslora": 0, "alpha": 1},
+    "one Adam step": {"lora": 0, "rslora": 0.5, "alpha": 1},
+}
+
+
+@pytest.mark.parametrize("regime", figures.REGIMES)
+@pytest.mark.parametrize("rule", figures.RULES)
+def test_slopes_of_the_scalings(regime, rule):
+    sizes = figures.scaling_data()[regime, rule]
+    slope = np.polyfit(np.log(figures.SCALING_RANKS), np.log(sizes), 1)[0]
+    assert abs(slope - SLOPES[regime][rule]) < 0.06
+
+
+def test_rules_meet_at_rank_1():
+    data = figures.scaling_data()
+    for regime in figures.REGIMES:
+        first = [data[regime, rule][0] for rule in figures.RULES]
+        assert_close(np.asarray(first), np.full(3, first[0]))
+
+
+@pytest.mark.parametrize(
+    "draw", [figures.shapes, figures.rank_error, figures.singular_values, figures.scalings]
+)
+def test_figures_are_drawn(draw):
+    assert isinstance(draw(), Figure)
