@@ -62,7 +62,11 @@ def bias_correction() -> Figure:
     left.plot(data.t, np.ones_like(data.t), color="C2")
     left.plot(data.t, data.m, color="C0")
     left.plot(data.t, data.v, color="C1")
-    for name, t, y, color in (("m̂, v̂", 1, 1.04, "C2"), ("m", 3, 0.4, "C0"), ("v", 200, 0.3, "C1")):
+    for name, t, y, color in (
+        ("m̂, v̂", 1, 1.04, "C2"),
+        ("m", 3.5, 0.55, "C0"),
+        ("v", 160, 0.35, "C1"),
+    ):
         left.text(t, y, name, color=color)
     left.set(xscale="log", xlabel="step t", ylim=(-0.02, 1.15), title="averages of g = 1")
     right.plot(data.t, data.raw_step, color="C1", label="m / √v")
