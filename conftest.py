@@ -1,5 +1,11 @@
 """What all tests share: JAX in float64, one torch thread a process, the device option."""
 
+import os
+
+# xdist runs one process a core; BLAS reads this when NumPy is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import jax
 import pytest
 import torch

@@ -125,6 +125,9 @@ class Session:
     @contextlib.contextmanager
     def _surroundings(self) -> Iterator[None]:
         os.environ.setdefault("MPLBACKEND", "agg")
+        # Matrices on pages are small: threads would cost more than they bring.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         sys.modules[self._module.__name__] = self._module
         displayhook = sys.displayhook
         try:
