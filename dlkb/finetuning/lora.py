@@ -7,8 +7,6 @@ One layout throughout, that of `torch.nn.Linear`: `W` is (out, in), `A` is (r, i
 import math
 from typing import Literal, NamedTuple
 
-from array_api_compat import device as device_of
-
 from dlkb.arrays import (
     Array,
     Generator,
@@ -266,13 +264,13 @@ def lora_init(W: Array, *, r: int, generator: Generator, std: float | None = Non
     check_between("r", r, 1, math.inf, closed="left")
     xp = namespace(W)
     out_features, in_features = W.shape
-    A = xp.zeros((r, in_features), dtype=W.dtype, device=device_of(W))
+    A = xp.zeros((r, in_features), dtype=W.dtype, device=W.device)
     if std is None:
         A = (2 * uniform(A, generator=generator) - 1) / math.sqrt(in_features)
     else:
         check_between("std", std, 0, math.inf, closed="neither")
         A = std * normal(A, generator=generator)
-    return Factors(A, xp.zeros((out_features, r), dtype=W.dtype, device=device_of(W)))
+    return Factors(A, xp.zeros((out_features, r), dtype=W.dtype, device=W.device))
 
 
 def merge(W: Array, A: Array, B: Array, *, scaling: float) -> Array:

@@ -185,6 +185,14 @@ def test_merge_and_unmerge_as_often_as_one_likes(dtype, device):
     assert torch.equal(ours(x), y)
 
 
+def test_peft_subtracts_and_does_not_get_the_bits_back():
+    ours = layer(dtype=torch.bfloat16)
+    theirs = as_peft(ours)
+    theirs.merge()
+    theirs.unmerge()
+    assert not torch.equal(theirs.get_base_layer().weight, ours.base_layer.weight)
+
+
 def test_merged_layer_refuses_to_train():
     ours = layer()
     ours.merge()

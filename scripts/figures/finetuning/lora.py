@@ -1,6 +1,5 @@
 """Figures of the page on LoRA."""
 
-import copy
 from functools import cache
 from typing import NamedTuple
 
@@ -77,14 +76,21 @@ def network() -> nn.Sequential:
     return nn.Sequential(*wide, nn.Linear(64, 10))
 
 
-def fit(models: list[nn.Module], X: Tensor, y: Tensor, *, steps: int) -> None:
+def twins(models: list[nn.Sequential]) -> list[nn.Sequential]:
+    """Return copies."""
+    copies = [network() for _ in models]
+    for copy, model in zip(copies, models, strict=True):
+        copy.load_state_dict(model.state_dict())
+    return copies
+
+
+def fit(models: list[nn.Sequential], X: Tensor, y: Tensor, *, steps: int) -> None:
     """Train one network a seed, side by side, with Adam on all examples."""
     parameters, _ = stack_module_state(models)
-    skeleton = copy.deepcopy(models[0]).to("meta")
     optimizer = torch.optim.Adam([p for p in parameters.values() if p.requires_grad], lr=0.01)
 
     def logits(own: dict[str, Tensor], x: Tensor) -> Tensor:
-        return functional_call(skeleton, own, (x,))
+        return functional_call(models[0], own, (x,))
 
     for _ in range(steps):
         optimizer.zero_grad()
@@ -143,18 +149,18 @@ def finetuning_data() -> Finetuning:
         fit(models, lying[:, target], y[:, target], steps=200)
         return run(models)
 
-    head = copy.deepcopy(base)
+    head = twins(base)
     for model in head:
         model.requires_grad_(False)[4].requires_grad_(True)
-    adapted = [copy.deepcopy(base) for _ in RANKS]
+    adapted = [twins(base) for _ in RANKS]
     for models, r in zip(adapted, RANKS, strict=True):
         for model in models:
             add_lora(model, [str(layer) for layer in LAYERS], r=r, alpha=ALPHA)
-    full = copy.deepcopy(base)
+    full = twins(base)
     full_run = tuned(full)
     truncated, updates = [], []
     for r in RANKS:
-        cut = copy.deepcopy(full)
+        cut = twins(full)
         for old, new in zip(base, cut, strict=True):
             for layer in LAYERS:
                 W, W0 = new[layer].weight.data, old[layer].weight.data

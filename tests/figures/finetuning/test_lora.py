@@ -30,11 +30,19 @@ def test_the_error_on_the_new_task_falls_with_the_rank():
     assert (data.before.source < 0.1).all()
     means = errors.mean(1)
     assert (np.diff(means[:4]) < 0).all()
-    assert abs(means[4] - means[3]) < 0.03  # from 8 to 16 it gains nothing more
+    assert means[3] - means[4] < 0.04 < 0.1 < means[0] - means[1]  # ever less is gained
     assert share(errors[2] < errors[0]) == 1
     assert share(errors[3] < data.head.target) == 1
     assert share(errors[0] < data.head.target) <= 0.2  # rank 1 does not beat a new head
     assert share(data.full.target < errors.min(0)) >= 0.9  # full fine-tuning stays ahead
+
+
+def test_numbers_of_the_alt_text():
+    data = figures.finetuning_data()
+    found = [data.lora[0].target, data.lora[4].target, data.head.target, data.full.target]
+    found += [data.truncated[0], data.truncated[4], data.full.source, data.before.source]
+    stated = [0.40, 0.12, 0.27, 0.08, 0.79, 0.08, 0.7, 0.05]
+    np.testing.assert_allclose([values.mean() for values in found], stated, atol=0.03)
 
 
 def test_parameters_of_the_runs():
@@ -51,7 +59,7 @@ def test_every_way_forgets_the_old_task():
         assert (run.source > data.before.source + 0.1).all()
     # No trend: at every rank some seeds forget more than full fine-tuning does, some less.
     for run in data.lora:
-        assert 0.2 <= share(run.source > data.full.source) <= 0.8
+        assert 0.1 <= share(run.source > data.full.source) <= 0.9
         assert abs(run.source.mean() - data.full.source.mean()) < 0.1
 
 
