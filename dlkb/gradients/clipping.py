@@ -52,7 +52,7 @@ def global_norm(grads: Sequence[Array], *, norm_type: float = 2.0) -> Array:
         check_float(f"grads[{k}]", grad)
     xp = namespace(*grads)
     norms = [
-        # The sum of no entries is 0; the maximum norm of none is an error in every library.
+        # The sum of no entries is 0; the maximum norm of none is an error in torch.
         xp.linalg.vector_norm(grad, ord=norm_type) if 0 not in grad.shape else xp.sum(grad)
         for grad in grads
     ]

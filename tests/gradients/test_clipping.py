@@ -119,9 +119,10 @@ def test_results_keep_their_dtypes():
     np.testing.assert_allclose(global_norm(found.grads), 1, rtol=1e-2)
 
 
+@pytest.mark.parametrize("array", [np.asarray, torch.asarray])
 @pytest.mark.parametrize("norm_type", [1.0, 2.0, math.inf])
-def test_empty_gradients_do_not_count(norm_type):
-    grads = (np.ones((0, 3)), np.asarray([3.0]), np.ones((2, 0)))
+def test_empty_gradients_do_not_count(norm_type, array):
+    grads = (array(np.ones((0, 3))), array(np.asarray([3.0])), array(np.ones((2, 0))))
     found = clip_by_global_norm(grads, max_norm=1.0, norm_type=norm_type)
     assert found.norm == 3
     assert [g.shape for g in found.grads] == [(0, 3), (1,), (2, 0)]

@@ -86,11 +86,11 @@ def errors_of_torch(curvature, steps, *, lr, nesterov=False, momentum=0.0, dampe
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("curvature", [0.03, 10.0, 4e6])
+@pytest.mark.parametrize("curvature", [0.03, 4e6])
 def test_torch_converges_just_below_the_limit_and_diverges_just_above(rule, curvature):
     limit = stable_lr(curvature, **RULES[rule])
-    below = errors_of_torch(curvature, 1200, lr=0.98 * limit, **RULES[rule])
-    above = errors_of_torch(curvature, 1200, lr=1.02 * limit, **RULES[rule])
+    below = errors_of_torch(curvature, 400, lr=0.95 * limit, **RULES[rule])
+    above = errors_of_torch(curvature, 400, lr=1.05 * limit, **RULES[rule])
     assert abs(below[-1]) < 0.1
     assert abs(above[-1]) > 10
 

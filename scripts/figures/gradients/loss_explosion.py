@@ -1,0 +1,156 @@
+"""Figures of the page on the explosion of the loss."""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+from dlkb.gradients.loss_explosion import convergence_rate, largest_curvature, stable_lr
+
+Matrix = NDArray[np.float64]
+
+DIGITS = load_digits()
+X = torch.tensor((DIGITS.data[:60] - DIGITS.data[:60].mean(0)) / 16)
+Y = torch.eye(10, dtype=X.dtype)[DIGITS.target[:60]]
+
+SEEDS = 12
+LEARNING_RATES = (0.3, 0.6, 1.2)
+RULES: dict[str, dict[str, Any]] = {
+    "gradient descent": {},
+    "heavy ball, β = 0.9": {"momentum": 0.9},
+    "Nesterov, β = 0.9": {"momentum": 0.9, "nesterov": True},
+}
+
+
+def initial(seeds: int = SEEDS) -> torch.Tensor:
+    """Draw the weights of 64-16-16-10 networks, shape (seeds, 1440), variance 1/fan-in."""
+    draw = np.random.default_rng(0).normal(size=(seeds, 1440))
+    draw[:, :1024] /= 8
+    draw[:, 1024:] /= 4
+    return torch.tensor(draw, requires_grad=True)
+
+
+def loss(weights: torch.Tensor) -> torch.Tensor:
+    """Return the squared error of each network on all digits."""
+    W1, W2, W3 = weights.split((1024, 256, 160), dim=1)
+    hidden = torch.tanh(X @ W1.view(-1, 64, 16))
+    hidden = torch.tanh(hidden @ W2.view(-1, 16, 16))
+    return ((hidden @ W3.view(-1, 16, 10) - Y) ** 2).sum(-1).mean(-1) / 2
+
+
+def gradient(weights: torch.Tensor, create_graph: bool = False) -> torch.Tensor:
+    """Return the gradient of each network's loss; the networks do not share any weight."""
+    return torch.autograd.grad(loss(weights).sum(), weights, create_graph=create_graph)[0]
+
+
+def sharpness(
+    weights: torch.Tensor, start: torch.Tensor, steps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the largest curvature of each network's loss, and its direction."""
+    g = gradient(weights, create_graph=True)
+    return largest_curvature(
+        lambda v: torch.autograd.grad(g, weights, v, retain_graph=True)[0], start, steps=steps
+    )
+
+
+class Run(NamedTuple):
+    """Full-batch gradient descent of several networks.
+
+    Attributes:
+        loss: Shape (steps, seeds).
+        sharpness: Every tenth step, shape (steps / 10, seeds).
+        weights: At the end, shape (seeds, parameters).
+    """
+
+    loss: Matrix
+    sharpness: Matrix
+    weights: torch.Tensor
+
+
+@cache
+def train(lr: float, steps: int = 500) -> Run:
+    """Train with one learning rate for all seeds."""
+    weights = initial()
+    direction = torch.tensor(np.random.default_rng(1).normal(size=tuple(weights.shape)))
+    losses, curvatures = [], []
+    for step in range(steps):
+        if step % 10 == 0:
+            value, direction = sharpness(weights, direction, 40 if step == 0 else 6)
+            curvatures.append(value)
+        losses.append(loss(weights).detach())
+        weights = (weights - lr * gradient(weights)).detach().requires_grad_()
+    return Run(torch.stack(losses).numpy(), torch.stack(curvatures).numpy(), weights)
+
+
+@cache
+def continued(share: float, steps: int = 120) -> Matrix:
+    """Go on from one and the same point with a share of each network's own 2/λ; the losses."""
+    weights = train(0.3).weights
+    direction = torch.tensor(np.random.default_rng(2).normal(size=tuple(weights.shape)))
+    value, _ = sharpness(weights, direction, 150)
+    lr = share * stable_lr(value)[:, None]
+    losses = []
+    for _ in range(steps):
+        losses.append(loss(weights).detach())
+        weights = (weights - lr * gradient(weights)).detach().requires_grad_()
+    return torch.stack(losses).numpy()
+
+
+def rate_data() -> tuple[Matrix, dict[str, Matrix]]:
+    """Return η λ and the factor of the error a step for three rules."""
+    x = np.linspace(0.01, 4.2, 400)
+    return x, {name: convergence_rate(x, lr=1.0, **rule) for name, rule in RULES.items()}
+
+
+def rates() -> Figure:
+    """Draw the factor of the error a step over the learning rate."""
+    x, curves = rate_data()
+    figure, ax = plt.subplots()
+    for i, (name, rate) in enumerate(curves.items()):
+        limit = float(stable_lr(1.0, **RULES[name]))
+        ax.plot(x, rate, color=f"C{i}", label=name)
+        ax.plot(limit, 1, "o", color=f"C{i}")
+        ax.annotate(
+            f"{limit:.3g}", (limit, 1), xytext=(-5, 6), textcoords="offset points", ha="right"
+        )
+    ax.axhline(1, color=plt.rcParams["axes.edgecolor"], linestyle="--", linewidth=1)
+    ax.set(xlabel="η λ", ylabel="factor of the error a step", ylim=(0, 1.9), xlim=(0, 4.2))
+    ax.legend(loc="upper left")
+    return figure
+
+
+def _band(ax: plt.Axes, x: NDArray[Any], values: Matrix, color: str, label: str) -> None:
+    low, middle, high = np.quantile(values, (0.0, 0.5, 1.0), axis=1)
+    ax.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0)
+    ax.plot(x, middle, color=color, label=label, linewidth=1.5)
+
+
+def edge_of_stability() -> Figure:
+    """Draw sharpness and loss of twelve networks at three learning rates."""
+    figure, (above, below) = plt.subplots(2, 1, figsize=(6.2, 5.6), sharex=True)
+    for i, lr in enumerate(LEARNING_RATES):
+        run = train(lr)
+        _band(above, np.arange(0, 500, 10), run.sharpness, f"C{i}", f"η = {lr}")
+        above.axhline(2 / lr, color=f"C{i}", linestyle="--", linewidth=1)
+        _band(below, np.arange(500), run.loss, f"C{i}", f"η = {lr}")
+    above.set(ylabel="largest curvature λ", ylim=(0, 9), title="dashed: 2/η")
+    below.set(xlabel="step", ylabel="loss", yscale="log")
+    below.legend()
+    return figure
+
+
+def one_point() -> Figure:
+    """Draw the loss from one point on, just below and just above the limit."""
+    figure, ax = plt.subplots()
+    for i, share in enumerate((0.9, 1.1)):
+        losses = continued(share)
+        lines = ax.plot(losses / losses[0], color=f"C{i}", linewidth=1, alpha=0.8)
+        lines[0].set_label(f"η = {share} · 2/λ")
+    ax.set(xlabel="step", ylabel="loss / loss at the start", ylim=(0, 6.5))
+    ax.legend()
+    return figure

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from scripts.figures.gradients import loss_explosion as figures
+
+
+def test_each_rule_crosses_one_at_its_limit():
+    x, curves = figures.rate_data()
+    for name, limit in zip(figures.RULES, (2, 3.8, 3.8 / 2.8), strict=True):
+        np.testing.assert_allclose(x[curves[name] < 1].max(), limit, atol=0.02)
+        assert (curves[name][x > limit] > 1).all()
+    plateau = curves["heavy ball, β = 0.9"][(x > 0.01) & (x < 3.7)]
+    np.testing.assert_allclose(plateau, np.sqrt(0.9))
+
+
+@pytest.mark.parametrize("lr", figures.LEARNING_RATES[1:])
+def test_sharpness_settles_at_two_over_the_learning_rate(lr):
+    end = figures.train(lr).sharpness[-10:] * lr / 2
+    assert end.shape == (10, figures.SEEDS)
+    assert figures.SEEDS >= 10
+    near = np.abs(np.median(end, axis=0) - 1) < 0.1
+    assert near.mean() >= 0.9
+
+
+def test_below_the_limit_sharpness_rises_and_the_loss_never_does():
+    run = figures.train(0.3)
+    assert (run.sharpness * 0.3 / 2 < 1).all()
+    assert (run.sharpness[-1] > run.sharpness[5]).mean() >= 0.9
+    assert (np.diff(run.loss, axis=0) < 0).all()
+
+
+@pytest.mark.parametrize("lr", figures.LEARNING_RATES[1:])
+def test_at_the_edge_the_loss_goes_up_and_down_but_falls(lr):
+    loss = figures.train(lr).loss
+    assert ((np.diff(loss, axis=0) > 0).any(axis=0)).mean() >= 0.9
+    assert (loss[-50:].mean(0) < 0.5 * loss[100:150].mean(0)).mean() >= 0.9
+
+
+def test_the_largest_learning_rate_is_unstable_at_the_start_and_trains_all_the_same():
+    run = figures.train(1.2)
+    assert (run.sharpness[0] * 1.2 / 2 > 1).all()
+    assert (run.loss[-1] < 0.1 * run.loss[0]).mean() >= 0.9
+
+
+def test_from_one_point_the_limit_separates_falling_from_rising():
+    below, above = figures.continued(0.9), figures.continued(1.1)
+    assert (below[0] == above[0]).all()
+    assert (np.diff(below, axis=0) < 0).all()
+    assert (above.max(axis=0) > 2 * above[0]).mean() >= 0.9
+    assert (above[-1] < above[0]).mean() >= 0.9  # and recovers
+
+
+@pytest.mark.parametrize("name", ["rates", "edge_of_stability", "one_point"])
+def test_draws(name):
+    assert isinstance(getattr(figures, name)(), Figure)
