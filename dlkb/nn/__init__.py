@@ -1,6 +1,7 @@
 from dlkb.nn import init
 from dlkb.nn.clipping import clip_grad_norm_, clip_grad_value_
 from dlkb.nn.dropout import Dropout, mc_dropout
+from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
 from dlkb.nn.lora import (
     LoRALinear,
     TrainableParameters,
@@ -26,6 +27,9 @@ __all__ = [
     "lora_state_dict",
     "mc_dropout",
     "merge_lora",
+    "penalized_parameters",
+    "penalty",
+    "prox_",
     "trainable_parameters",
     "unmerge_lora",
 ]
