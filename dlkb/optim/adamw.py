@@ -1,11 +1,15 @@
 """AdamW for PyTorch parameters: `torch.optim.AdamW` on the formula of this package."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from dlkb.arrays import check_between
 from dlkb.optim.adam import Adam
+
+_UNDECAYED = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
 
 
 class AdamW(Adam):
@@ -77,3 +81,43 @@ class AdamW(Adam):
         super().__setstate__(state)
         for group in self.param_groups:
             group["decoupled_weight_decay"] = True
+
+
+def decay_groups(model: nn.Module, weight_decay: float = 1e-2) -> list[dict[str, Any]]:
+    """Return two parameter groups: the weights that multiply activations, and the rest.
+
+    Decayed are parameters of two axes or more: the weights of linear, convolutional, recurrent
+    and attention layers. Not decayed are biases, gains, and the tables of embeddings.
+
+    Args:
+        model: Any module. A parameter that two modules share comes once; one that an embedding
+            shares with the output layer is not decayed. Frozen parameters are kept, since
+            an optimizer leaves alone what has no gradient.
+        weight_decay: Decay rate λ ≥ 0 of the first group.
+
+    Returns:
+        Groups of names and parameters for any optimizer: the decayed, then the rest. One that
+        would be empty is left out, since optimizers refuse it among groups with names.
+
+    Raises:
+        ValueError: If `weight_decay` is negative.
+
+    Note:
+        Differs from the Trainer of Hugging Face, which decays embeddings too.
+
+    Example:
+        >>> model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3), nn.LayerNorm(3))
+        >>> optimizer = AdamW(decay_groups(model, weight_decay=0.1))
+        >>> [group["param_names"] for group in optimizer.param_groups]
+        [['1.weight'], ['0.weight', '1.bias', '2.weight', '2.bias']]
+    """
+    check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
+    modules = [module for module in model.modules() if isinstance(module, _UNDECAYED)]
+    exempt = {id(p) for module in modules for p in module.parameters(recurse=False)}
+    groups: list[dict[str, Any]] = [
+        {"params": [], "weight_decay": weight_decay},
+        {"params": [], "weight_decay": 0.0},
+    ]
+    for name, p in model.named_parameters():
+        groups[p.ndim < 2 or id(p) in exempt]["params"].append((name, p))
+    return [group for group in groups if group["params"]]

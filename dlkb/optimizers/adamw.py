@@ -2,7 +2,7 @@
 
 import math
 
-from dlkb.arrays import Array, check_between
+from dlkb.arrays import Array, check_between, check_float, namespace
 from dlkb.optimizers.adam import AdamState, adam
 
 
@@ -59,3 +59,112 @@ def adamw(
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
     shrunk = (1 - lr * weight_decay) * theta
     return adam(shrunk, grad, state, lr=lr, betas=betas, eps=eps, maximize=maximize)
+
+
+def decay_factor(steps: Array, *, lr: float = 1e-3, weight_decay: float = 1e-2) -> Array:
+    r"""Return what decoupled decay leaves of a weight that the loss does not move.
+
+    $$\frac{\theta_t}{\theta_0} = (1 - \eta\lambda)^t \approx e^{-\eta\lambda t}$$
+
+    It is also the weight that an update still has after t more steps, since the parameters of
+    AdamW are a moving average of −u/λ, u being Adam's step for η = 1. The time constant is
+    1/(ηλ) steps, the half-life 0.69/(ηλ).
+
+    Args:
+        steps: Number of steps t ≥ 0: a Python number or a floating-point array.
+        lr: Learning rate η ≥ 0.
+        weight_decay: Decay rate λ ≥ 0.
+
+    Returns:
+        A number or an array like `steps`, 1 for t = 0.
+
+    Raises:
+        ValueError: If `lr` or `weight_decay` is negative.
+
+    Note:
+        For a schedule it is the product of 1 − ηₜλ, about exp(−λ Σηₜ).
+
+    Reference:
+        Wang and Aitchison, How to set AdamW's weight decay as you scale model and dataset
+        size (2025): the moving average and its time constant.
+
+    Example:
+        >>> decay_factor(1000), decay_factor(1000, weight_decay=1.0)
+        (0.99, 0.368)
+    """
+    check_between("lr", lr, 0, math.inf, closed="left")
+    check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
+    return (1 - lr * weight_decay) ** steps
+
+
+def coupled_rate(v_hat: Array, *, weight_decay: float, eps: float = 1e-8) -> Array:
+    r"""Return the decay rate that an L2 penalty in the gradient amounts to under Adam.
+
+    $$\lambda_{\text{eff}} = \frac{\lambda}{\sqrt{\hat v} + \epsilon}$$
+
+    Adam divides the penalty's gradient λθ by the same root as the gradient of the loss. With
+    this rate in the place of `weight_decay`, `adamw` decays as `adam` does with the penalty.
+
+    Args:
+        v_hat: Second moment of the whole gradient, penalty included, bias-corrected, any shape.
+        weight_decay: λ ≥ 0 of the penalty λ‖θ‖²/2.
+        eps: Adam's ε ≥ 0.
+
+    Returns:
+        One decay rate for each entry of `v_hat`.
+
+    Raises:
+        TypeError: If `v_hat` is not floating-point.
+        ValueError: If `weight_decay` or `eps` is negative.
+
+    Note:
+        Where the penalty itself makes up the gradient, √v̂ is about λ|θ| and the step is η,
+        whatever λ is.
+
+    Reference:
+        Loshchilov and Hutter, Decoupled Weight Decay Regularization (2019).
+
+    Example:
+        >>> import numpy as np
+        >>> coupled_rate(np.asarray([0.01, 1.0, 100.0]), weight_decay=0.1)
+        array([1.  , 0.1 , 0.01])
+    """
+    check_float("v_hat", v_hat)
+    check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
+    check_between("eps", eps, 0, math.inf, closed="left")
+    xp = namespace(v_hat)
+    return weight_decay / (xp.sqrt(v_hat) + eps)
+
+
+def noise_rms(*, lr: float = 1e-3, weight_decay: float = 1e-2) -> float:
+    r"""Return the size at which AdamW holds a weight whose gradient is nothing but noise.
+
+    $$\sqrt{\operatorname{E}[\theta^2]} = \sqrt{\frac{\eta}{\lambda\,(2 - \eta\lambda)}}
+    \approx \sqrt{\frac{\eta}{2\lambda}}$$
+
+    Noise pushes the weight by steps of size η at random, the decay pulls it back. The scale
+    of the gradient does not enter.
+
+    Args:
+        lr: Learning rate η > 0.
+        weight_decay: Decay rate λ > 0, ηλ < 2.
+
+    Returns:
+        The root mean square, in units of the parameters.
+
+    Raises:
+        ValueError: If ηλ is not in (0, 2): there is no equilibrium.
+
+    Note:
+        Exact for steps that are uncorrelated and of mean square η². β₁ correlates them; that
+        changes the result by a factor of 1 + O(ηλ/(1−β₁)).
+
+    Reference:
+        Kosson, Messmer and Jaggi, Rotational Equilibrium (2024), for whole weight vectors.
+
+    Example:
+        >>> noise_rms(lr=0.01, weight_decay=0.5), noise_rms(lr=0.04, weight_decay=0.5)
+        (0.1001, 0.2010)
+    """
+    check_between("lr * weight_decay", lr * weight_decay, 0, 2, closed="neither")
+    return (lr / (weight_decay * (2 - lr * weight_decay))) ** 0.5

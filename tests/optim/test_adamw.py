@@ -2,8 +2,9 @@ import inspect
 
 import pytest
 import torch
+from torch import nn
 
-from dlkb.optim import Adam, AdamW
+from dlkb.optim import Adam, AdamW, decay_groups
 from tests.close import assert_close
 from tests.optim.test_adam import assert_same_state, parameters, train
 
@@ -67,3 +68,78 @@ def test_errors_name_this_class():
         optimizer.step()
     with pytest.raises(NotImplementedError, match="fused=True"):
         AdamW(parameters(), fused=True)
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(7, 4)
+        self.layer = nn.TransformerEncoderLayer(4, 2, 8)
+        self.norm = nn.LayerNorm((3, 4))
+        self.rms = nn.RMSNorm((3, 4))
+        self.bag = nn.EmbeddingBag(5, 4)
+        self.conv = nn.Conv1d(4, 4, 3)
+        self.slope = nn.PReLU()
+        self.free = nn.Linear(4, 7)
+        self.head = nn.Linear(4, 7, bias=False)
+        self.head.weight = self.table.weight
+
+
+def names(group):
+    return [name for name, _ in group["params"]]
+
+
+def test_groups_of_a_model():
+    model = Tied()
+    decayed, rest = decay_groups(model, weight_decay=0.3)
+    assert names(decayed) == [
+        "layer.self_attn.in_proj_weight",
+        "layer.self_attn.out_proj.weight",
+        "layer.linear1.weight",
+        "layer.linear2.weight",
+        "conv.weight",
+        "free.weight",
+    ]
+    assert {"table.weight", "norm.weight", "norm.bias", "rms.weight", "bag.weight"} <= set(
+        names(rest)
+    )
+    assert {"slope.weight", "free.bias", "layer.norm1.weight"} <= set(names(rest))
+    assert (decayed["weight_decay"], rest["weight_decay"]) == (0.3, 0.0)
+    every = [id(p) for group in (decayed, rest) for _, p in group["params"]]
+    assert sorted(every) == sorted(id(p) for p in model.parameters())  # each once, the tied one too
+
+
+def test_a_frozen_parameter_keeps_its_group():
+    model = nn.Linear(3, 2)
+    model.weight.requires_grad_(False)
+    assert names(decay_groups(model)[0]) == ["weight"]
+
+
+@pytest.mark.parametrize("optimizer", [AdamW, torch.optim.AdamW, torch.optim.SGD])
+def test_optimizers_take_the_groups(optimizer):
+    model = Tied().double()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = optimizer(decay_groups(model, weight_decay=0.5), lr=0.1)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    decayed = names(decay_groups(model)[0])
+    for name, p in model.named_parameters():
+        assert_close(p, before[name] * (0.95 if name in decayed else 1.0))
+
+
+def test_an_empty_group_is_left_out():
+    (rest,) = decay_groups(nn.LayerNorm(3))
+    assert (names(rest), rest["weight_decay"]) == (["weight", "bias"], 0.0)
+    (decayed,) = decay_groups(nn.Linear(3, 2, bias=False))
+    assert (names(decayed), decayed["weight_decay"]) == (["weight"], 1e-2)
+    assert AdamW([rest]).param_groups[0]["weight_decay"] == 0
+
+
+def test_default_decay_is_that_of_adamw_and_negative_is_an_error():
+    assert (
+        decay_groups(nn.Linear(2, 2))[0]["weight_decay"]
+        == AdamW(parameters()).defaults["weight_decay"]
+    )
+    with pytest.raises(ValueError, match=r"weight_decay is -0.1"):
+        decay_groups(nn.Linear(2, 2), weight_decay=-0.1)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from dlkb.optimizers.adam import adam, adam_init
-from dlkb.optimizers.adamw import adamw
+from dlkb.optimizers.adamw import adamw, coupled_rate, decay_factor, noise_rms
 from tests.cases import Case
 from tests.close import assert_close
 from tests.optimizers.test_adam import OTHER, arguments
@@ -11,6 +11,18 @@ from tests.optimizers.test_adam import OTHER, arguments
 CASES = [
     Case(adamw, lambda rng: (arguments(rng, step=np.asarray(6)), {"weight_decay": 0.3, **OTHER})),
     Case(adamw, lambda rng: (arguments(rng, step=0), {}), "defaults"),
+    Case(
+        decay_factor,
+        lambda rng: ((np.asarray([0.0, 3.0, 50.0]),), {"lr": 0.1, "weight_decay": 0.4}),
+    ),
+    Case(decay_factor, lambda rng: ((7,), {}), "number"),
+    Case(
+        coupled_rate,
+        lambda rng: ((rng.uniform(0.1, 4, (2, 3)),), {"weight_decay": 0.3, "eps": 0.1}),
+    ),
+    Case(coupled_rate, lambda rng: ((rng.uniform(0.1, 4, 3),), {"weight_decay": 0.3}), "defaults"),
+    Case(noise_rms, lambda rng: ((), {"lr": 0.1, "weight_decay": 0.5})),
+    Case(noise_rms, lambda rng: ((), {}), "defaults"),
 ]
 
 
@@ -70,3 +82,71 @@ def test_negative_decay_is_an_error():
     theta = np.ones(2)
     with pytest.raises(ValueError, match=r"weight_decay is -0.1: it must lie in \[0, inf\)"):
         adamw(theta, theta, adam_init(theta), weight_decay=-0.1)
+
+
+def test_a_weight_without_gradient_decays_as_under_torch():
+    p = torch.nn.Parameter(torch.full((3,), 2.0, dtype=torch.float64))
+    oracle = torch.optim.AdamW([p], lr=0.1, weight_decay=0.3)
+    for t in range(1, 20):
+        p.grad = torch.zeros_like(p)
+        oracle.step()
+        left = decay_factor(np.full(3, float(t)), lr=0.1, weight_decay=0.3)
+        assert_close(2 * left, p)
+    assert decay_factor(0, lr=0.1, weight_decay=0.3) == 1
+    p = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    p.grad = torch.zeros_like(p)
+    torch.optim.AdamW([p]).step()
+    assert_close(np.asarray([decay_factor(1)]), p)  # the defaults are those of torch
+
+
+@pytest.mark.parametrize("eps", [1e-8, 0.3])
+def test_adam_with_a_penalty_is_adamw_with_the_coupled_rate(eps):
+    """For β₁ = 0, where the penalty's step is not averaged, and v̂ of the whole gradient."""
+    rng = np.random.default_rng(4)
+    theta = rng.normal(size=5)
+    options = {"lr": 0.05, "betas": (0.0, 0.9)}
+    p = torch.nn.Parameter(torch.tensor(theta))
+    oracle = torch.optim.Adam([p], weight_decay=0.2, eps=eps, **options)
+    for t in range(1, 30):
+        theta, grad = p.detach().numpy().copy(), 10 ** rng.normal(size=5)
+        p.grad = torch.tensor(grad)
+        oracle.step()
+        root = np.sqrt(oracle.state[p]["exp_avg_sq"].numpy() / (1 - 0.9**t))
+        rate = coupled_rate(root**2, weight_decay=0.2, eps=eps)
+        assert_close((1 - 0.05 * rate) * theta - 0.05 * grad / (root + eps), p)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 100.0])
+@pytest.mark.parametrize(("lr", "weight_decay"), [(0.02, 0.5), (0.02, 2.0)])
+def test_noise_holds_a_weight_at_its_rms(lr, weight_decay, scale):
+    """A second moment that is known stands for β₂ → 1, which no run is long enough for."""
+    rng = np.random.default_rng(5)
+    theta = np.zeros(4000)
+    state = adam_init(theta)._replace(step=10**6, v=np.full(4000, scale**2))
+    options = {"lr": lr, "weight_decay": weight_decay, "betas": (0.0, 1 - 1e-9)}
+    for _ in range(int(4 / (lr * weight_decay))):
+        theta, state = adamw(theta, scale * rng.normal(size=4000), state, **options)
+        state = state._replace(step=10**12)
+    assert abs(np.sqrt(np.mean(theta**2)) / noise_rms(lr=lr, weight_decay=weight_decay) - 1) < 0.05
+
+
+def test_noise_rms_at_the_limits_of_stability():
+    # ηλ = 1: every step starts from zero, so that the weight is the last step, of size η.
+    assert noise_rms(lr=0.25, weight_decay=4.0) == pytest.approx(0.25, rel=1e-12)
+    assert noise_rms(lr=1.0, weight_decay=1.999) > 15
+
+
+def test_errors_of_the_rates():
+    with pytest.raises(ValueError, match=r"lr is -1: it must lie in \[0, inf\)"):
+        decay_factor(3, lr=-1)
+    with pytest.raises(ValueError, match=r"weight_decay is -1: it must lie in \[0, inf\)"):
+        decay_factor(3, weight_decay=-1)
+    with pytest.raises(TypeError, match="v_hat has dtype int64"):
+        coupled_rate(np.arange(3), weight_decay=0.1)
+    with pytest.raises(ValueError, match=r"weight_decay is -1"):
+        coupled_rate(np.ones(3), weight_decay=-1)
+    with pytest.raises(ValueError, match=r"eps is -1"):
+        coupled_rate(np.ones(3), weight_decay=1, eps=-1)
+    for options in ({"weight_decay": 0.0}, {"lr": 2.0, "weight_decay": 1.0}, {"lr": -1.0}):
+        with pytest.raises(ValueError, match=r"lr \* weight_decay is .* must lie in \(0, 2\)"):
+            noise_rms(**options)
