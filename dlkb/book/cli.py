@@ -70,13 +70,17 @@ def _run(page: Page, device: str) -> bool:
 
 
 @app.command()
-def run(page: OnePage, device: Device = "cpu") -> None:
-    """Run a page's code in the terminal; exit 1 where it differs from the page."""
+def run(
+    pages: Annotated[list[str], typer.Argument(metavar="PAGE...", help="optimizers/adam, adam, …")],
+    device: Device = "cpu",
+) -> None:
+    """Run the code of pages in the terminal; exit 1 where one differs from what is shown."""
     from dlkb.book.run import set_device
 
     set_device(device)
     set_device("cpu")
-    if not _run(read_book(find_root(), [page])[0], device):
+    agree = [_run(page, device) for page in read_book(find_root(), pages)]
+    if not all(agree):
         raise typer.Exit(1)
 
 

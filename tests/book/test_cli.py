@@ -45,6 +45,15 @@ def test_run_stops_with_a_diff(dlkb, book):
     assert f"toy.md:{book.line('print(square(2))')}" in text
 
 
+def test_run_takes_several_pages_and_reports_each(dlkb, book):
+    other = book.page.with_name("other.md")
+    other.write_text(book.page.read_text().replace("print(square(2))", "print(square(3))"))
+    status, text = dlkb("run", "other", "toy")
+    assert status == 1
+    assert "+9" in text
+    assert "4 fences agree with the page" in text
+
+
 def test_unknown_page_suggests(dlkb):
     status, text = dlkb("run", "optimizers/toi")
     assert status == 2
