@@ -64,7 +64,16 @@ def within(name: str, allowed: tuple[str, ...]) -> bool:
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in allowed)
 
 
-STANDARD = ("math", "typing", "collections", "functools", "itertools", "enum", "dataclasses")
+STANDARD = (
+    "math",
+    "types",
+    "typing",
+    "collections",
+    "functools",
+    "itertools",
+    "enum",
+    "dataclasses",
+)
 
 
 def test_there_is_something_to_look_at():
