@@ -314,7 +314,7 @@ def rectifier_spread(*, fan_in: float, depth: int = 1, negative_slope: float = 0
 def sample_mean_variance(variance: Array, *, n: int) -> Array:
     r"""Return the variance of the mean of n independent draws.
 
-    $$\operatorname{Var}[\bar x] = \frac{\sigma^2}{n}$$
+    $$\operatorname{Var}\Bigl[\frac1n\sum_{i=1}^n x_i\Bigr] = \frac{\sigma^2}{n}$$
 
     Args:
         variance: Variance σ² of one draw, any shape.

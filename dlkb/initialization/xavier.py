@@ -209,9 +209,9 @@ def signal_factors(fan_in: float, fan_out: float, *, std: float) -> SignalFactor
     r"""Return by what a linear layer multiplies mean squares, forwards and backwards.
 
     $$\frac{\mathbb{E}[z^2]}{\mathbb{E}[x^2]} = n_\text{in}\,\sigma^2, \qquad
-      \frac{\mathbb{E}[\bar x^2]}{\mathbb{E}[\bar z^2]} = n_\text{out}\,\sigma^2$$
+      \frac{\mathbb{E}[\delta_x^2]}{\mathbb{E}[\delta_z^2]} = n_\text{out}\,\sigma^2$$
 
-    A bar marks the gradient of the loss with respect to that quantity.
+    δ is the derivative of the loss with respect to x and to z = Wx.
 
     Args:
         fan_in: Inputs of a unit, n_in.
