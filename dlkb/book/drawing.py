@@ -60,7 +60,7 @@ def draw_script(root: str, stem: str, names: list[str]) -> Drawings:
 def without_colours(svg: bytes) -> bytes:
     """Drop colours, bitmaps, and the ids that are made from them."""
     svg = re.sub(rb"base64,[^\"]*", b"", svg)
-    return re.sub(rb"#[0-9a-f]{6}\b|\b[a-z][0-9a-f]{10}\b", b"", svg)
+    return re.sub(rb"#[0-9a-f]{6}\b|\b(?:image|[a-z])[0-9a-f]{10}\b", b"", svg)
 
 
 def _render(function: Callable[[], Any], rc: dict[str, Any]) -> bytes:
