@@ -29,14 +29,15 @@ test: .venv/test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/dlkb figures
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/dlkb prepare
+	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 bugs: .venv/test
 	$(BIN)/python scripts/planted_bugs.py
 
 clean:
-	rm -rf .venv .cache site docs/assets/figures docs/claims.md docs/claims.json
+	rm -rf .venv .cache site docs/assets/figures docs/claims.md docs/claims.json \
+		docs/downloads docs/llms.txt
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("dlkb needs Python 3.11 or later, $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'

@@ -30,3 +30,11 @@ def device(request) -> str:
     if chosen == "cuda" and not torch.cuda.is_available():
         pytest.fail("--device cuda: torch sees no CUDA device", pytrace=False)
     return chosen
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep a file's tests in one process, but deal out the formulas', which are half of all."""
+    for item in items:
+        if item.path.name != "test_formulas.py":
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
