@@ -117,13 +117,15 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file.")] = None,
 ) -> None:
     """Export a page that runs as a notebook or a script."""
-    from dlkb.book.export import to_notebook, to_script
+    from dlkb.book.export import run_whole, to_script
+    from dlkb.book.notebook import to_notebook
 
     if to not in ("ipynb", "py"):
         raise PageError(f"--to is '{to}': choose ipynb or py")
     root = find_root()
     found = read_book(root, [page])[0]
-    text = to_notebook(found, root) if to == "ipynb" else to_script(found, root)
+    session = run_whole(found)
+    text = to_notebook(session, root) if to == "ipynb" else to_script(session, root)
     path = output or Path(f"{found.stem.replace('/', '_')}.{to}")
     draft = path.with_name(path.name + ".part")
     draft.write_text(text, encoding="utf-8")
@@ -152,8 +154,16 @@ def claims(
 
 
 @app.command()
+def prepare() -> None:
+    """Write what the site is built from: stale figures, notebooks and scripts, the ledger."""
+    from dlkb.book.site import prepare as prepare_site
+
+    prepare_site(find_root())
+
+
+@app.command()
 def build() -> None:
-    """Draw stale figures, write the ledger, build the site into site/."""
+    """Prepare, and build the site into site/, with a zip to read offline."""
     from dlkb.book.site import build as build_site
 
     raise typer.Exit(build_site(find_root()))

@@ -219,7 +219,7 @@ def _in_workers(
 ) -> Iterator[tuple[str, Drawings]]:
     died = []
     with (
-        _environment(drawing.ENVIRONMENT),
+        environment_with(drawing.ENVIRONMENT),
         ProcessPoolExecutor(
             min(workers, len(tasks)), get_context("spawn"), drawing.start, (str(root),)
         ) as pool,
@@ -238,7 +238,8 @@ def _in_workers(
 
 
 @contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
+def environment_with(changes: dict[str, str]) -> Iterator[None]:
+    """Change environment variables for a while: child processes inherit them."""
     before = dict(os.environ)
     os.environ.update(changes)
     try:

@@ -1,6 +1,8 @@
 """Whether what was made is still what would be made: a hash of all that it depends on."""
 
 import ast
+import contextlib
+import doctest
 import hashlib
 import json
 import os
@@ -8,6 +10,8 @@ import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from dlkb.book.pages import Page
 
 LIBRARIES = ("matplotlib", "numpy", "scipy", "scikit-learn", "torch")
 
@@ -30,10 +34,13 @@ def depends_on(root: Path, script: Path) -> list[Path]:
 def _imports(root: Path, path: Path) -> set[Path]:
     """Return the files under `root` that the module at `path` imports, packages included."""
     try:
-        tree = parse(path.read_bytes())
+        return _imported_by(root, path.read_bytes(), path.relative_to(root).parts[:-1])
     except SyntaxError:
         return set()  # importing it will say so
-    package = path.relative_to(root).parts[:-1]
+
+
+def _imported_by(root: Path, source: bytes, package: tuple[str, ...]) -> set[Path]:
+    tree = parse(source)
     names: set[tuple[str, ...]] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -52,6 +59,19 @@ def content_key(root: Path, script: Path, engine: tuple[Path, ...]) -> str:
     """Hash a script, what it imports, the engine's files, and the libraries' versions."""
     files = [(p.relative_to(root).as_posix(), digest_of(p)) for p in depends_on(root, script)]
     return digest(json.dumps([_versions(), [digest_of(p) for p in engine], files]).encode())
+
+
+def page_key(root: Path, page: Page, others: list[Path]) -> str:
+    """Hash a page, all files that its code imports, other files, and the libraries' versions."""
+    files = {page.path, *others}
+    for fence in page.runnable:
+        code = fence.code
+        if fence.language == "pycon":
+            code = "".join(e.source for e in doctest.DocTestParser().get_examples(code))
+        with contextlib.suppress(SyntaxError):  # running it will say so
+            for module in _imported_by(root, code.encode(), ()):
+                files.update(depends_on(root, module))
+    return digest(json.dumps([_versions(), sorted((str(f), digest_of(f)) for f in files)]).encode())
 
 
 @cache

@@ -95,6 +95,7 @@ class Session:
         self.device = device
         self.outcomes: list[Outcome] = []
         self.fragile: list[Fragile] = []
+        self.displayed: set[int] = set()  # lines whose value was shown, not printed
         # A real module, so that dataclasses and pickling find what the page defines.
         self._module = types.ModuleType(f"page_{page.stem.replace('/', '_')}")
         self._module.__dict__[WATCH] = watcher(self._report)
@@ -145,6 +146,8 @@ class Session:
         """Show a value as the interpreter does; a tensor shows four decimals, so audit those."""
         if type(value).__module__.startswith("torch"):
             self._module.__dict__[WATCH](value, 4, "f", line)
+        if value is not None:
+            self.displayed.add(line)
         sys.__displayhook__(value)
 
     def _run_step(self, step: _Step) -> tuple[str, str | None, int | None]:

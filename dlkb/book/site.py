@@ -15,10 +15,13 @@ from watchdog.observers import Observer
 
 from dlkb.book.check import book_problems
 from dlkb.book.claims import write_ledger
+from dlkb.book.downloads import write_downloads
 from dlkb.book.figures import draw
+from dlkb.book.offline import write_zip
 from dlkb.book.pages import PageError, read_book
 
 _WATCHED = ("docs", "dlkb", "scripts/figures")
+_WRITTEN = ("assets/figures/", "downloads/", "claims.", "llms.txt")
 
 
 def environment() -> dict[str, str]:
@@ -27,10 +30,10 @@ def environment() -> dict[str, str]:
 
 
 def prepare(root: Path) -> None:
-    """Write what the site needs besides the pages: stale figures and the ledger.
+    """Write what the site needs besides the pages: figures, downloads and the ledger.
 
     Raises:
-        PageError: If a page breaks a rule or a figure cannot be drawn.
+        PageError: If a page breaks a rule or does not run, or a figure cannot be drawn.
     """
     problems = book_problems(root)
     if problems:
@@ -39,14 +42,24 @@ def prepare(root: Path) -> None:
     if report.failed:
         report.show(Console(stderr=True))
         raise PageError(f"{len(report.failed)} figures could not be drawn, see above")
-    write_ledger(root, read_book(root))
+    book = read_book(root)
+    write_downloads(root, book)
+    write_ledger(root, book)
 
 
-def build(root: Path) -> int:
-    """Build `site/` in strict mode; return mkdocs' exit status."""
+def build(root: Path, site: Path | None = None) -> int:
+    """Build `site/`, or another folder, in strict mode, and the zip of it.
+
+    Returns:
+        The exit status of mkdocs.
+    """
     prepare(root)
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
-    return subprocess.run(command, cwd=root, env=environment(), check=False).returncode
+    site = site or root / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
+    status = subprocess.run(command, cwd=root, env=environment(), check=False).returncode
+    if status == 0:
+        write_zip(site)
+    return status
 
 
 class _Changes(FileSystemEventHandler):
@@ -62,7 +75,7 @@ class _Changes(FileSystemEventHandler):
         path = str(event.src_path)
         written = event.event_type in ("modified", "created", "deleted", "moved")
         # What we write ourselves must not wake us again.
-        ours = "/docs/assets/figures/" in path or "/docs/claims." in path
+        ours = any(f"/docs/{name}" in path for name in _WRITTEN)
         if written and not event.is_directory and not ours and "__pycache__" not in path:
             self._changed.set()
 

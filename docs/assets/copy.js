@@ -4,14 +4,28 @@
   const icon =
     '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M5.5 5.5v-3h8v8h-3m-8-5h8v8h-8z"/></svg>'
 
-  /* A doctest's source: lines after ">>> " or "... "; what lies between is output. */
-  function source(text, isSession) {
-    if (!isSession) return text
+  /* A doctest's source: lines after ">>> " or "... "; what lies between is output. A blank line
+     ends each block of several lines, so that the text can also be pasted at a prompt. */
+  function session(text) {
     return text
       .split("\n")
       .filter((line) => /^(>>>|\.\.\.)( |$)/.test(line))
-      .map((line) => line.slice(4))
+      .map((line, index, lines) => {
+        const ends = line.startsWith(">>>") && index > 0 && lines[index - 1].startsWith("...")
+        return (ends ? "\n" : "") + line.slice(4)
+      })
       .join("\n")
+  }
+
+  /* The example of a docstring runs inside its module; elsewhere it must import it. */
+  function imports(block) {
+    let heading = ""
+    let object = block.closest(".doc-function, .doc-class")
+    while (object) {
+      heading = object.querySelector(".doc-heading").id
+      object = object.parentElement.closest(".doc-function, .doc-class")
+    }
+    return heading && `from ${heading.slice(0, heading.lastIndexOf("."))} import *\n`
   }
 
   async function write(text) {
@@ -36,8 +50,10 @@
     const said = document.createElement("span")
     said.setAttribute("role", "status")
     button.addEventListener("click", async () => {
-      const session = block.classList.contains("language-pycon")
-      await write(source(code.textContent, session).trimEnd() + "\n")
+      const text = block.classList.contains("language-pycon")
+        ? imports(block) + session(code.textContent)
+        : code.textContent
+      await write(text.trimEnd() + "\n")
       said.textContent = "Copied"
       setTimeout(() => (said.textContent = ""), 1500)
     })

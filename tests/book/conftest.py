@@ -7,6 +7,14 @@ import pytest
 
 CLAIMS = '["optimizers/toy"]\nclaims = ["c-001"]\n'
 
+CONFIG = """\
+site_name: toy
+site_description: A book for tests.
+site_url: https://example.org/toy/
+repo_url: https://example.org/toy-repository
+extra: {colab: "https://colab.example.org/notebooks"}
+"""
+
 PAGE = """\
 ---
 title: Toy
@@ -80,7 +88,7 @@ class Book:
         self.root = root
         self.page = root / "docs" / "optimizers" / "toy.md"
         self.page.parent.mkdir(parents=True)
-        (root / "mkdocs.yml").write_text("site_name: toy\n")
+        (root / "mkdocs.yml").write_text(CONFIG)
         (root / "docs" / "claims.toml").write_text(CLAIMS)
         self.page.write_text(PAGE)
 
