@@ -126,7 +126,7 @@ def coupled_rate(v_hat: Array, *, weight_decay: float, eps: float = 1e-8) -> Arr
 
     Example:
         >>> import numpy as np
-        >>> coupled_rate(np.asarray([0.01, 1.0, 100.0]), weight_decay=0.1)
+        >>> coupled_rate(np.asarray([0.01, 1.0, 100.0]), weight_decay=0.1).round(3)
         array([1.  , 0.1 , 0.01])
     """
     check_float("v_hat", v_hat)
