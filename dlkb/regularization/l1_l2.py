@@ -148,8 +148,8 @@ def l1_max(grad: Array) -> Array:
 def soft_threshold(z: Array, *, threshold: float) -> Array:
     r"""Move every entry towards zero by `threshold`, and stop there.
 
-    $$S_t(z) = \operatorname{sign}(z)\,\max(\lvert z\rvert - t,\, 0)
-      = \operatorname*{arg\,min}_\theta\ \tfrac12(\theta - z)^2 + t\,\lvert\theta\rvert$$
+    $$S_t(z) = \operatorname{sign}(z)\,\max(\lvert z\rvert - t, 0)
+      = \operatorname*{arg\,min}_\theta\, \tfrac12(\theta - z)^2 + t\,\lvert\theta\rvert$$
 
     Args:
         z: Floating-point, any shape.
@@ -211,7 +211,7 @@ def prox(z: Array, *, lr: float, l1: float = 0.0, l2: float = 0.0) -> Array:
     r"""Return the proximal map of the penalty: a step on it alone, taken implicitly.
 
     $$\operatorname{prox}_{\eta P}(\mathbf{z})
-      = \operatorname*{arg\,min}_{\boldsymbol\theta}\ \tfrac{1}{2\eta}
+      = \operatorname*{arg\,min}_{\boldsymbol\theta}\, \tfrac{1}{2\eta}
         \lVert\boldsymbol\theta-\mathbf{z}\rVert^2 + P(\boldsymbol\theta)
       = \frac{S_{\eta\lambda_1}(\mathbf{z})}{1 + \eta\lambda_2}$$
 
@@ -418,7 +418,7 @@ def ridge_filter(sigma: Array, *, l2: float) -> Array:
 def ridge(X: Array, y: Array, *, l2: float) -> Array:
     r"""Return the coefficients of ridge regression, through the singular values of X.
 
-    $$\hat{\boldsymbol\theta} = \operatorname*{arg\,min}_{\boldsymbol\theta}\
+    $$\hat{\boldsymbol\theta} = \operatorname*{arg\,min}_{\boldsymbol\theta}
         \tfrac12\lVert\mathbf{y}-\mathbf{X}\boldsymbol\theta\rVert^2
         + \tfrac{\lambda_2}{2}\lVert\boldsymbol\theta\rVert^2
       = (\mathbf{X}^\top\mathbf{X} + \lambda_2\mathbf{I})^{-1}\mathbf{X}^\top\mathbf{y}
