@@ -1,6 +1,8 @@
 from dlkb.nn import init
 from dlkb.nn.clipping import clip_grad_norm_, clip_grad_value_
 from dlkb.nn.dropout import Dropout, mc_dropout
+from dlkb.nn.early_stopping import EarlyStopping
+from dlkb.nn.gradient_probe import gradient_norms, jacobian_singular_values, signal_norms
 from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
 from dlkb.nn.lora import (
     LoRALinear,
@@ -16,13 +18,16 @@ from dlkb.nn.lora import (
 
 __all__ = [
     "Dropout",
+    "EarlyStopping",
     "LoRALinear",
     "TrainableParameters",
     "add_lora",
     "clip_grad_norm_",
     "clip_grad_value_",
     "detach_lora",
+    "gradient_norms",
     "init",
+    "jacobian_singular_values",
     "load_lora_state_dict",
     "lora_state_dict",
     "mc_dropout",
@@ -30,6 +35,7 @@ __all__ = [
     "penalized_parameters",
     "penalty",
     "prox_",
+    "signal_norms",
     "trainable_parameters",
     "unmerge_lora",
 ]

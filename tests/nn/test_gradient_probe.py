@@ -1,0 +1,290 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.autograd.functional import jacobian
+
+from dlkb.linear_algebra.singular_values import log_product_spectrum
+from dlkb.nn import gradient_norms, jacobian_singular_values, signal_norms
+from tests.close import assert_close
+
+
+def mlp(device="cpu", dtype=torch.float64):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 7), nn.Tanh(), nn.Linear(7, 3)
+    ).to(device, dtype)
+
+
+class Shared(nn.Module):
+    """The same layer twice, a second one never called, and a skip."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.unused = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return x + self.layer(torch.tanh(self.layer(x)))
+
+
+def state(model):
+    return (
+        {k: v.clone() for k, v in model.state_dict().items()},
+        [id(b) for b in model.buffers()],
+        model.training,
+        [m.training for m in model.modules()],
+        [len(m._forward_hooks) for m in model.modules()],
+        [p.grad for p in model.parameters()],
+    )
+
+
+def assert_untouched(model, before):
+    after = state(model)
+    for key, value in before[0].items():
+        assert torch.equal(after[0][key], value), key
+    assert after[1:] == before[1:]
+
+
+# --- parameters ---
+
+
+def test_gradient_norms_against_backward(device):
+    model = mlp(device)
+    x = torch.randn(6, 5, dtype=torch.float64, device=device)
+    loss = model(x).square().mean()
+    found = gradient_norms(model, loss)
+    assert all(p.grad is None for p in model.parameters())
+    loss.backward()
+    assert list(found) == [name for name, _ in model.named_parameters()]
+    for name, p in model.named_parameters():
+        assert found[name].gradient == pytest.approx(float(p.grad.norm()), rel=1e-12)
+        assert found[name].parameter == pytest.approx(float(p.detach().norm()), rel=1e-12)
+
+
+def test_gradient_norms_leave_an_accumulated_gradient_alone():
+    model = mlp()
+    model[0].weight.grad = torch.ones_like(model[0].weight)
+    gradient_norms(model, model(torch.ones(1, 5, dtype=torch.float64)).sum())
+    assert torch.equal(model[0].weight.grad, torch.ones_like(model[0].weight))
+
+
+def test_unused_and_frozen_parameters():
+    model = Shared()
+    model.layer.bias.requires_grad_(False)
+    found = gradient_norms(model, model(torch.ones(2, 4)).sum())
+    assert list(found) == ["layer.weight", "unused.weight", "unused.bias"]
+    assert found["unused.weight"].gradient is None
+    assert found["layer.weight"].gradient > 0
+
+
+def test_shared_parameters_are_listed_once():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].weight = model[0].weight
+    loss = model(torch.ones(1, 4)).sum()
+    found = gradient_norms(model, loss)
+    assert list(found) == ["0.weight", "0.bias", "1.bias"]
+    loss.backward()
+    assert found["0.weight"].gradient == pytest.approx(float(model[0].weight.grad.norm()))
+
+
+def test_half_precision_norms_do_not_overflow():
+    model = nn.Linear(1000, 1, bias=False, dtype=torch.bfloat16)
+    found = gradient_norms(model, (1e30 * model(torch.ones(1000, dtype=torch.bfloat16))).sum())
+    assert found["weight"].gradient == pytest.approx(1e30 * 1000**0.5, rel=0.01)
+
+
+# --- signals ---
+
+
+def test_signal_norms_against_retained_gradients():
+    model = mlp()
+    x = torch.randn(6, 5, dtype=torch.float64)
+    before = state(model)
+    found = signal_norms(model, x, lambda y: y.square().mean())
+    assert_untouched(model, before)
+    signals = [x]
+    for module in model:
+        signals.append(module(signals[-1]))
+        signals[-1].retain_grad()
+    signals[-1].square().mean().backward()
+    assert list(found) == ["0", "1", "2", "3", "4"]
+    for norms, h in zip(found.values(), signals[1:], strict=True):
+        assert norms.gradient == pytest.approx(float(h.grad.norm()), rel=1e-12)
+        assert norms.signal == pytest.approx(float(h.detach().norm()), rel=1e-12)
+
+
+def test_signals_in_front_of_an_activation_in_place():
+    torch.manual_seed(0)
+    place, copy = (
+        nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=flag), nn.Linear(4, 1))
+        for flag in (True, False)
+    )
+    copy.load_state_dict(place.state_dict())
+    x = torch.randn(8, 4)
+    assert signal_norms(place, x, torch.sum) == signal_norms(copy, x, torch.sum)
+
+
+def test_each_call_of_a_shared_layer_and_none_of_an_unused_one():
+    found = signal_norms(Shared(), torch.ones(2, 4), torch.sum)
+    assert list(found) == ["layer", "layer#2"]
+    assert found["layer#2"].gradient == pytest.approx(8**0.5)
+
+
+def test_batch_norm_keeps_its_running_statistics_and_mode():
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 1))
+    for mode in (True, False):
+        model.train(mode)
+        model[2].eval()
+        before = state(model)
+        signal_norms(model, torch.randn(8, 4), torch.sum)
+        jacobian_singular_values(model, torch.randn(8, 4))
+        assert_untouched(model, before)
+
+
+def test_hooks_are_removed_when_the_model_fails():
+    model = mlp()
+    before = state(model)
+    with pytest.raises(RuntimeError, match="shapes"):
+        signal_norms(model, torch.ones(2, 4, dtype=torch.float64), torch.sum)
+    assert_untouched(model, before)
+
+
+def test_outputs_that_are_no_tensor_are_left_out():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 1)
+
+        def forward(self, x):
+            return self.head(self.lstm(x)[0])
+
+    assert list(signal_norms(Model(), torch.ones(1, 2, 3), torch.sum)) == ["head"]
+
+
+def test_a_layer_that_the_loss_ignores():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    kept = []
+    model[0].register_forward_hook(lambda m, i, o: kept.append(o))
+    found = signal_norms(model, torch.ones(1, 2), lambda y: model[0](torch.ones(1, 2)).sum())
+    assert found["1"].gradient is None
+
+
+# --- the Jacobian ---
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_singular_values_against_the_full_jacobian(batch, device):
+    model = mlp(device)
+    x = torch.randn(batch, 5, dtype=torch.float64, device=device)
+    J = jacobian(model, x).reshape(3 * batch, 5 * batch)
+    found = jacobian_singular_values(model, x)
+    assert found.shape == (3 * batch, 5 * batch)
+    assert_close(found.singular_values, torch.linalg.svdvals(J), scale=10)
+    assert found.condition_number == pytest.approx(float(torch.linalg.cond(J)), rel=1e-9)
+    largest = jacobian_singular_values(model, x, count=2, steps=200)
+    assert_close(largest.singular_values, torch.linalg.svdvals(J)[:2], scale=1e4)
+    assert not largest.singular_values.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.Flatten()), (1, 1, 5, 5)),
+        (nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 4)), (2, 4)),
+        (nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True), (1, 3, 8)),
+        (nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), (5, 4)),
+        (Shared(), (2, 4)),
+    ],
+)
+def test_other_modules_against_the_full_jacobian(model, shape):
+    torch.manual_seed(1)
+    model, x = model.double(), torch.randn(*shape, dtype=torch.float64)
+    expected = jacobian(lambda x: model(x.clone()), x)
+    expected = torch.linalg.svdvals(expected.reshape(-1, x.numel()))
+    found = jacobian_singular_values(model, x).singular_values
+    assert_close(found, expected, scale=100)
+
+
+def test_a_linear_network_against_the_product_of_its_weights():
+    torch.manual_seed(0)
+    layers = [nn.Linear(6, 6, bias=False, dtype=torch.float64) for _ in range(12)]
+    found = jacobian_singular_values(nn.Sequential(*layers), torch.ones(1, 6, dtype=torch.float64))
+    expected = log_product_spectrum([layer.weight.detach() for layer in layers])
+    np.testing.assert_allclose(found.singular_values[:2].log(), expected[:2], atol=1e-6)
+
+
+def test_half_precision_and_functions():
+    x = torch.ones(3, dtype=torch.bfloat16)
+    found = jacobian_singular_values(lambda x: 2 * x, x)
+    assert found.singular_values.tolist() == [2.0, 2.0, 2.0]
+    assert jacobian_singular_values(torch.tanh, x, count=1).singular_values.dtype == torch.float32
+
+
+def test_no_grad_outside_does_not_matter_and_x_is_left_alone():
+    x = torch.zeros(1, 5, dtype=torch.float64)
+    with torch.no_grad():
+        found = jacobian_singular_values(mlp(), x)
+    assert found.singular_values[0] > 0
+    assert not x.requires_grad
+
+
+# --- errors ---
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: gradient_norms(mlp(), torch.ones(2)), ValueError, r"loss is shape \(2,\)"),
+        (lambda: gradient_norms(mlp(), 1.0), ValueError, "loss is float"),
+        (lambda: gradient_norms(mlp(), torch.tensor(1.0)), ValueError, "loss has no graph"),
+        (
+            lambda: gradient_norms(nn.Tanh(), torch.ones((), requires_grad=True) * 1),
+            ValueError,
+            "no parameter that requires a gradient",
+        ),
+        (
+            lambda: signal_norms(mlp(), torch.ones(1, 5, dtype=torch.float64), lambda y: y),
+            ValueError,
+            "a scalar tensor is needed",
+        ),
+        (
+            lambda: jacobian_singular_values(nn.Embedding(3, 2), torch.tensor([1])),
+            TypeError,
+            "for token ids pass embeddings",
+        ),
+        (lambda: jacobian_singular_values(torch.tanh, [1.0]), TypeError, "x is list"),
+        (
+            lambda: jacobian_singular_values(nn.LSTM(3, 4), torch.ones(2, 3)),
+            TypeError,
+            "model returns tuple",
+        ),
+        (
+            lambda: jacobian_singular_values(lambda x: torch.ones(3), torch.ones(2)),
+            ValueError,
+            "does not depend on x",
+        ),
+        (
+            lambda: jacobian_singular_values(lambda x: x[:0], torch.ones(2)),
+            ValueError,
+            "0 numbers",
+        ),
+        (
+            lambda: jacobian_singular_values(lambda x: x / 0, torch.ones(2)),
+            ValueError,
+            "entries of the Jacobian are not finite",
+        ),
+        (
+            lambda: jacobian_singular_values(torch.tanh, torch.ones(2), count=3),
+            ValueError,
+            r"count is 3: it must lie in \[1, 2\]",
+        ),
+        (
+            lambda: jacobian_singular_values(torch.tanh, torch.ones(2), count=1, steps=0),
+            ValueError,
+            "steps is 0",
+        ),
+    ],
+)
+def test_errors_name_the_argument_and_the_remedy(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
