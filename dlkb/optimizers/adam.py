@@ -174,7 +174,7 @@ def adam(
         which corrects v before it takes the maximum: like PyTorch and Keras, this takes the
         maximum of the raw v and corrects afterwards. Differs from Keras in ε, which there is
         added to the root of the raw v. With an array as step counter and float32 parameters,
-        1 − β₂ᵗ is a float32 with a relative error of up to 1e-5, as under PyTorch's
+        1 − β₂ᵗ is a float32 with a relative error of up to 2e-5, as under PyTorch's
         `capturable`; a Python number has no such error.
 
     Reference:
