@@ -130,11 +130,16 @@ def depth() -> Figure:
     """Draw the ratio of the gradients against depth for each network."""
     data = ratio_data()
     panels = {
-        "vanish or explode": ["sigmoid", "tanh", "ReLU, Xavier's scale", "ReLU, twice Xavier's"],
-        "remedies": [
+        "vanish or explode": [
+            "sigmoid",
+            "tanh",
+            "ReLU, Xavier's scale",
+            "ReLU, twice Xavier's",
+            "sigmoid, layer norm",
+        ],
+        "hold, or overdo": [
             "ReLU, He",
             "ReLU, He, batch norm",
-            "sigmoid, layer norm",
             "sigmoid, batch norm",
             "sigmoid, skip",
             "ReLU, He, skip",
@@ -152,13 +157,9 @@ def depth() -> Figure:
         ax.legend(fontsize="small")
     for sigma_w in (1.0, 2.0):
         factor = [rectifier_gradient_factor(sigma_w=sigma_w, depth=d) for d in DEPTHS]
-        axes[0].plot(
-            DEPTHS,
-            np.log10(factor) / 2,
-            linestyle="--",
-            linewidth=1,
-            color="C2" if sigma_w == 1 else "C3",
-        )
+        ink = plt.rcParams["text.color"]
+        axes[0].plot(DEPTHS, np.log10(factor) / 2, linestyle="--", linewidth=1, color=ink)
+    axes[1].set_ylim(top=13)
     axes[0].set_ylabel("log₁₀ ‖∂L/∂h₁‖ / ‖∂L/∂h_L‖")
     return figure
 
@@ -261,8 +262,8 @@ def vanishing_remedies() -> dict[str, Training]:
     base = VANISHING
     return {
         "nothing": base,
-        "learning rate × 10": base._replace(lr=10 * base.lr),
-        "learning rate × 100": base._replace(lr=100 * base.lr),
+        "lr × 10": base._replace(lr=10 * base.lr),
+        "lr × 100": base._replace(lr=100 * base.lr),
         "clipping at 1": base._replace(clip=1.0),
         "L2 penalty": base._replace(l2=1e-3),
         "batch × 4": base._replace(batch=4 * base.batch),
@@ -273,7 +274,7 @@ def vanishing_remedies() -> dict[str, Training]:
         "residual": base._replace(net=Net("sigmoid", skip=1.0)),
         "ReLU, He": base._replace(net=Net("relu", 2**0.5)),
         "tanh, orthogonal": base._replace(net=Net("tanh", 1.0, orthogonal=True)),
-        "1 layer, learning rate × 10": base._replace(depth=1, lr=10 * base.lr),
+        "1 layer, lr × 10": base._replace(depth=1, lr=10 * base.lr),
     }
 
 
@@ -282,7 +283,7 @@ def exploding_remedies() -> dict[str, Training]:
     base, large = EXPLODING, 2.5
     return {
         "nothing": base,
-        "learning rate / 10⁵": base._replace(lr=1e-5 * base.lr),
+        "lr / 10⁵": base._replace(lr=1e-5 * base.lr),
         "clipping at 1": base._replace(clip=1.0),
         "L2 penalty": base._replace(l2=1e-2),
         "batch × 4": base._replace(batch=4 * base.batch),
@@ -305,7 +306,7 @@ def remedies_data() -> tuple[dict[str, Outcome], dict[str, Outcome]]:
 def remedies() -> Figure:
     """Draw the accuracy of every seed for every remedy."""
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 4.2))
-    titles = ("20 sigmoid layers", "20 ReLU layers, weights too large")
+    titles = ("20 sigmoid layers", "20 ReLU layers, σ_w = 2.5")
     for ax, title, part in zip(axes, titles, remedies_data(), strict=True):
         for row, outcome in enumerate(part.values()):
             bad = int((~np.isfinite(outcome.losses)).any(axis=0).sum())

@@ -47,8 +47,8 @@ def test_the_closed_form_is_the_dashed_line():
     "name",
     [
         "nothing",
-        "learning rate × 10",
-        "learning rate × 100",
+        "lr × 10",
+        "lr × 100",
         "clipping at 1",
         "L2 penalty",
         "batch × 4",
@@ -70,7 +70,7 @@ def test_what_does_not_help_against_vanishing(name):
         ("batch norm", 0.7),
         ("residual", 0.7),
         ("tanh, orthogonal", 0.75),
-        ("1 layer, learning rate × 10", 0.75),
+        ("1 layer, lr × 10", 0.75),
     ],
 )
 def test_what_helps_against_vanishing(name, accuracy):
@@ -92,7 +92,7 @@ def test_what_does_not_help_against_explosion(name):
     assert (~np.isfinite(outcome.losses)).any(axis=0).sum() >= 9
 
 
-@pytest.mark.parametrize("name", ["learning rate / 10⁵", "clipping at 1", "Adam"])
+@pytest.mark.parametrize("name", ["lr / 10⁵", "clipping at 1", "Adam"])
 def test_what_keeps_the_numbers_finite_but_does_not_train(name):
     outcome = figures.remedies_data()[1][name]
     assert np.isfinite(outcome.losses).all()
