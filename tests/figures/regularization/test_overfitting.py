@@ -55,6 +55,7 @@ def test_the_filters_are_close_and_ordered():
     assert ratio.min() >= 1
     assert ratio.max() == pytest.approx(1.29843, abs=1e-5)
     assert 1.5 < data.x[ratio.argmax()] < 2.1
+    assert 0.19 < (data.flow - data.ridge).max() < 0.21
     near = data.x < 5
     assert np.abs(data.descent - data.flow)[near].max() < 0.01
     assert (data.descent >= data.ridge)[near].all()
