@@ -1,5 +1,6 @@
 /* Copy what runs: a button on each block of code that leaves out prompts and output.
-   Long equations, tables and code can be scrolled by keyboard. Works without Material too. */
+   Long equations, tables and code can be scrolled by keyboard, lists of pages have names.
+   Works without Material too. */
 (() => {
   const icon =
     '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M5.5 5.5v-3h8v8h-3m-8-5h8v8h-8z"/></svg>'
@@ -60,8 +61,22 @@
     block.append(said, button)
   }
 
-  function letScroll(box) {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0
+  /* Asked when a box comes near the screen: its width is not known before. */
+  const boxes = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (isIntersecting && target.scrollWidth > target.clientWidth) target.tabIndex = 0
+      }
+    },
+    { rootMargin: "100%" }
+  )
+
+  /* The theme names the lists of its navigation after labels that are empty. */
+  function nameLists() {
+    for (const list of document.querySelectorAll(".md-nav__item--nested > .md-nav")) {
+      list.removeAttribute("aria-labelledby")
+      list.setAttribute("aria-label", list.querySelector(".md-nav__title").textContent.trim())
+    }
   }
 
   function enliven() {
@@ -70,7 +85,8 @@
       .forEach(addButton)
     document
       .querySelectorAll(".equation .eq-body, .md-typeset__scrollwrap, .highlight code")
-      .forEach(letScroll)
+      .forEach((box) => boxes.observe(box))
+    nameLists()
   }
 
   if (window.document$) document$.subscribe(() => requestAnimationFrame(enliven))
