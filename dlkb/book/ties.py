@@ -94,6 +94,7 @@ def read_equation(tex: str) -> sympy.Expr:
         return f" z_{{{names.index(name)}}} "
 
     text = _replace_symbols(text, replace)
+    text = re.sub(r"\\sqrt\s*(z_\{\d+\}|\d)", r"\\sqrt{\1}", text)  # the parser wants braces
     # A symbol before a parenthesis is multiplied, not called.
     text = re.sub(r"(z_\{\d+\})\s*(?=\()", r"\1 \\cdot ", text)
     try:

@@ -21,11 +21,12 @@ TIE = """
         (r"\sqrt{\tfrac{6}{n_{\text{in}}+n_{\mathrm{out}}}}.", "sqrt(6/(n_in + n_out))"),
         (r"\lvert\Delta\rvert \le \left(1 + \mathbf{x}\right)^{2}", "(1 + x)**2"),
         (r"e^{-\pi x}", "exp(-pi*x)"),
+        (r"\sqrt m + \sqrt2 p", "sqrt(m) + sqrt(2)*p"),
         (r"\frac1{1-p} \qquad (p < 1)", "1/(1-p)"),
     ],
 )
 def test_tex_is_read_as_the_reader_does(tex, expected):
-    names = "m_hat v_hat epsilon eta lambda_ theta_t_1 r x n_in n_out p".split()
+    names = "m m_hat v_hat epsilon eta lambda_ theta_t_1 r x n_in n_out p".split()
     wanted = sympy.sympify(expected, locals={name: sympy.Symbol(name) for name in names})
     assert sympy.simplify(read_equation(tex) - wanted) == 0
 
