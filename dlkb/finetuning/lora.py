@@ -322,7 +322,7 @@ def unmerge(W: Array, A: Array, B: Array, *, scaling: float) -> Array:
 
     Note:
         The sum was rounded when merging, so subtracting does not give the old bits back: the
-        error is an ulp of W', which in bfloat16 is 0.4 % of its size. Keep the old weight
+        error is an ulp of W', which in bfloat16 is up to 0.8 % of its size. Keep the old weight
         where that matters, as `dlkb.nn.LoRALinear` does.
 
     Example:
