@@ -139,7 +139,7 @@ def coupled_rate(v_hat: Array, *, weight_decay: float, eps: float = 1e-8) -> Arr
 def noise_rms(*, lr: float = 1e-3, weight_decay: float = 1e-2) -> float:
     r"""Return the size at which AdamW holds a weight whose gradient is nothing but noise.
 
-    $$\sqrt{\operatorname{E}[\theta^2]} = \sqrt{\frac{\eta}{\lambda\,(2 - \eta\lambda)}}
+    $$\sqrt{\mathbb{E}[\theta^2]} = \sqrt{\frac{\eta}{\lambda\,(2 - \eta\lambda)}}
     \approx \sqrt{\frac{\eta}{2\lambda}}$$
 
     Noise pushes the weight by steps of size η at random, the decay pulls it back. The scale

@@ -163,7 +163,7 @@ def dropout_vjp(keep: Array, cotangent: Array, *, p: float) -> Array:
 def dropout_moments(x: Array, *, p: float) -> Moments:
     r"""Return mean and variance of `dropout` over its masks.
 
-    $$\operatorname{E}[z_i] = x_i, \qquad \operatorname{Var}[z_i] = \frac{p}{1 - p}\, x_i^2$$
+    $$\mathbb{E}[z_i] = x_i, \qquad \operatorname{Var}[z_i] = \frac{p}{1 - p}\, x_i^2$$
 
     Args:
         x: Activations, any shape.
@@ -237,7 +237,7 @@ def dropconnect(x: Array, weight: Array, keep: Array, *, p: float) -> Array:
 def linear_moments(x: Array, weight: Array, *, p: float) -> Moments:
     r"""Return mean and variance of the outputs of a linear layer under dropout of its inputs.
 
-    $$\operatorname{E}[y_o] = \sum_j w_{oj} x_j, \qquad
+    $$\mathbb{E}[y_o] = \sum_j w_{oj} x_j, \qquad
       \operatorname{Var}[y_o] = \frac{p}{1 - p} \sum_j w_{oj}^2 x_j^2$$
 
     DropConnect has the same two moments. The two differ in the covariance of the outputs: see
@@ -347,7 +347,7 @@ def ridge_equivalent_penalty(X: Array, w: Array, *, p: float) -> Array:
 def expected_squared_loss(X: Array, y: Array, w: Array, *, p: float) -> Array:
     r"""Return the squared loss of linear regression, averaged over dropout of the inputs.
 
-    $$\operatorname{E}\Big\lVert y - \frac{X \circ K}{1 - p}\, w \Big\rVert^2
+    $$\mathbb{E}\Big\lVert y - \frac{X \circ K}{1 - p}\, w \Big\rVert^2
       = \lVert y - X w \rVert^2 + \frac{p}{1 - p} \sum_j w_j^2 \sum_i X_{ij}^2$$
 
     Args:

@@ -61,7 +61,7 @@ def _check_mode(mode: str) -> None:
 def optimism(dof: Array, *, n: float, noise_variance: float) -> Array:
     r"""Return by how much the training error of a linear fit is too small, in expectation.
 
-    $$\operatorname{E}[\text{test}] - \operatorname{E}[\text{train}] = \frac{2\sigma^2}{n}\,
+    $$\mathbb{E}[\text{test}] - \mathbb{E}[\text{train}] = \frac{2\sigma^2}{n}\,
       \operatorname{tr} H, \qquad \hat y = H y$$
 
     The test error is that of new targets at the same inputs, with independent noise of the same
@@ -97,8 +97,8 @@ def optimism(dof: Array, *, n: float, noise_variance: float) -> Array:
 def fixed_design_errors(*, n: int, d: int, noise_variance: float) -> Errors:
     r"""Return the expected errors of least squares where the inputs stay and the noise is new.
 
-    $$\operatorname{E}[\text{train}] = \sigma^2\Big(1 - \frac dn\Big), \qquad
-      \operatorname{E}[\text{test}] = \sigma^2\Big(1 + \frac dn\Big)$$
+    $$\mathbb{E}[\text{train}] = \sigma^2\Big(1 - \frac dn\Big), \qquad
+      \mathbb{E}[\text{test}] = \sigma^2\Big(1 + \frac dn\Big)$$
 
     Args:
         n: Number of examples, ≥ 1.
@@ -127,7 +127,7 @@ def fixed_design_errors(*, n: int, d: int, noise_variance: float) -> Errors:
 def gaussian_design_error(*, n: int, d: int, noise_variance: float, signal: float = 0.0) -> float:
     r"""Return the expected test error of least squares for independent N(0, 1) inputs.
 
-    $$\operatorname{E}[\text{test}] = \begin{cases}
+    $$\mathbb{E}[\text{test}] = \begin{cases}
       \sigma^2\,\dfrac{n - 1}{n - d - 1} & n \ge d + 2 \\[1ex]
       \sigma^2\,\dfrac{d - 1}{d - n - 1} + \lVert w\rVert^2 \Big(1 - \dfrac nd\Big) & d \ge n + 2
       \end{cases}$$
@@ -316,7 +316,7 @@ def filtered_least_squares(X: Array, y: Array, shrink: Callable[[Array], Array])
 def filter_risk(factor: Array, signal: Array, *, noise_variance: float) -> Risk:
     r"""Return the squared error that a filter leaves in each direction, in expectation.
 
-    $$\operatorname{E}(f z - \mu)^2 = (1 - f)^2 \mu^2 + f^2 \sigma^2,
+    $$\mathbb{E}(f z - \mu)^2 = (1 - f)^2 \mu^2 + f^2 \sigma^2,
       \qquad z = \mu + \text{noise}$$
 
     Here μ = σᵢ vᵢᵀw is the true projection of the targets on a left singular vector. Summed over
