@@ -341,7 +341,7 @@ def fista(
 def ista_bound(k: Array, *, lr: float, distance: float) -> Array:
     r"""Bound how far the objective is from its minimum after k steps of ISTA.
 
-    $$F(\boldsymbol\theta_k) - F^* \le \frac{R^2}{2\eta k}$$
+    $$F(\boldsymbol\theta_k) - F^\star \le \frac{R^2}{2\eta k}$$
 
     Args:
         k: Number of steps, at least 1: a number or a floating-point array.
@@ -364,7 +364,7 @@ def ista_bound(k: Array, *, lr: float, distance: float) -> Array:
 def fista_bound(k: Array, *, lr: float, distance: float) -> Array:
     r"""Bound how far the objective is from its minimum after k steps of FISTA.
 
-    $$F(\boldsymbol\theta_k) - F^* \le \frac{2R^2}{\eta\,(k + 1)^2}$$
+    $$F(\boldsymbol\theta_k) - F^\star \le \frac{2R^2}{\eta\,(k + 1)^2}$$
 
     Args:
         k: Number of steps, at least 1: a number or a floating-point array.
