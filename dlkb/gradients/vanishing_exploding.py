@@ -137,7 +137,7 @@ def layer_jacobian(W: Array, slope: Array) -> Array:
 def layer_vjp(W: Array, slope: Array, cotangent: Array) -> Array:
     r"""Take a gradient back through one layer, without its Jacobian.
 
-    $$\nabla_{\mathbf{h}} = \mathbf{W}^\top\bigl(\phi'(\mathbf{z})\odot\nabla_{\mathbf{h}'}\bigr)$$
+    $$\nabla_{\mathbf{h}} = \mathbf{W}^\top\bigl(\phi'(\mathbf{z})\circ\nabla_{\mathbf{h}'}\bigr)$$
 
     Args:
         W: Weight, shape (m, n).
@@ -205,7 +205,7 @@ def backward_chain(
 def weight_gradient(slope: Array, h: Array, cotangent: Array) -> Array:
     r"""Return the gradient with respect to a layer's weight.
 
-    $$\nabla_{\mathbf{W}} = \sum_b \bigl(\phi'(\mathbf{z}_b)\odot\nabla_{\mathbf{h}'_b}\bigr)
+    $$\nabla_{\mathbf{W}} = \sum_b \bigl(\phi'(\mathbf{z}_b)\circ\nabla_{\mathbf{h}'_b}\bigr)
       \,\mathbf{h}_b^\top$$
 
     Args:

@@ -295,7 +295,7 @@ def spectral_function_vjp(
 ) -> Array:
     r"""Return the gradient of `spectral_function` with respect to the matrix (Daleckii–Krein).
 
-    $$\nabla_{\mathbf{W}} = \mathbf{V}\bigl(\mathbf{F}\odot
+    $$\nabla_{\mathbf{W}} = \mathbf{V}\bigl(\mathbf{F}\circ
       \mathbf{V}^\top\operatorname{sym}(\mathbf{G})\mathbf{V}\bigr)\mathbf{V}^\top, \qquad
       F_{ij} = \begin{cases}
       \dfrac{f(\lambda_i)-f(\lambda_j)}{\lambda_i-\lambda_j} & \lambda_i \ne \lambda_j \\
