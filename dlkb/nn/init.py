@@ -79,6 +79,7 @@ def xavier_uniform_(
         alone here and divides by zero there. The draws are the same.
 
     Example:
+        >>> import torch
         >>> w = xavier_uniform_(torch.empty(3, 5), generator=torch.Generator().manual_seed(0))
         >>> bool(w.abs().max() <= (6 / 8) ** 0.5)
         True
@@ -101,6 +102,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | Non
         ValueError: If `tensor` has fewer than 2 axes.
 
     Example:
+        >>> import torch
         >>> w = torch.empty(300, 100)
         >>> xavier_normal_(w, generator=torch.Generator().manual_seed(0)) is w
         True
@@ -136,6 +138,7 @@ def kaiming_uniform_(
         With `a=5**0.5` this is the default of `torch.nn.Linear`: b = 1/√n, a variance of 1/(3n).
 
     Example:
+        >>> import torch
         >>> w = kaiming_uniform_(torch.empty(8, 2), generator=torch.Generator().manual_seed(0))
         >>> bool(w.abs().max() <= 3**0.5)
         True
@@ -170,6 +173,7 @@ def kaiming_normal_(
         large by that factor. Compute `fans(shape, groups=…)` and fill with `Tensor.normal_`.
 
     Example:
+        >>> import torch
         >>> w = kaiming_normal_(torch.empty(100, 200), generator=torch.Generator().manual_seed(0))
         >>> round(float(w.std()), 2)
         0.10
@@ -196,6 +200,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
         here and is an error there. In float32 and float64 the draws are the same.
 
     Example:
+        >>> import torch
         >>> w = orthogonal_(torch.empty(2, 6), generator=torch.Generator().manual_seed(0))
         >>> (w @ w.T).round(decimals=3).abs()
         tensor([[1., 0.],

@@ -59,6 +59,8 @@ class LoRALinear(nn.Module):
         is an error.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
         >>> layer = LoRALinear(nn.Linear(4, 3), r=2, alpha=4)
         >>> layer
         LoRALinear(
@@ -259,6 +261,7 @@ def add_lora(
             Nothing has been changed then.
 
     Example:
+        >>> from torch import nn
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> model = add_lora(model, ["0"], r=2, alpha=4, modules_to_save=["2"])
         >>> trainable_parameters(model).counts
@@ -343,6 +346,7 @@ def trainable_parameters(model: nn.Module) -> TrainableParameters:
         Names with counts, the number that is trainable, and the number of all parameters.
 
     Example:
+        >>> from torch import nn
         >>> model = add_lora(nn.Sequential(nn.Linear(100, 100)), ["0"], r=2, alpha=4)
         >>> trainable_parameters(model)
         TrainableParameters(counts={'0.lora_A': 200, '0.lora_B': 200}, trainable=400, total=10500)
@@ -387,6 +391,7 @@ def detach_lora(model: nn.Module, *, merge: bool = True) -> nn.Module:
         stays frozen; without a LoRALinear in it the model is returned as it is.
 
     Example:
+        >>> from torch import nn
         >>> model = add_lora(nn.Sequential(nn.Linear(4, 3)), ["0"], r=2, alpha=4)
         >>> detach_lora(model)
         Sequential(

@@ -6,8 +6,6 @@ import http.server
 import os
 import shutil
 import socketserver
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from dlkb.book.site import environment, prepare
+from dlkb.book.site import build
 
 ROOT = Path(__file__).parents[2]
 BROWSERS = (
@@ -29,30 +27,41 @@ BROWSERS = (
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Path:
-    """Build the site in strict mode into a temporary folder."""
-    prepare(ROOT)
+    """Build the site in strict mode into a temporary folder, the zip included."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    ran = subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert build(ROOT, folder) == 0
     return folder
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
+class _Pages(http.server.SimpleHTTPRequestHandler):
+    """Serve as GitHub Pages does: below /dlkb/, with 404.html for what is not there."""
+
     def log_message(self, *arguments) -> None:
         pass
+
+    def translate_path(self, path: str) -> str:
+        return super().translate_path(path.removeprefix("/dlkb"))
+
+    def send_error(self, code, message=None, explain=None) -> None:
+        if code != 404:
+            return super().send_error(code, message, explain)
+        content = (Path(self.directory) / "404.html").read_bytes()
+        self.send_response(404)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        return None
 
 
 @pytest.fixture(scope="session")
 def site(built) -> Iterator[str]:
     """Serve the built site; yield its address."""
-    handler = functools.partial(_Quiet, directory=str(built))
+    handler = functools.partial(_Pages, directory=str(built))
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://127.0.0.1:{server.server_address[1]}/dlkb"
         server.shutdown()
 
 

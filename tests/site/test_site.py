@@ -1,7 +1,5 @@
 """What a reader meets, in a real browser."""
 
-import contextlib
-import io
 import re
 import socket
 import subprocess
@@ -106,34 +104,6 @@ def test_links_and_anchors_lead_somewhere(built):
             assert unquote(fragment) in anchors[page] | {"__skip"}, f"{base}: {target}"
         else:
             assert (built / page.lstrip("/")).exists(), f"{base}: {target}"
-
-
-@pytest.mark.parametrize("stem", TOPICS)
-def test_copy_gives_code_that_runs_and_prints_what_the_page_shows(visit, stem):
-    here = visit()
-    here.go(address(stem))
-    copied = []
-    for kind in ("python", "pycon"):
-        for block in here.page.locator(f".language-{kind}.highlight").all()[:2]:
-            block.locator("button.copy").click()
-            copied.append(here.page.evaluate("navigator.clipboard.readText()"))
-    assert copied
-    for text in copied:
-        assert ">>>" not in text
-        compile(text, "clipboard", "exec")
-
-
-def test_copied_home_page_runs(visit):
-    here = visit()
-    here.go("")
-    here.page.locator(".language-pycon button.copy").first.click()
-    text = here.page.evaluate("navigator.clipboard.readText()")
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(text, "clipboard", "exec"), {})
-    shown = here.page.locator(".language-pycon code").first.inner_text()
-    for line in printed.getvalue().split():
-        assert line in shown
 
 
 def test_instant_navigation_keeps_math_and_copy_buttons(visit):

@@ -1,0 +1,135 @@
+"""Copy means run: what the copy buttons of a page give runs in a clean process, without network.
+
+A session (`pycon`) is typed line by line at an interactive prompt, a `python` block is run as a
+cell. What that prints is what the page shows.
+"""
+
+import doctest
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from dlkb.book.compare import difference, same_output
+from tests.site.test_site import ADDRESSES, PAGES, address
+
+CHILD = Path(__file__).with_name("prompt.py")
+BLOCKS = ".language-python.highlight, .language-pycon.highlight"
+FENCES = {address(page.stem): page.runnable for page in PAGES}
+
+
+def installed_with(requirement: str) -> set[str]:
+    """Return the distributions that `pip install requirement` brings."""
+    waiting, found = [Requirement(requirement)], set()
+    while waiting:
+        wanted = waiting.pop()
+        key = (canonicalize_name(wanted.name), frozenset(wanted.extras))
+        if key in found:
+            continue
+        found.add(key)
+        for text in distribution(wanted.name).requires or []:
+            needed = Requirement(text)
+            extras = {*wanted.extras, ""}
+            if not needed.marker or any(needed.marker.evaluate({"extra": e}) for e in extras):
+                waiting.append(needed)
+    return {name for name, _ in found}
+
+
+def absent() -> list[str]:
+    """Return the modules that are here only because the tests need them."""
+    present = installed_with("dlkb[docs]")
+    return [
+        module
+        for module, names in packages_distributions().items()
+        if not present & {canonicalize_name(name) for name in names}
+    ]
+
+
+def copied(here, blocks) -> list[dict[str, str]]:
+    """Press every copy button; return what each gives and what the page shows for it."""
+    found = []
+    for block in blocks:
+        block.locator("button.copy").click()
+        text = here.page.evaluate("navigator.clipboard.readText()")
+        code = block.locator("code").last.text_content()
+        if "language-pycon" in block.get_attribute("class"):
+            examples = doctest.DocTestParser().get_examples(code)
+            shown = "".join(bare(e.exc_msg) if e.exc_msg else e.want for e in examples)
+            found.append({"kind": "session", "text": text, "shown": shown})
+        else:
+            output = block.locator("xpath=following-sibling::*[1][contains(@class, 'output')]")
+            shown = output.locator("code").text_content() if output.count() else ""
+            found.append({"kind": "cell", "text": text, "shown": shown})
+    return found
+
+
+def bare(message: str) -> str:
+    """Drop the module before an exception's name, which not every console shows."""
+    return re.sub(r"^[\w.]*\.(?=\w+(:|$))", "", message)
+
+
+def printed(blocks: list[dict[str, str]], folder: Path) -> list[str]:
+    """Run copied blocks in one clean process; return what each prints."""
+    ran = subprocess.run(
+        [sys.executable, "-I", str(CHILD)],
+        input=json.dumps({"absent": absent(), "blocks": blocks}),
+        env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize("path", [path for path in ADDRESSES if FENCES.get(path)])
+def test_every_fence_copied_runs_and_prints_what_the_page_shows(visit, tmp_path, path):
+    here = visit()
+    here.go(path)
+    here.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    own = f":is({BLOCKS}):not(.doc *)"
+    blocks = copied(here, here.page.locator(own).all())
+    assert len(blocks) == len(FENCES[path])
+    assert any(block["shown"] for block in blocks)
+    for block, got in zip(blocks, printed(blocks, tmp_path), strict=True):
+        assert ">>>" not in block["text"]
+        assert same_output(block["shown"], got), (
+            f"{block['text']}\n{difference(block['shown'], got)}"
+        )
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_every_example_of_a_docstring_copied_runs(visit, tmp_path, path):
+    here = visit()
+    here.go(path)
+    blocks = copied(here, here.page.locator(".doc .language-pycon.highlight").all())
+    alone = [{**block, "kind": "example"} for block in blocks]
+    for block, got in zip(alone, printed(alone, tmp_path) if alone else [], strict=True):
+        assert "import" in block["text"].split("\n")[0]
+        assert same_output(block["shown"], got), (
+            f"{block['text']}\n{difference(block['shown'], got)}"
+        )
+
+
+def test_the_network_is_blocked_and_only_dlkb_is_installed(tmp_path):
+    text = 'import socket\nsocket.create_connection(("127.0.0.1", 80))\nimport pytest\n'
+    [got] = printed([{"kind": "session", "text": text}], tmp_path)
+    assert got == (
+        "RuntimeError: the network is blocked: socket.getaddrinfo\n"
+        "ModuleNotFoundError: No module named 'pytest'\n"
+    )
+
+
+def test_a_block_that_fails_or_prints_something_else_is_seen(tmp_path):
+    session = {"kind": "session", "text": "1 + 1\ndef f():\n    return 3\n\nf()\nif True:\n"}
+    cell = {"kind": "cell", "text": "print(f())\n2\n1 / 0\n"}
+    got = printed([session, cell], tmp_path)
+    assert got[0].startswith("2\n3\n")
+    assert got[1] == "3\nZeroDivisionError: division by zero\n"
