@@ -1,6 +1,5 @@
 """The rules that a page and the book as a whole must keep, checked without running code."""
 
-import ast
 import re
 import tomllib
 from collections import Counter
@@ -9,6 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from dlkb.book import math
+from dlkb.book.drawing import SCRIPTS
+from dlkb.book.figures import figures_of
 from dlkb.book.pages import Claim, Page, read_book
 
 PARTS = (
@@ -48,19 +49,10 @@ def assignments(root: Path) -> dict[str, list[str]]:
 
 
 def figure_names(root: Path, stem: str) -> list[str]:
-    """Return the figures that a topic's script draws: its public functions `-> Figure`."""
-    script = root / "scripts" / "figures" / f"{stem}.py"
-    if not script.is_file():
+    """Return the figures that a topic's script draws, none if there is no script."""
+    if not (root / SCRIPTS / f"{stem}.py").is_file():
         return []
-    tree = ast.parse(script.read_text(encoding="utf-8"))
-    return [
-        node.name
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef)
-        and not node.name.startswith("_")
-        and node.returns is not None
-        and ast.unparse(node.returns).rsplit(".", 1)[-1] == "Figure"
-    ]
+    return [figure.name for figure in figures_of(root, stem)]
 
 
 def _claim_problems(page: Page, claim: Claim, assigned: list[str]) -> list[str]:

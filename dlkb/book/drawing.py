@@ -9,7 +9,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlkb.book import style
 
@@ -26,7 +26,7 @@ ENVIRONMENT = {
 }
 
 Drawings = dict[str, list[bytes] | str]
-"""By figure: one SVG a theme, or an error's text. The name "" stands for the whole script."""
+"""By figure: its files, or an error's text. The name "" stands for the whole script."""
 
 
 def start(root: str) -> None:
@@ -46,10 +46,7 @@ def draw_script(root: str, stem: str, names: list[str]) -> Drawings:
     drawings: Drawings = {}
     for name in names:
         try:
-            svgs = [_render(getattr(module, name), rc) for rc in style.THEMES.values()]
-            if len({without_colours(svg) for svg in svgs}) > 1:
-                raise ValueError("the themes differ in more than colours: is it random?")
-            drawings[name] = svgs
+            drawings[name] = _in_every_theme(getattr(module, name))
         except (Exception, SystemExit) as error:
             drawings[name] = _why(error, script)
         finally:
@@ -63,10 +60,32 @@ def without_colours(svg: bytes) -> bytes:
     return re.sub(rb"#[0-9a-f]{6}\b|\b(?:image|[a-z])[0-9a-f]{10}\b", b"", svg)
 
 
-def _render(function: Callable[[], Any], rc: dict[str, Any]) -> bytes:
+class _Drawn(NamedTuple):
+    """A figure in one theme; without what moves, and its frames, if it is explorable."""
+
+    svg: bytes
+    axes: bytes | None = None
+    frames: Any = None
+
+
+def _in_every_theme(function: Callable[[], Any]) -> list[bytes]:
+    """Return the files of a figure, in the order of `FigureSource.outputs`."""
+    drawn = [_render(function, rc) for rc in style.THEMES.values()]
+    files = [one.svg for one in drawn]
+    axes = [one.axes for one in drawn if one.axes is not None]
+    for variants in (files, axes):
+        if len({without_colours(svg) for svg in variants}) > 1:
+            raise ValueError("the themes differ in more than colours: is it random?")
+    if not axes:
+        return files
+    from dlkb.book import frames
+
+    return [*files, *axes, frames.serialize(*(one.frames for one in drawn))]
+
+
+def _render(function: Callable[[], Any], rc: dict[str, Any]) -> _Drawn:
     import matplotlib as mpl
     import numpy as np
-    from matplotlib.figure import Figure
 
     random.seed(0)
     np.random.seed(0)
@@ -76,16 +95,31 @@ def _render(function: Callable[[], Any], rc: dict[str, Any]) -> bytes:
         mpl.rcdefaults()
         mpl.rcParams.update(rc)
         warnings.simplefilter("error")
-        figure = function()
-        if not isinstance(figure, Figure):
-            raise TypeError(f"returned {figure!r}, not a matplotlib Figure")
-        if figure.get_figwidth() > style.MAX_WIDTH:
-            raise ValueError(
-                f"is {figure.get_figwidth():g} in wide; over {style.MAX_WIDTH} in "
-                "its text cannot be read on a phone"
-            )
-        file = io.BytesIO()
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        drawn = function()
+        if type(drawn).__name__ != "Explorable":
+            return _Drawn(_svg(drawn))
+        from dlkb.book import frames
+
+        drawn.show(*(slider.values[slider.start] for slider in drawn.sliders))
+        svg = _svg(drawn.figure)
+        found = frames.collect(drawn)
+        for curve in drawn.moving:
+            curve.set_visible(False)
+        return _Drawn(svg, _svg(drawn.figure), found)
+
+
+def _svg(figure: Any) -> bytes:
+    from matplotlib.figure import Figure
+
+    if not isinstance(figure, Figure):
+        raise TypeError(f"returned {figure!r}, not a matplotlib Figure")
+    if figure.get_figwidth() > style.MAX_WIDTH:
+        raise ValueError(
+            f"is {figure.get_figwidth():g} in wide; over {style.MAX_WIDTH} in "
+            "its text cannot be read on a phone"
+        )
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return file.getvalue()
 
 

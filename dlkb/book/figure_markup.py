@@ -3,7 +3,8 @@
 A Python-Markdown extension, `dlkb.book.figure_markup` in mkdocs.yml. An image under
 `assets/figures/` is written once, `![alt](../assets/figures/optimizers/adam/name.svg)`, and
 becomes two: `name-light.svg#only-light` and `name-dark.svg#only-dark`. Their size is read
-from the SVG, so that the text does not jump when they arrive.
+from the SVG, so that the text does not jump when they arrive. Where `name.json` stands beside
+them, the figure is explorable, see `dlkb.book.explorable_markup`.
 """
 
 import re
@@ -13,6 +14,8 @@ from xml.etree import ElementTree
 from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.treeprocessors import Treeprocessor
+
+from dlkb.book.explorable_markup import explorable, read_frames
 
 VARIANTS = ("light", "dark")
 
@@ -55,8 +58,12 @@ class _TwoVariants(Treeprocessor):
     ) -> None:
         at, tail = list(parent).index(image), image.tail
         parent.remove(image)
-        for offset, variant in enumerate(VARIANTS):
-            path = f"assets/figures/{source['name']}-{variant}.svg"
+        image.tail = None
+        frames = read_frames(self.docs / f"assets/figures/{source['name']}.json")
+        copies = []
+        for variant in VARIANTS:
+            axes = "-axes" if frames else ""
+            path = f"assets/figures/{source['name']}{axes}-{variant}.svg"
             copy = ElementTree.Element("img", dict(image.attrib))
             copy.set("src", f"{source['up']}{path}#only-{variant}")
             if lazy:
@@ -65,8 +72,14 @@ class _TwoVariants(Treeprocessor):
             if measured:
                 copy.set("width", str(measured[0]))
                 copy.set("height", str(measured[1]))
+            copies.append(copy)
+        if frames:
+            copies = [explorable(copies, frames)]
+            if parent.tag == "p":
+                parent.tag = "div"
+        for offset, copy in enumerate(copies):
             parent.insert(at + offset, copy)
-        copy.tail = tail
+        copies[-1].tail = tail
 
 
 class FigureExtension(Extension):

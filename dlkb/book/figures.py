@@ -1,8 +1,10 @@
 """Figures: found by reading the scripts, drawn in parallel, kept as long as nothing changes.
 
 `scripts/figures/<stem>.py` holds public functions without arguments, annotated `-> Figure`.
-Each becomes `docs/assets/figures/<stem>/<name>-light.svg` and `-dark.svg`. A drawing is kept
-until its script, a module that the script imports, the style, or a library changes.
+Each becomes `docs/assets/figures/<stem>/<name>-light.svg` and `-dark.svg`. One annotated
+`-> Explorable` becomes also `<name>-axes-light.svg` and `-axes-dark.svg`, without what moves,
+and `<name>.json`, the frames of what moves. A drawing is kept until its script, a module that
+the script imports, the style, or a library changes.
 Nothing heavy is imported here: matplotlib and the scripts live in the worker processes.
 """
 
@@ -29,7 +31,7 @@ from dlkb.book.pages import PageError, resolve
 
 OUTPUT = Path("docs/assets/figures")
 CACHE = Path(".cache/figures.json")
-ENGINE = (Path(drawing.__file__), Path(style.__file__))
+ENGINE = tuple(Path(__file__).with_name(f"{name}.py") for name in ("drawing", "frames", "style"))
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,18 @@ class FigureSource:
     stem: str
     name: str
     line: int
+    explorable: bool
 
     def __str__(self) -> str:
         return f"{self.stem}/{self.name}"
 
     @property
     def outputs(self) -> list[str]:
-        """The files under `docs/assets/figures`, one a theme."""
-        return [f"{self}-{theme}.svg" for theme in style.THEMES]
+        """The files under `docs/assets/figures`."""
+        svgs = [f"{self}-{theme}.svg" for theme in style.THEMES]
+        if not self.explorable:
+            return svgs
+        return [*svgs, *(f"{self}-axes-{theme}.svg" for theme in style.THEMES), f"{self}.json"]
 
 
 @dataclass(frozen=True)
@@ -95,14 +101,18 @@ def figure_stems(root: Path) -> list[str]:
 def figures_of(root: Path, stem: str) -> list[FigureSource]:
     """Return the figures of one script, without importing it."""
     tree = parse((root / SCRIPTS / f"{stem}.py").read_bytes())
-    return [
-        FigureSource(stem, node.name, node.lineno)
+    functions = [
+        (node, ast.unparse(node.returns).strip("'\"").rsplit(".", 1)[-1])
         for node in tree.body
         if isinstance(node, ast.FunctionDef)
         and not node.name.startswith("_")
         and not ast.unparse(node.args)
         and node.returns is not None
-        and ast.unparse(node.returns).strip("'\"").rsplit(".", 1)[-1] == "Figure"
+    ]
+    return [
+        FigureSource(stem, node.name, node.lineno, returned == "Explorable")
+        for node, returned in functions
+        if returned in ("Figure", "Explorable")
     ]
 
 
@@ -133,7 +143,7 @@ def draw(
     chosen = _choose(known, stems)
     report = Report()
     kept = {stem: record for stem, record in _read_cache(root).items() if stem in known}
-    tasks: dict[str, list[str]] = {}
+    tasks: dict[str, list[FigureSource]] = {}
     outputs: set[str] = set()
     for stem in chosen:
         try:
@@ -149,12 +159,12 @@ def draw(
         for figure in figures:
             outputs |= set(figure.outputs)
             if force or not _is_fresh(root, figure, kept[stem]["files"]):
-                tasks.setdefault(stem, []).append(figure.name)
+                tasks.setdefault(stem, []).append(figure)
             else:
                 report.cached.append(str(figure))
     try:
         for stem, drawings in _in_parallel(root, tasks, console or Console(stderr=True)):
-            _keep(root, stem, drawings, kept[stem]["files"], report)
+            _keep(root, stem, tasks[stem], drawings, kept[stem]["files"], report)
     finally:
         write(root / CACHE, json.dumps(kept, indent=1, sort_keys=True).encode())
     outputs |= {
@@ -194,7 +204,7 @@ def _is_fresh(root: Path, figure: FigureSource, files: dict[str, str]) -> bool:
 
 
 def _in_parallel(
-    root: Path, tasks: dict[str, list[str]], console: Console
+    root: Path, tasks: dict[str, list[FigureSource]], console: Console
 ) -> Iterator[tuple[str, Drawings]]:
     """Yield the drawings script by script, in the order in which they are done."""
     if not tasks:
@@ -215,7 +225,7 @@ def _in_parallel(
 
 
 def _in_workers(
-    root: Path, tasks: dict[str, list[str]], workers: int
+    root: Path, tasks: dict[str, list[FigureSource]], workers: int
 ) -> Iterator[tuple[str, Drawings]]:
     died = []
     with (
@@ -224,7 +234,10 @@ def _in_workers(
             min(workers, len(tasks)), get_context("spawn"), drawing.start, (str(root),)
         ) as pool,
     ):
-        jobs = {pool.submit(drawing.draw_script, str(root), s, tasks[s]): s for s in tasks}
+        jobs = {
+            pool.submit(drawing.draw_script, str(root), stem, [f.name for f in figures]): stem
+            for stem, figures in tasks.items()
+        }
         for job in as_completed(jobs):
             try:
                 yield jobs[job], job.result()
@@ -249,14 +262,27 @@ def environment_with(changes: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _keep(root: Path, stem: str, drawings: Drawings, files: dict[str, str], report: Report) -> None:
+def _keep(
+    root: Path,
+    stem: str,
+    figures: list[FigureSource],
+    drawings: Drawings,
+    files: dict[str, str],
+    report: Report,
+) -> None:
     """Write what was drawn and note it in `files`, or report why there is nothing to write."""
-    for name, svgs in drawings.items():
-        if isinstance(svgs, str):
-            report.failed.append(Failure(stem, name, svgs))
+    known = {figure.name: figure for figure in figures}
+    for name, contents in drawings.items():
+        if isinstance(contents, str):
+            report.failed.append(Failure(stem, name, contents))
             continue
-        figure = FigureSource(stem, name, 0)
-        digests = {file: digest(svg) for file, svg in zip(figure.outputs, svgs, strict=True)}
+        figure = known[name]
+        if len(contents) != len(figure.outputs):
+            why = "It returned an Explorable or a Figure, but its annotation says the other.\n"
+            report.failed.append(Failure(stem, name, why))
+            continue
+        written = dict(zip(figure.outputs, contents, strict=True))
+        digests = {file: digest(content) for file, content in written.items()}
         if any(files.get(file, new) != new for file, new in digests.items()):
             why = (
                 "It is not what it was, although nothing that it depends on has changed.\n"
@@ -264,8 +290,8 @@ def _keep(root: Path, stem: str, drawings: Drawings, files: dict[str, str], repo
             )
             report.failed.append(Failure(stem, name, why))
             continue
-        for file, svg in zip(figure.outputs, svgs, strict=True):
-            write(root / OUTPUT / file, svg)
+        for file, content in written.items():
+            write(root / OUTPUT / file, content)
         files.update(digests)
         report.drawn.append(str(figure))
 
@@ -277,7 +303,7 @@ def _remove_all_but(outputs: set[str], root: Path, folder: Path) -> list[str]:
         name = path.relative_to(root / OUTPUT).as_posix()
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
-        elif path.suffix == ".svg" and name not in outputs:
+        elif path.suffix in (".svg", ".json") and name not in outputs:
             path.unlink()
             removed.append(path.relative_to(root).as_posix())
     return removed

@@ -15,8 +15,17 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.functional import cross_entropy
 
-from dlkb.finetuning.lora import Rule, lora_branch, lora_init, lora_scaling, lora_vjp, low_rank
+from dlkb.finetuning.lora import (
+    Rule,
+    lora_branch,
+    lora_init,
+    lora_parameters,
+    lora_scaling,
+    lora_vjp,
+    low_rank,
+)
 from dlkb.nn import add_lora, trainable_parameters
+from scripts.figures.explorable import Explorable, Slider
 
 Array = NDArray[np.float64]
 
@@ -66,6 +75,8 @@ def shapes() -> Figure:
 
 
 SEEDS, RANKS, ALPHA = 10, (1, 2, 4, 8, 16), 16
+CUTS = (*range(1, 17), 20, 24, 32, 48, 64)
+"""Ranks to which the full update is cut."""
 LAYERS = (0, 2)
 """The hidden layers of the network, 64 by 64 both; layer 4 is its head."""
 
@@ -112,7 +123,16 @@ class Run(NamedTuple):
 
 
 class Finetuning(NamedTuple):
-    """Digits upright (source) and lying (target): errors, and the updates of full fine-tuning."""
+    """Digits upright (source) and lying (target): errors, and the updates of full fine-tuning.
+
+    Attributes:
+        before: Before the fine-tuning.
+        head: With a new head alone.
+        full: All of the network.
+        lora: For each of `RANKS`.
+        truncated: Errors of full fine-tuning with its update cut to each rank of `CUTS`.
+        singular: Singular values of the update, shape (seeds, layers, 64).
+    """
 
     before: Run
     head: Run
@@ -159,7 +179,7 @@ def finetuning_data() -> Finetuning:
     full = twins(base)
     full_run = tuned(full)
     truncated, updates = [], []
-    for r in RANKS:
+    for r in CUTS:
         cut = twins(full)
         for old, new in zip(base, cut, strict=True):
             for layer in LAYERS:
@@ -200,7 +220,7 @@ def rank_error() -> Figure:
             _band(ax, ends, [values, values], style, color, label)
     axes[0].plot(
         ranks,
-        np.stack(data.truncated).mean(1),
+        np.stack([data.truncated[CUTS.index(r)] for r in RANKS]).mean(1),
         color="C3",
         marker="s",
         ls="-.",
@@ -230,6 +250,69 @@ def singular_values() -> Figure:
     ax.set(xlabel="index", ylabel="singular value of the update", xlim=(0, 65), ylim=(0, None))
     ax.legend()
     return figure
+
+
+class Cut(NamedTuple):
+    """The update of full fine-tuning, cut to one rank; means over seeds and hidden layers.
+
+    Attributes:
+        kept: Singular values that are kept, largest first.
+        left: Norm of what is cut off over the norm of the update.
+        error: Test error on the new task.
+        parameters: Of the factors in both layers.
+    """
+
+    kept: Array
+    left: float
+    error: float
+    parameters: int
+
+
+def cut_data(r: int) -> Cut:
+    """Cut the update to rank r, one of `CUTS`."""
+    data = finetuning_data()
+    squares = data.singular**2
+    left = np.sqrt(squares[..., r:].sum(-1) / squares.sum(-1)).mean()
+    error = data.truncated[CUTS.index(r)].mean()
+    parameters = len(LAYERS) * lora_parameters(64, 64, r=r)
+    return Cut(data.singular.mean((0, 1))[:r], float(left), float(error), parameters)
+
+
+def rank() -> Explorable:
+    """Draw what the best update of any rank keeps of full fine-tuning, and its test error."""
+    data = finetuning_data()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.9))
+    muted = plt.rcParams["axes.edgecolor"]
+    index = np.arange(1, 65)
+    left.plot(index, data.singular.mean((0, 1)), color=muted, lw=1)
+    left.set(title="singular values of the update", xlim=(0, 65), ylim=(0, 6), xlabel="index")
+    means = np.stack(data.truncated).mean(1)
+    right.plot(CUTS, means, color="C3", lw=1, label="full, cut to rank r")
+    trained = [run.target.mean() for run in data.lora]
+    right.plot(RANKS, trained, "o", color="C0", ms=5, label="LoRA, trained")
+    right.axhline(data.full.target.mean(), color="C1", ls="--", lw=1, label="full")
+    right.set(title="test error", xscale="log", xlim=(0.9, 72), ylim=(0, 1), xlabel="rank r")
+    right.set(xticks=[1, 4, 16, 64], xticklabels=["1", "4", "16", "64"])
+    right.minorticks_off()
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    (kept,) = left.fill([1], [1], color="C3", alpha=0.35, linewidth=0)
+    (here,) = right.plot([], [], "o", color="C3", ms=9)
+
+    def show(value: float) -> str:
+        r = int(value)
+        cut = cut_data(r)
+        top = np.stack([index[:r], cut.kept], axis=1)
+        kept.set_xy(np.concatenate([[[0, 0], [0, cut.kept[0]]], top, [[r, 0]]]))
+        here.set_data([r], [cut.error])
+        text = (
+            f"Rank {r}: {cut.parameters:,} numbers in the factors, 8,192 in the two matrices. Cut "
+            f"to it, the full update lacks {cut.left:.0%} of its norm, test error {cut.error:.2f}"
+        )
+        if r in RANKS:
+            return f"{text}; trained at this rank, LoRA has {trained[RANKS.index(r)]:.2f}."
+        return f"{text}."
+
+    return Explorable(figure, (Slider("rank r", CUTS, 3),), (kept, here), show)
 
 
 SCALING_RANKS = (1, 4, 16, 64, 256)

@@ -10,7 +10,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from dlkb.gradients.loss_explosion import convergence_rate, largest_curvature, stable_lr
+from dlkb.gradients.loss_explosion import (
+    convergence_rate,
+    iteration_matrix,
+    largest_curvature,
+    stable_lr,
+)
+from scripts.figures.explorable import Explorable, Slider
 
 Matrix = NDArray[np.float64]
 
@@ -154,3 +160,78 @@ def one_point() -> Figure:
     ax.set(xlabel="step", ylabel="loss / loss at the start", ylim=(0, 6.5))
     ax.legend()
     return figure
+
+
+BOWL = np.asarray([1.0, 10.0])
+"""Curvatures of a quadratic; it starts at (1, 1)."""
+
+
+class Descent(NamedTuple):
+    """Heavy ball on the quadratic.
+
+    Attributes:
+        path: Distance to the minimum in both directions, shape (steps + 1, 2).
+        loss: Relative to the start, shape (steps + 1,).
+        rates: Factor of the error a step in the end, shape (2,).
+    """
+
+    path: Matrix
+    loss: Matrix
+    rates: Matrix
+
+
+def descend(lr: float, momentum: float, steps: int = 30) -> Descent:
+    """Descend from rest."""
+    matrix = iteration_matrix(BOWL, lr=lr, momentum=momentum)
+    error = np.ones((2, 2, 1))  # direction, now and one step before
+    rows = [error[:, 0, 0]]
+    for _ in range(steps):
+        error = matrix @ error
+        rows.append(error[:, 0, 0])
+    path = np.stack(rows)
+    rates = convergence_rate(BOWL, lr=lr, momentum=momentum)
+    return Descent(path, path**2 @ BOWL / BOWL.sum(), rates)
+
+
+def quadratic() -> Explorable:
+    """Draw the path and the loss of heavy ball for any learning rate and momentum."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.4))
+    muted = plt.rcParams["axes.edgecolor"]
+    angle = np.linspace(0, 2 * np.pi, 181)
+    for level in (0.02, 0.1, 0.3, 0.6, 1.0):
+        size = np.sqrt(level * BOWL.sum() / BOWL)
+        left.plot(size[0] * np.cos(angle), size[1] * np.sin(angle), color=muted, lw=0.8, alpha=0.6)
+    left.plot(0, 0, "+", color=muted, ms=10)
+    left.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), xlabel="flat: λ = 1", ylabel="steep: λ = 10")
+    right.set(xlim=(0, 30), yscale="log", ylim=(1e-8, 1e3), xlabel="step")
+    right.set_title("loss / loss at the start")
+    right.axhline(1, color=muted, lw=1, ls="--")
+    left.set_title("distance to the minimum")
+    (path,) = left.plot([], [], color="C0", lw=1.2)
+    (end,) = left.plot([], [], "o", color="C0")
+    (loss,) = right.plot([], [], color="C1")
+
+    def show(lr: float, momentum: float) -> str:
+        data = descend(lr, momentum)
+        path.set_data(*data.path.T)
+        end.set_data(*data.path[-1:].T)
+        loss.set_data(np.arange(len(data.loss)), data.loss)
+        flat, steep = data.rates
+        limit = float(stable_lr(BOWL.max(), momentum=momentum))
+        if max(flat, steep) < 1 - 1e-9:
+            fate = f"converges, the {'flat' if flat > steep + 1e-9 else 'steep'} direction last"
+            if abs(flat - steep) < 1e-9:
+                fate = "converges in both directions alike"
+        else:
+            fate = "diverges" if steep > 1 + 1e-9 else "swings for ever"
+        return (
+            f"A step multiplies the error by {flat:.3g} in the flat and by {steep:.3g} in the "
+            f"steep direction: it {fate}. The limit at this momentum is η = {limit:.3g}."
+        )
+
+    rates = (0.02, 0.05, 0.1, 0.15, 0.18, 0.19, 0.2, 0.21, 0.25, 0.3, 0.35, 0.38, 0.4)
+    sliders = (
+        Slider("learning rate η", rates, 4),
+        Slider("momentum β", (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95), 5),
+    )
+    return Explorable(figure, sliders, (path, end, loss), show)

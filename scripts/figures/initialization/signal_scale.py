@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from dlkb.arrays import erf
 from dlkb.initialization.signal_scale import (
+    gradient_factor,
     length_map,
     length_trajectory,
     rectifier_spread,
     second_moment,
 )
+from scripts.figures.explorable import Explorable, Slider
 
 Values = NDArray[np.float64]
 
@@ -151,3 +153,95 @@ def width_spread() -> Figure:
     axis.set_title("He initialization, ReLU")
     axis.legend(title="width, spread at layer 50", loc="lower left")
     return figure
+
+
+class Both(NamedTuple):
+    """Signal and gradient in tanh networks, and what the limit of large width expects.
+
+    Attributes:
+        signal: Mean squares of the pre-activations by layer, shape (seeds, depth).
+        gradient: Mean squares of their gradients, 1 in the last layer, shape (seeds, depth).
+        expected_signal: Shape (depth,).
+        expected_gradient: Shape (depth,).
+    """
+
+    signal: Values
+    gradient: Values
+    expected_signal: Values
+    expected_gradient: Values
+
+
+def tanh_slope(z: Values) -> Values:
+    """Return the derivative of tanh."""
+    return 1 - np.tanh(z) ** 2
+
+
+@cache
+def tanh_depths(gain: float, depth: int, width: int = 128, seeds: int = 10) -> Both:
+    """Send signals of mean square 1 forth and random gradients back through fresh networks."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(seeds, width, 1))
+    rows, weights = [z], []
+    for _ in range(depth - 1):
+        weights.append(gain * width**-0.5 * rng.normal(size=(seeds, width, width)))
+        rows.append(weights[-1] @ np.tanh(rows[-1]))
+    back = [rng.normal(size=z.shape)]
+    for weight, z in zip(weights[::-1], rows[-2::-1], strict=True):
+        back.append(tanh_slope(z) * (weight.swapaxes(1, 2) @ back[-1]))
+    q = length_trajectory(np.asarray(1.0), np.tanh, sigma_w=gain, depth=depth - 1)
+    factors = gradient_factor(q[:-1], tanh_slope, sigma_w=gain)
+    return Both(
+        np.stack([second_moment(row[..., 0]) for row in rows], axis=1),
+        np.stack([second_moment(row[..., 0]) for row in back[::-1]], axis=1),
+        q,
+        np.append(np.cumprod(factors[::-1])[::-1], 1.0),
+    )
+
+
+def _written(number: float) -> str:
+    """Write a number with two digits, large and small ones as a power of ten."""
+    if 1e-3 < number < 1e4:
+        return f"{number:.2g}"
+    return "10" + f"{np.log10(number):.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def scale_and_depth() -> Explorable:
+    """Draw signal and gradient of tanh networks for any scale of the weights and any depth."""
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.6), sharex=True)
+    axes[0].set(yscale="log", ylim=(1e-6, 1e2), xlim=(1, 40), title="signal, left to right")
+    axes[1].set(yscale="log", ylim=(1e-8, 1e10), title="gradient, right to left")
+    axes[0].set(ylabel="mean square", xlabel="layer", xticks=[1, 10, 20, 30, 40])
+    axes[1].set(xlabel="layer")
+    moving = []
+    for axis, colour in zip(axes, ("C0", "C1"), strict=True):
+        (band,) = axis.fill([1], [1], color=colour, alpha=0.25, linewidth=0)
+        (line,) = axis.plot([], [], color=colour)
+        (limit,) = axis.plot([], [], color=plt.rcParams["text.color"], lw=1, ls=":")
+        moving.append((band, line, limit))
+
+    def show(gain: float, depth: float) -> str:
+        data = tanh_depths(gain, int(depth))
+        layers = np.arange(1, depth + 1)
+        around = np.concatenate([layers, layers[::-1]])
+        for (band, line, limit), rows, expected in zip(
+            moving,
+            (data.signal, data.gradient),
+            (data.expected_signal, data.expected_gradient),
+            strict=True,
+        ):
+            low, middle, high = np.percentile(rows, [5, 50, 95], axis=0)
+            band.set_xy(np.stack([around, np.concatenate([low, high[::-1]])], axis=1))
+            line.set_data(layers, middle)
+            limit.set_data(layers, expected)
+        last, first = np.median(data.signal[:, -1]), np.median(data.gradient[:, 0])
+        return (
+            f"The signal arrives at layer {depth:.0f} with mean square {_written(last)}; "
+            f"the gradient arrives at layer 1 with {_written(first)} times what it was."
+        )
+
+    gains = (0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5929, 2.0, 3.0)
+    sliders = (
+        Slider("scale of the weights σ√n", gains, 8, "{:.2f}"),
+        Slider("depth", (5, 10, 20, 40), 2),
+    )
+    return Explorable(figure, sliders, tuple(sum(moving, ())), show)

@@ -1,5 +1,6 @@
 """Figures of the page on dropout."""
 
+from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -18,6 +19,7 @@ from dlkb.regularization.dropout import (
     linear_moments,
     ridge_equivalent_solution,
 )
+from scripts.figures.explorable import Explorable, Slider
 
 Array = NDArray[np.float64]
 
@@ -124,6 +126,7 @@ def bumps(x: Array) -> Array:
     return np.exp(-0.5 * ((x[:, None] - np.linspace(-3, 3, 12)) / 0.6) ** 2)
 
 
+@cache
 def band_data(p: float, n: int, refits: int = 60) -> Bands:
     """Fit under dropout; compute the spread of MC dropout, and that over fresh data sets."""
     rng, grid = np.random.default_rng(0), np.linspace(-3, 3, 61)
@@ -157,6 +160,37 @@ def mc_bands() -> Figure:
         ncols=2,
     )
     return figure
+
+
+def explore_bands() -> Explorable:
+    """Draw the bands of MC dropout for any p and several sizes of the data set."""
+    figure, ax = plt.subplots(figsize=(6.6, 3.9))
+    line = np.linspace(-3, 3, 241)
+    ax.plot(line, np.sin(2 * line), color=plt.rcParams["axes.edgecolor"], lw=1, ls="--")
+    (wide,) = ax.fill([0], [0], color="C0", alpha=0.3, lw=0, label="± 2 MC-dropout std")
+    (narrow,) = ax.fill([0], [0], color="C1", alpha=0.7, lw=0, label="± 2 std over data sets")
+    (mean,) = ax.plot([], [], color="C0", label="prediction")
+    ax.set(xlim=(-3, 3), ylim=(-2.6, 2.6), xlabel="x", ylabel="y")
+    figure.legend(loc="outside lower center", ncols=3)
+
+    def show(p: float, n: float) -> str:
+        data = band_data(p, int(n))
+        mean.set_data(data.grid, data.mean)
+        around = np.concatenate([data.grid, data.grid[::-1]])
+        for band, spread in ((wide, data.mc), (narrow, data.refit)):
+            low, high = data.mean - 2 * spread, data.mean + 2 * spread
+            band.set_xy(np.stack([around, np.concatenate([low, high[::-1]])], axis=1))
+        return (
+            f"On average over x, the standard deviation of MC dropout is {data.mc.mean():.2f}; "
+            f"that of the prediction over fresh data sets of {n:,.0f} examples is "
+            f"{data.refit.mean():.2g}."
+        )
+
+    sliders = (
+        Slider("dropout p", (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7), 3),
+        Slider("examples", (30, 100, 500, 5000), 1, "{:,.0f}"),
+    )
+    return Explorable(figure, sliders, (wide, narrow, mean), show)
 
 
 class Regime(NamedTuple):

@@ -22,11 +22,12 @@ from dlkb.regularization.l1_l2 import (
     prox,
     ridge,
 )
+from scripts.figures.explorable import Explorable, Slider
 
 Values = NDArray[np.float64]
 
 HESSIAN = np.asarray([[1.0, 0.5], [0.5, 1.0]])
-CENTER = np.asarray([1.6, 0.7])
+CENTER = np.asarray([1.6, 0.8])
 """The loss ½(θ − CENTER)ᵀ HESSIAN (θ − CENTER) of the figure on the balls."""
 
 
@@ -43,65 +44,85 @@ def minimize(H: Values, b: Values, *, l1: float = 0.0, l2: float = 0.0) -> Value
     raise RuntimeError("FISTA has not converged")
 
 
-class Ball(NamedTuple):
-    """The solutions for rising strength, and one of them with the ball that it touches.
-
-    Attributes:
-        path: Solutions, shape (strengths, 2), from `CENTER` to the origin.
-        solution: The one that is marked.
-        edge: Points on the edge of the ball through it, shape (2, points).
-    """
-
-    path: Values
-    solution: Values
-    edge: Values
-
-
-def ball_data(p: int) -> Ball:
-    """Solve the penalized problem for the norm of order p = 1 or 2."""
+@cache
+def ball_path(p: int) -> Values:
+    """Return the solutions for rising strength, shape (strengths, 2), from `CENTER` to 0."""
     b = HESSIAN @ CENTER
     if p == 1:
-        path = np.stack([minimize(HESSIAN, b, l1=l1) for l1 in np.linspace(0, 2.1, 43)])
-        solution = minimize(HESSIAN, b, l1=1.3)
-    else:
-        path = np.stack([minimize(HESSIAN, b, l2=l2) for l2 in np.geomspace(1e-3, 100, 60)])
-        solution = minimize(HESSIAN, b, l2=1.5)
-    angle = np.linspace(0, 2 * np.pi, 361)
+        return np.stack([minimize(HESSIAN, b, l1=l1) for l1 in np.linspace(0, 2.1, 43)])
+    return np.stack([minimize(HESSIAN, b, l2=l2) for l2 in np.geomspace(1e-3, 100, 60)])
+
+
+class Ball(NamedTuple):
+    """A solution, and where the ball and the contour through it run.
+
+    Attributes:
+        solution: Shape (2,).
+        edge: Points on the edge of the ball, shape (2, points).
+        contour: Points of equal loss, shape (2, points).
+    """
+
+    solution: Values
+    edge: Values
+    contour: Values
+
+
+@cache
+def ball_data(p: int, strength: float) -> Ball:
+    """Solve the problem penalized by the norm of order p = 1 or by half the squared norm, p = 2."""
+    b = HESSIAN @ CENTER
+    solution = minimize(HESSIAN, b, **{f"l{p}": strength})
+    angle = np.linspace(0, 2 * np.pi, 5 if p == 1 else 49)
     circle = np.stack([np.cos(angle), np.sin(angle)])
-    radius = np.linalg.norm(solution, p)
-    return Ball(path, solution, radius * circle / np.linalg.norm(circle, p, axis=0))
+    edge = np.linalg.norm(solution, p) * circle / np.linalg.norm(circle, p, axis=0)
+    gap = solution - CENTER
+    angle = np.linspace(0, 2 * np.pi, 49)
+    unit = np.linalg.solve(np.linalg.cholesky(HESSIAN).T, [np.cos(angle), np.sin(angle)])
+    return Ball(solution, edge, CENTER[:, None] + np.sqrt(gap @ HESSIAN @ gap) * unit)
 
 
-def balls() -> Figure:
-    """Draw where the contours of the loss touch a ball of each norm."""
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.5), sharex=True, sharey=True)
-    first, second = np.meshgrid(np.linspace(-1.2, 2.6, 120), np.linspace(-1.2, 2.0, 120))
-    offset = np.stack([first - CENTER[0], second - CENTER[1]])
-    loss = 0.5 * np.einsum("iab,ij,jab->ab", offset, HESSIAN, offset)
+def balls() -> Explorable:
+    """Draw where a contour of the loss touches a ball of each norm, for any strength."""
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.7), sharex=True, sharey=True)
     muted = plt.rcParams["axes.edgecolor"]
+    moving = []
     for ax, p in zip(axes, (1, 2), strict=True):
-        data = ball_data(p)
-        gap = data.solution - CENTER
-        touching = 0.5 * gap @ HESSIAN @ gap
-        levels = touching * np.asarray([0.1, 0.4, 1.0, 2.0])
-        ax.contour(first, second, loss, levels=levels, colors="C0", linewidths=1)
-        ax.plot(*data.edge, color="C1")
-        ax.plot(*data.path.T, color=muted, linestyle=":")
+        ax.plot(*ball_path(p).T, color=muted, linestyle=":")
         ax.plot(*CENTER, "+", color="C0", markersize=10)
-        ax.plot(*data.solution, "o", color="C1")
         ax.axhline(0, color=muted, linewidth=0.8)
         ax.axvline(0, color=muted, linewidth=0.8)
-        ax.set(title=f"L{p}", aspect="equal", xlabel="θ₁", xticks=range(-1, 3), yticks=range(-1, 3))
+        ax.set(title=f"L{p}", aspect="equal", xlabel="θ₁", xticks=range(-2, 4), yticks=range(-1, 3))
+        ax.set(xlim=(-2.4, 3.3), ylim=(-2.1, 2.5))
+        (edge,) = ax.plot([], [], color="C1")
+        (contour,) = ax.plot([], [], color="C0", linewidth=1.2)
+        (solution,) = ax.plot([], [], "o", color="C1")
+        moving.append((edge, contour, solution))
     axes[0].set_ylabel("θ₂")
     handles = [
-        plt.Line2D([], [], color="C0", linewidth=1),
+        plt.Line2D([], [], color="C0", linewidth=1.2),
         plt.Line2D([], [], color="C1"),
         plt.Line2D([], [], color="C1", marker="o", linestyle=""),
         plt.Line2D([], [], color=muted, linestyle=":"),
     ]
     names = ["loss", "ball", "solution", "solutions for other λ"]
     figure.legend(handles, names, loc="outside lower center", ncols=4)
-    return figure
+
+    def show(strength: float) -> str:
+        said = []
+        for p, (edge, contour, solution) in enumerate(moving, 1):
+            data = ball_data(p, strength)
+            edge.set_data(*data.edge)
+            contour.set_data(*data.contour)
+            solution.set_data(*data.solution[:, None])
+            zeros = ("none is zero", "one is exactly zero", "both are exactly zero")
+            first, second = data.solution
+            said.append(
+                f"L{p}: θ = ({first:.2f}, {second:.2f}), {zeros[int((data.solution == 0).sum())]}."
+            )
+        return " ".join(said)
+
+    slider = Slider("strength λ", tuple(k / 20 for k in range(43)), 26, "{:.2f}")
+    return Explorable(figure, (slider,), tuple(sum(moving, ())), show)
 
 
 def shrinkage_data() -> dict[str, Values]:

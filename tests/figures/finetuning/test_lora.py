@@ -40,7 +40,8 @@ def test_the_error_on_the_new_task_falls_with_the_rank():
 def test_numbers_of_the_alt_text():
     data = figures.finetuning_data()
     found = [data.lora[0].target, data.lora[4].target, data.head.target, data.full.target]
-    found += [data.truncated[0], data.truncated[4], data.full.source, data.before.source]
+    cuts = [data.truncated[figures.CUTS.index(r)] for r in (1, 16)]
+    found += [*cuts, data.full.source, data.before.source]
     stated = [0.40, 0.12, 0.27, 0.08, 0.79, 0.08, 0.7, 0.05]
     np.testing.assert_allclose([values.mean() for values in found], stated, atol=0.03)
 
@@ -65,7 +66,8 @@ def test_every_way_forgets_the_old_task():
 
 def test_training_at_low_rank_beats_cutting_the_full_update():
     data = figures.finetuning_data()
-    for r, run, cut in zip(figures.RANKS, data.lora, data.truncated, strict=True):
+    for r, run in zip(figures.RANKS, data.lora, strict=True):
+        cut = data.truncated[figures.CUTS.index(r)]
         if r <= 4:
             assert share(run.target < cut) == 1
         if r == 16:
@@ -103,6 +105,34 @@ def test_rules_meet_at_rank_1():
     for regime in figures.REGIMES:
         first = [data[regime, rule][0] for rule in figures.RULES]
         assert_close(np.asarray(first), np.full(3, first[0]))
+
+
+def test_what_a_cut_keeps():
+    data, cuts = figures.finetuning_data(), [figures.cut_data(r) for r in figures.CUTS]
+    left = np.asarray([cut.left for cut in cuts])
+    assert (np.diff(left) < 0).all()
+    assert left[-1] == 0  # rank 64 is the whole update
+    assert_close(np.asarray(cuts[-1].error), np.asarray(data.full.target.mean()))
+    first = figures.cut_data(1)
+    squares = data.singular**2
+    kept = squares[..., 0] / squares.sum(-1)
+    np.testing.assert_allclose(first.left, np.sqrt(1 - kept).mean(), rtol=1e-6)
+    assert first.parameters == 2 * lora_parameters(64, 64, r=1) == 256
+
+
+def test_the_sentence_of_a_rank_holds_its_numbers():
+    data, explorable = figures.finetuning_data(), figures.rank()
+    said, cut = explorable.show(4), figures.cut_data(4)
+    assert said.startswith("Rank 4: 1,024 numbers in the factors, 8,192 in the two matrices.")
+    assert f"lacks {100 * cut.left:.0f}% of its norm, test error {cut.error:.2f};" in said
+    assert said.endswith(f"LoRA has {data.lora[2].target.mean():.2f}.")
+    assert "LoRA" not in explorable.show(5)
+    # The caption: trained LoRA is ahead of the cut up to rank 4.
+    ahead = [
+        run.target.mean() < figures.cut_data(r).error
+        for r, run in zip(figures.RANKS, data.lora, strict=True)
+    ]
+    assert ahead[:3] == [True] * 3
 
 
 @pytest.mark.parametrize(

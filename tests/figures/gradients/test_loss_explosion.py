@@ -1,5 +1,8 @@
+import itertools
+
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from scripts.figures.gradients import loss_explosion as figures
@@ -49,6 +52,39 @@ def test_from_one_point_the_limit_separates_falling_from_rising():
     assert (np.diff(below, axis=0) < 0).all()
     assert (above.max(axis=0) > 2 * above[0]).mean() >= 0.9
     assert (above[-1] < above[0]).mean() >= 0.9  # and recovers
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("lr", [0.05, 0.2, 0.35])
+def test_the_descent_is_that_of_torch(lr, momentum):
+    data = figures.descend(lr, momentum)
+    theta = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([theta], lr=lr, momentum=momentum)
+    for row, value in zip(data.path, data.loss, strict=True):
+        np.testing.assert_allclose(row, theta.detach().numpy(), rtol=1e-9, atol=1e-9)
+        loss = (torch.tensor(figures.BOWL) * theta**2).sum() / 2
+        np.testing.assert_allclose(value, 2 * loss.item() / 11, rtol=1e-9, atol=1e-12)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def test_the_sentence_tells_the_fate_of_the_descent():
+    explorable = figures.quadratic()
+    rates, momenta = (slider.values for slider in explorable.sliders)
+    for lr, momentum in itertools.product(rates, momenta):
+        said, ratio = explorable.show(lr, momentum), 10 * lr / (2 * (1 + momentum))
+        assert ("diverges" in said) == (ratio > 1 + 1e-9), said
+        assert ("swings" in said) == (abs(ratio - 1) < 1e-9), said
+        assert ("converges" in said) == (ratio < 1 - 1e-9), said
+        assert said.endswith(f"η = {(1 + momentum) / 5:.3g}.")
+    # The caption: the best rate without momentum, and the limit.
+    best = min(rates, key=lambda lr: max(figures.descend(lr, 0.0).rates))
+    assert best == 0.18
+    assert "swings" in explorable.show(0.2, 0.0)
+    loss = figures.descend(0.18, 0.9).loss
+    assert (np.diff(loss) > 0).any()
+    assert loss[-1] < 0.1
 
 
 @pytest.mark.parametrize("name", ["rates", "edge_of_stability", "one_point"])

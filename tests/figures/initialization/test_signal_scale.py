@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from dlkb.initialization.signal_scale import rectifier_spread
@@ -60,6 +61,52 @@ def test_the_spread_is_the_one_in_the_legend(width, layer):
     q = figures.width_spread_data(width)[:, layer]
     expected = rectifier_spread(fan_in=width, depth=layer)
     assert abs((q**2).mean() - expected) < 6 * (q**2).std() / len(q) ** 0.5
+
+
+@pytest.mark.parametrize("gain", [0.7, 1.0, 1.5929, 3.0])
+def test_tanh_networks_follow_the_limit_of_large_width(gain):
+    data = figures.tanh_depths(gain, 20)
+    assert data.signal.shape == data.gradient.shape == (10, 20)
+    assert (data.gradient[:, -1] > 0.5).all()
+    for rows, expected in (
+        (data.signal, data.expected_signal),
+        (data.gradient, data.expected_gradient),
+    ):
+        # Less than a decade at the end, while the gradient goes over ten with gain 3.
+        assert (np.abs(np.log10(np.median(rows / expected, axis=0))) < 0.7).all()
+
+
+def test_the_gradient_of_the_tanh_networks_is_that_of_autograd():
+    rng = np.random.default_rng(0)
+    z = torch.tensor(rng.normal(size=(10, 128, 1)), requires_grad=True)
+    row, weights = z, [1.5 * 128**-0.5 * rng.normal(size=(10, 128, 128)) for _ in range(4)]
+    for weight in weights:
+        row = torch.tensor(weight) @ torch.tanh(row)
+    row.backward(torch.tensor(rng.normal(size=z.shape)))
+    data = figures.tanh_depths(1.5, 5)
+    np.testing.assert_allclose(data.signal[:, -1], (row.detach().numpy() ** 2).mean((1, 2)))
+    np.testing.assert_allclose(data.gradient[:, 0], (z.grad.numpy() ** 2).mean((1, 2)))
+
+
+def test_no_scale_keeps_both_signal_and_gradient():
+    kept = figures.tanh_depths(1.5929, 20)
+    assert 0.8 < np.median(kept.signal[:, -1]) < 1.25
+    assert 15 < np.median(kept.gradient[:, 0]) < 30
+    still = figures.tanh_depths(1.0, 20)
+    assert np.median(still.signal[:, -1]) < 0.1
+    assert 0.01 < np.median(still.gradient[:, 0]) < 1
+    for gain in figures.scale_and_depth().sliders[0].values:
+        data = figures.tanh_depths(gain, 40)
+        ends = np.median(data.signal[:, -1]), np.median(data.gradient[:, 0])
+        assert max(abs(np.log(end)) for end in ends) > np.log(3)
+
+
+def test_the_sentence_of_the_tanh_networks():
+    said = figures.scale_and_depth().show(3.0, 40)
+    assert "layer 40 with mean square 6.5;" in said
+    exponent = round(np.log10(np.median(figures.tanh_depths(3.0, 40).gradient[:, 0])))
+    assert exponent == 10
+    assert said.endswith("layer 1 with 10¹⁰ times what it was.")
 
 
 @pytest.mark.parametrize("draw", [figures.depth, figures.length_maps, figures.width_spread])

@@ -10,6 +10,7 @@ from scripts.figures.regularization.dropout import (
     band_data,
     bumps,
     digit_losses,
+    explore_bands,
     mask_matrices,
     path_data,
     variance_data,
@@ -56,6 +57,23 @@ def test_the_mc_band_does_not_shrink_with_data_and_the_fit_does(p):
 def test_the_mc_band_grows_with_p():
     narrow, wide = band_data(0.05, 5000), band_data(0.3, 5000)
     assert 1.3 < wide.mc.mean() / narrow.mc.mean() < 3
+
+
+def test_the_sentence_of_the_bands_and_their_caption():
+    explorable = explore_bands()
+    rates, sizes = (slider.values for slider in explorable.sliders)
+    for n in sizes:
+        data = band_data(0.2, n)
+        said = explorable.show(0.2, n)
+        assert f"of MC dropout is {data.mc.mean():.2f};" in said
+        assert said.endswith(f"{n:,} examples is {data.refit.mean():.2g}.")
+    refits = [band_data(0.2, n).refit.mean() for n in sizes]
+    assert (np.diff(refits) < 0).all()
+    # More dropout pulls the prediction to zero.
+    heights = [np.abs(band_data(p, 5000).mean).mean() for p in rates]
+    assert (np.diff(heights) < 0).all()
+    shares = [band_data(p, 5000).mc.mean() / h for p, h in zip(rates, heights, strict=True)]
+    assert (np.diff(shares) > 0).all()
 
 
 def test_the_mc_band_is_that_of_sampling():

@@ -7,30 +7,46 @@ from tests.close import assert_close
 
 
 def test_l1_touches_at_a_corner_and_l2_does_not():
-    sharp, round_ = figures.ball_data(1), figures.ball_data(2)
+    sharp, round_ = figures.ball_data(1, 1.3), figures.ball_data(2, 1.3)
     assert sharp.solution[0] > 0.5
     assert sharp.solution[1] == 0
     assert (round_.solution > 0.1).all()
     # The path of L1 reaches the axis and stays on it; that of L2 ends near the origin.
-    on_axis = sharp.path[:, 1] == 0
+    path = figures.ball_path(1)
+    on_axis = path[:, 1] == 0
     assert on_axis.any()
     assert (np.diff(on_axis.astype(int)) >= 0).all()
-    assert (sharp.path[-1] == 0).all()
-    assert (round_.path != 0).all()
-    assert np.linalg.norm(round_.path[-1]) < 0.05
+    assert (path[-1] == 0).all()
+    assert (figures.ball_path(2) != 0).all()
+    assert np.linalg.norm(figures.ball_path(2)[-1]) < 0.05
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.3, 2.0])
 @pytest.mark.parametrize("p", [1, 2])
-def test_the_penalized_solution_is_the_best_of_its_ball(p):
-    data = figures.ball_data(p)
+def test_the_penalized_solution_is_the_best_of_its_ball(p, strength):
+    data = figures.ball_data(p, strength)
     radius = np.linalg.norm(data.solution, p)
-    assert_close(np.linalg.norm(data.edge, p, axis=0), np.full(361, radius), scale=10)
+    norms = np.linalg.norm(data.edge, p, axis=0)
+    assert_close(norms, np.full(len(norms), radius), scale=10)
 
     def loss(theta):
         gap = theta - figures.CENTER[:, None]
         return 0.5 * np.sum(gap * (figures.HESSIAN @ gap), axis=0)
 
-    assert (loss(data.edge) >= loss(data.solution[:, None]) - 1e-9).all()
+    here = loss(data.solution[:, None])
+    assert (loss(data.edge) >= here - 1e-9).all()
+    assert_close(loss(data.contour), np.full(49, here[0]), scale=10)
+
+
+def test_the_caption_names_where_l1_gains_its_zeros():
+    explorable = figures.balls()
+    zeros = {value: explorable.show(value).split("L2")[0] for value in explorable.sliders[0].values}
+    assert all(("none" in said) == (value < 1.2) for value, said in zeros.items())
+    assert all(("both" in said) == (value >= 2) for value, said in zeros.items())
+    assert all("none" in explorable.show(value).split("L2")[1] for value in zeros)
+    assert explorable.show(1.3).startswith(
+        "L1: θ = (0.70, 0.00), one is exactly zero. L2: θ = (0.7"
+    )
 
 
 def test_l1_has_a_flat_piece_l2_a_slope():
@@ -80,7 +96,7 @@ def test_only_the_proximal_step_makes_zeros_in_every_seed():
 
 
 @pytest.mark.parametrize(
-    "draw", [figures.balls, figures.shrinkage, figures.paths, figures.convergence, figures.zeros]
+    "draw", [figures.shrinkage, figures.paths, figures.convergence, figures.zeros]
 )
 def test_figures_are_drawn(draw):
     assert isinstance(draw(), Figure)

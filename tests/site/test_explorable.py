@@ -1,0 +1,283 @@
+"""What a reader sees when moving a slider is what Python computes for that value."""
+
+import base64
+import importlib
+import io
+import itertools
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from dlkb.book import style
+from dlkb.book.figures import find_figures
+from scripts.figures.finetuning import lora
+from scripts.figures.gradients import loss_explosion
+from scripts.figures.initialization import signal_scale
+from scripts.figures.regularization import dropout, l1_l2
+from tests.book.test_explorable import points
+from tests.site.conftest import ROOT
+
+
+def columns(x, y):
+    return np.stack([np.broadcast_to(x, np.shape(y)), y], axis=1).astype(float)
+
+
+def quadratic(lr, momentum):
+    data = loss_explosion.descend(lr, momentum)
+    return [data.path, data.path[-1:], columns(np.arange(31), data.loss)]
+
+
+def scale_and_depth(gain, depth):
+    data = signal_scale.tanh_depths(gain, depth)
+    layers, found = np.arange(1, depth + 1), []
+    for rows, limit in (
+        (data.signal, data.expected_signal),
+        (data.gradient, data.expected_gradient),
+    ):
+        low, middle, high = np.percentile(rows, [5, 50, 95], axis=0)
+        band = np.concatenate([columns(layers, low), columns(layers, high)[::-1]])
+        found += [band, columns(layers, middle), columns(layers, limit)]
+    return found
+
+
+def balls(strength):
+    found = []
+    for p in (1, 2):
+        data = l1_l2.ball_data(p, strength)
+        found += [data.edge.T, data.contour.T, data.solution[None]]
+    return found
+
+
+def rank(r):
+    data = lora.cut_data(r)
+    top = columns(np.arange(1, r + 1), data.kept)
+    area = np.concatenate([[[0, 0], [0, data.kept[0]]], top, [[r, 0]]])
+    return [area, np.asarray([[r, data.error]])]
+
+
+def explore_bands(p, n):
+    data = dropout.band_data(p, n)
+    bands = [
+        np.concatenate(
+            [
+                columns(data.grid, data.mean - 2 * spread),
+                columns(data.grid, data.mean + 2 * spread)[::-1],
+            ]
+        )
+        for spread in (data.mc, data.refit)
+    ]
+    return [*bands, columns(data.grid, data.mean)]
+
+
+COMPUTED = {
+    "finetuning/lora/rank": rank,
+    "gradients/loss_explosion/quadratic": quadratic,
+    "initialization/signal_scale/scale_and_depth": scale_and_depth,
+    "regularization/dropout/explore_bands": explore_bands,
+    "regularization/l1_l2/balls": balls,
+}
+EXPLORABLE = [figure for figure in find_figures(ROOT) if figure.explorable]
+FIRST = "regularization/l1_l2/balls"
+
+
+def test_there_are_five_and_each_is_tested():
+    assert len(EXPLORABLE) >= 5
+    assert {str(figure) for figure in EXPLORABLE} == set(COMPUTED)
+
+
+def svg(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="svg")
+    return file.getvalue()
+
+
+def drawn(name: str, theme: str = "light"):
+    """Return the figure as its script makes it, laid out."""
+    stem, _, function = name.rpartition("/")
+    module = importlib.import_module(f"scripts.figures.{stem.replace('/', '.')}")
+    mpl.rcdefaults()
+    mpl.rcParams.update(style.THEMES[theme])
+    made = getattr(module, function)()
+    made.show(*(slider.values[slider.start] for slider in made.sliders))
+    svg(made.figure)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _keep_style():
+    with mpl.rc_context():
+        yield
+
+
+def explorable(here, name):
+    return here.page.locator(f".explorable:has(img[src*='/{name}-axes-'])")
+
+
+def assert_shows(block, made, name, indices):
+    """Compare curves, sentence and what assistive technology hears with Python's answer."""
+    values = [slider.values[i] for slider, i in zip(made.sliders, indices, strict=True)]
+    height = made.figure.get_figheight() * 720
+    paths = block.locator("path").all()
+    computed = COMPUTED[name](*values)
+    assert len(paths) == len(computed) == len(made.moving)
+    for path, curve, data in zip(paths, made.moving, computed, strict=True):
+        shown = points(path.get_attribute("d"))
+        with np.errstate(divide="ignore"):
+            pixels = curve.axes.transData.transform(data)
+        expected = pixels * 720 / made.figure.dpi
+        expected[:, 1] = height - expected[:, 1]
+        inside = (np.abs(expected) < 5e4).all(axis=1)  # a diverging path is cut off far outside
+        assert inside.any()
+        # A polygon may repeat its first point to close itself.
+        np.testing.assert_allclose(shown[: len(data)][inside], expected[inside], atol=0.51)
+    for slider, index, control in zip(
+        made.sliders, indices, block.locator("input").all(), strict=True
+    ):
+        written = slider.form.format(slider.values[index])
+        assert control.get_attribute("aria-valuetext") == written
+        assert control.input_value() == str(index)
+        assert control.locator("..").locator(".value").text_content() == written
+    assert block.locator(".reading").text_content() == made.show(*values)
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_every_slider_by_keyboard_shows_what_python_computes(visit, name):
+    here, made = visit(), drawn(name)
+    here.go(f"{name.rpartition('/')[0]}/")
+    block = explorable(here, name)
+    indices = [slider.start for slider in made.sliders]
+    assert_shows(block, made, name, indices)
+    for i, slider in enumerate(made.sliders):
+        control = block.get_by_role("slider", name=slider.label, exact=True)
+        control.focus()
+        control.press("Home")
+        for index in range(len(slider.values)):
+            if index:
+                control.press("ArrowRight")
+            indices[i] = index
+            assert_shows(block, made, name, indices)
+    assert here.complaints == []
+    assert here.strangers == []
+
+
+WHOLE = """(canvas, source) => {
+  canvas.querySelector("svg").remove()
+  canvas.querySelectorAll("img").forEach((image) => {
+    if (image.offsetWidth) image.src = source
+  })
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", COMPUTED)
+def test_it_looks_as_matplotlib_draws_it(visit, name, theme):
+    here, made = visit(theme), drawn(name, theme)
+    here.go(f"{name.rpartition('/')[0]}/")
+    block = explorable(here, name)
+    indices = []
+    for slider, control in zip(made.sliders, block.locator("input").all(), strict=True):
+        control.press("ArrowLeft")
+        indices.append(slider.start - 1)
+    block.scroll_into_view_if_needed()
+    canvas = block.locator(".canvas")
+    canvas.locator(f"img[src*='-{theme}']").evaluate("image => image.decode()")
+    shown = picture(canvas)
+    made.show(*(s.values[i] for s, i in zip(made.sliders, indices, strict=True)))
+    data = base64.b64encode(svg(made.figure)).decode()
+    canvas.evaluate(WHOLE, f"data:image/svg+xml;base64,{data}#only-{theme}")
+    canvas.locator("img >> visible=true").evaluate("image => image.decode()")
+    expected = picture(canvas)
+    assert shown.shape == expected.shape
+    difference = np.abs(shown - expected).max(axis=-1)
+    # Without any curve, or with that of another frame, several times as many pixels differ.
+    assert (difference > 80).mean() < 0.002
+
+
+def picture(locator) -> np.ndarray:
+    image = Image.open(io.BytesIO(locator.screenshot(animations="disabled")))
+    return np.asarray(image.convert("RGB"), dtype=float)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", COMPUTED)
+def test_without_script_the_figure_stands_and_the_sliders_are_gone(visit, name, width):
+    here, made = visit(width=width, javascript=False), drawn(name)
+    here.go(f"{name.rpartition('/')[0]}/")
+    block = explorable(here, name)
+    assert block.locator("img[src*='-axes-light']").is_visible()
+    assert_shows(block, made, name, [slider.start for slider in made.sliders])
+    assert block.locator("path").first.is_visible()
+    assert not block.locator(".controls").is_visible()
+    assert block.locator(".reading").is_visible()
+    overlay = block.locator(".canvas > svg").bounding_box()
+    image = block.locator("img[src*='-axes-light']").bounding_box()
+    assert all(abs(overlay[side] - image[side]) < 1 for side in overlay)
+
+
+def test_a_slider_of_a_phone_is_wide_and_the_text_does_not_jump(visit):
+    here = visit(width=390)
+    here.go("gradients/loss_explosion/")
+    block = explorable(here, "gradients/loss_explosion/quadratic")
+    for control in block.locator("input").all():
+        assert control.bounding_box()["width"] > 250
+        assert control.bounding_box()["height"] >= 24
+    heights = set()
+    for key in ("Home", "End"):
+        block.locator("input").first.press(key)
+        heights.add(block.locator(".canvas").bounding_box()["height"])
+    assert len(heights) == 1
+
+
+def test_what_is_shown_is_announced(visit):
+    here = visit()
+    here.go(f"{FIRST.rpartition('/')[0]}/")
+    block = explorable(here, FIRST)
+    reading = block.locator(".reading")
+    assert reading.get_attribute("aria-live") == "polite"
+    assert block.locator(".canvas > svg").get_attribute("aria-hidden") == "true"
+    tree = block.aria_snapshot()
+    assert 'slider "strength λ"' in tree
+    assert "one is exactly zero" in tree
+
+
+def test_it_works_after_instant_navigation(visit):
+    here, made = visit(), drawn(FIRST)
+    here.go("regularization/dropout/")
+    here.page.evaluate("window.stayed = true")
+    here.page.locator("nav a[href$='l1_l2/']").first.click()
+    here.page.wait_for_url("**/l1_l2/")
+    block = explorable(here, FIRST)
+    here.page.locator(".explorable[data-alive]").first.wait_for()
+    block.locator("input").press("End")
+    assert_shows(block, made, FIRST, [len(made.sliders[0].values) - 1])
+    assert here.page.evaluate("window.stayed") is True
+    assert here.complaints == []
+
+
+def test_it_works_from_a_file(browser, built):
+    page = browser.new_page()
+    page.goto((built / "regularization/l1_l2/index.html").as_uri())
+    block = page.locator(".explorable").first
+    page.locator(".explorable[data-alive]").first.wait_for()
+    made = drawn(FIRST)
+    block.locator("input").press("Home")
+    assert_shows(block, made, FIRST, [0])
+    page.close()
+
+
+def test_scripts_and_frames_are_small(built):
+    assert (built / "assets/explore.js").stat().st_size < 6000
+    for figure in EXPLORABLE:
+        assert (built / f"assets/figures/{figure}.json").stat().st_size <= 60_000
+
+
+def test_search_does_not_find_frames(built):
+    index = (built / "search/search_index.json").read_text()
+    assert "one is exactly zero. L2: θ" in (built / "regularization/l1_l2/index.html").read_text()
+    assert index.count("one is exactly zero. L2: θ") <= 1  # the sentence of the first frame
+    assert not any(
+        f"{a}l{b}" in index for a, b in itertools.product(("0", "1", "2"), ("1-", "2-", "3-"))
+    )
