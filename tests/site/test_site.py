@@ -142,17 +142,6 @@ def test_ledger_links_to_the_claim(visit):
     assert here.page.locator(f"#{claim.id}").is_visible()
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p.is_topic], ids=lambda page: page.stem)
-def test_search_finds_the_topic(visit, page):
-    here = visit()
-    here.go("")
-    here.page.locator("input.md-search__input").fill(page.stem.split("/")[1].replace("_", " "))
-    results = here.page.locator(".md-search-result__link")
-    results.first.wait_for()
-    found = [link.get_attribute("href") for link in results.all()[:5]]
-    assert any(address(page.stem) in href for href in found), found
-
-
 def test_serve_answers_on_every_page():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
