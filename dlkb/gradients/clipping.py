@@ -22,7 +22,7 @@ class Clipped(NamedTuple):
 def global_norm(grads: Sequence[Array], *, norm_type: float = 2.0) -> Array:
     r"""Return the norm of several arrays as if they were one long vector.
 
-    $$\lVert\mathbf{g}\rVert_p = \Bigl(\sum_k \lVert\mathbf{g}_k\rVert_p^p\Bigr)^{1/p}$$
+    $$\lVert\mathbf{g}\rVert_p = \left(\sum_k \lVert\mathbf{g}_k\rVert_p^p\right)^{1/p}$$
 
     Args:
         grads: At least one array, any shapes.

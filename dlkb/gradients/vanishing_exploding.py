@@ -245,7 +245,7 @@ def weight_gradient(slope: Array, h: Array, cotangent: Array) -> Array:
 def weight_jacobian_norm(slope: Array, h: Array) -> Array:
     r"""Return the largest gain from a change of the weight to a change of the output.
 
-    $$\Bigl\lVert\frac{\partial\mathbf{h}'}{\partial\operatorname{vec}\mathbf{W}}\Bigr\rVert_2
+    $$\left\lVert\frac{\partial\mathbf{h}'}{\partial\operatorname{vec}\mathbf{W}}\right\rVert_2
       = \max_i\lvert\phi'(z_i)\rvert\;\lVert\mathbf{h}\rVert_2$$
 
     The derivative by a matrix has three axes; as a matrix it is

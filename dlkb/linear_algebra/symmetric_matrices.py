@@ -352,8 +352,8 @@ def departure_from_normality(W: Array, eigenvalues: Array) -> Array:
     r"""Return Henrici's departure from normality.
 
     $$\operatorname{dep}(\mathbf{W})
-      = \Bigl(\lVert\mathbf{W}\rVert_F^2 - \sum_i\lvert\lambda_i\rvert^2\Bigr)^{1/2}
-      = \Bigl(\sum_i\sigma_i^2 - \sum_i\lvert\lambda_i\rvert^2\Bigr)^{1/2}$$
+      = \left(\lVert\mathbf{W}\rVert_F^2 - \sum_i\lvert\lambda_i\rvert^2\right)^{1/2}
+      = \left(\sum_i\sigma_i^2 - \sum_i\lvert\lambda_i\rvert^2\right)^{1/2}$$
 
     It is 0 if and only if $\mathbf{W}\mathbf{W}^\top = \mathbf{W}^\top\mathbf{W}$: for symmetric,
     skew-symmetric and orthogonal matrices, and every other with an orthonormal eigenbasis.

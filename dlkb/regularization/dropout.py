@@ -347,7 +347,7 @@ def ridge_equivalent_penalty(X: Array, w: Array, *, p: float) -> Array:
 def expected_squared_loss(X: Array, y: Array, w: Array, *, p: float) -> Array:
     r"""Return the squared loss of linear regression, averaged over dropout of the inputs.
 
-    $$\mathbb{E}\Big\lVert y - \frac{X \circ K}{1 - p}\, w \Big\rVert^2
+    $$\mathbb{E}\left\lVert y - \frac{X \circ K}{1 - p}\, w \right\rVert^2
       = \lVert y - X w \rVert^2 + \frac{p}{1 - p} \sum_j w_j^2 \sum_i X_{ij}^2$$
 
     Args:
@@ -380,7 +380,7 @@ def expected_squared_loss(X: Array, y: Array, w: Array, *, p: float) -> Array:
 def ridge_equivalent_solution(X: Array, y: Array, *, p: float) -> Array:
     r"""Return the weights of linear regression that minimize the expected loss under dropout.
 
-    $$w = \Big(X^\top X + \frac{p}{1 - p} \operatorname{diag}(X^\top X)\Big)^{-1} X^\top y$$
+    $$w = \left(X^\top X + \frac{p}{1 - p} \operatorname{diag}(X^\top X)\right)^{-1} X^\top y$$
 
     Args:
         X: Inputs, `(n, d)`, no column zero; at p = 0 the columns must be independent.
