@@ -61,15 +61,17 @@
     block.append(said, button)
   }
 
-  /* Asked when a box comes near the screen: its width is not known before. */
-  const boxes = new IntersectionObserver(
-    (entries) => {
-      for (const { isIntersecting, target } of entries) {
-        if (isIntersecting && target.scrollWidth > target.clientWidth) target.tabIndex = 0
-      }
-    },
-    { rootMargin: "100%" }
-  )
+  /* Far from the screen a box is not laid out yet, and measuring it takes time: when idle. */
+  function letScroll(boxes) {
+    const wait = window.requestIdleCallback || ((work) => setTimeout(work, 200))
+    wait((idle) => {
+      do {
+        const box = boxes.pop()
+        if (box && box.scrollWidth > box.clientWidth) box.tabIndex = 0
+      } while (boxes.length && idle && idle.timeRemaining() > 5)
+      if (boxes.length) letScroll(boxes)
+    })
+  }
 
   /* The theme names the lists of its navigation after labels that are empty. */
   function nameLists() {
@@ -83,9 +85,8 @@
     document
       .querySelectorAll(".highlight:not(.language-output, .language-text, .doc-signature)")
       .forEach(addButton)
-    document
-      .querySelectorAll(".equation .eq-body, .md-typeset__scrollwrap, .highlight code")
-      .forEach((box) => boxes.observe(box))
+    const wide = ".equation .eq-body, .md-typeset__scrollwrap, .highlight code"
+    letScroll([...document.querySelectorAll(wide)].reverse())
     nameLists()
   }
 

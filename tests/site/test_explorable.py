@@ -103,6 +103,7 @@ def drawn(name: str, theme: str = "light"):
     made = getattr(module, function)()
     made.show(*(slider.values[slider.start] for slider in made.sliders))
     svg(made.figure)
+    made.figure.set_layout_engine("none")  # laid out again, axes of fixed aspect would move
     return made
 
 

@@ -167,3 +167,19 @@ def test_serve_answers_on_every_page():
     finally:
         server.terminate()
         server.wait(10)
+
+
+def test_an_unknown_address_leads_to_the_nearest_topic_and_to_search(visit):
+    here = visit()
+    stem = TOPICS[0]
+    with here.page.expect_response("**/nowhere/**") as answer:
+        here.page.goto(f"{here.site}/nowhere/{stem.split('/')[1][:-1]}/")
+    assert answer.value.status == 404
+    assert here.page.locator("#nearest a").get_attribute("href").endswith(f"/{stem}/")
+    assert here.page.locator("#topics a").count() > len(TOPICS)
+    here.page.keyboard.press("/")
+    here.page.keyboard.type(stem.split("/")[1].replace("_", " "))
+    here.page.locator(".md-search-result__link").first.wait_for()
+    assert here.strangers == []
+    here.page.goto(f"{here.site}/zzz/qqq/")
+    assert here.page.locator("#nearest").is_hidden()

@@ -1,0 +1,130 @@
+"""What a reader takes home: notebook, script, source, the site as a zip, and what machines read."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from xml.etree import ElementTree
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from dlkb.book.addresses import addresses
+from dlkb.book.offline import NAME, write_zip
+from tests.site.conftest import ROOT, Visit
+from tests.site.test_site import ADDRESSES, PAGES, address
+
+TOPICS = [page for page in PAGES if page.is_topic]
+KNOWN = addresses(ROOT)
+
+
+@pytest.mark.parametrize("page", TOPICS, ids=lambda page: page.stem)
+def test_a_topic_offers_notebook_colab_script_and_source(built, page):
+    soup = BeautifulSoup((built / page.stem / "index.html").read_text(), "html.parser")
+    links = {a.get_text(): a["href"] for a in soup.select("ul.take a")}
+    up = "../../downloads"
+    assert links == {
+        "Notebook": f"{up}/{page.stem}.ipynb",
+        "Colab": f"{KNOWN.colab}/{page.stem}.ipynb",
+        "Script": f"{up}/{page.stem}.py",
+        "Markdown": f"{up}/{page.stem}.md.txt",
+    }
+    folder = built / "downloads"
+    assert len(nbformat.read(folder / f"{page.stem}.ipynb", as_version=4).cells) > 10
+    compile((folder / f"{page.stem}.py").read_text(), page.stem, "exec")
+    assert (folder / f"{page.stem}.md.txt").read_bytes() == page.path.read_bytes()
+
+
+def test_only_topics_offer_downloads(built):
+    for path in ("", "claims/", "optimizers/"):
+        soup = BeautifulSoup((built / path / "index.html").read_text(), "html.parser")
+        assert not soup.select("ul.take")
+
+
+def test_the_address_for_colab_stands_in_one_place():
+    tracked = subprocess.run(
+        ["git", "grep", "-l", "colab.research.google.com"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert tracked.stdout.split() in (["mkdocs.yml", "tests/site/test_downloads.py"], [])
+
+
+def test_a_script_runs_by_itself(built, tmp_path):
+    page = TOPICS[0]
+    ran = subprocess.run(
+        [sys.executable, "-I", built / "downloads" / f"{page.stem}.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("\n") >= sum(fence.shown is not None for fence in page.runnable)
+
+
+def test_llms_txt_and_sitemap_and_claims_lead_to_every_topic(built):
+    index = (built / "llms.txt").read_text()
+    sitemap = {node.text for node in ElementTree.parse(built / "sitemap.xml").iter()}
+    claims = json.loads((built / "claims.json").read_text())
+    for page in TOPICS:
+        assert f"({KNOWN.download(page.stem, 'md.txt')}): {page.meta['description']}" in index
+        assert KNOWN.page(page.stem) in sitemap
+    for row in claims:
+        path, _, anchor = row["anchor"].partition("#")
+        assert f'id="{anchor}"' in (built / path / "index.html").read_text()
+    for address_ in index.split("](")[1:]:
+        target = address_.split(")")[0]
+        if target.startswith(KNOWN.site):
+            assert (built / target.removeprefix(f"{KNOWN.site}/")).is_file()
+
+
+@pytest.fixture(scope="module")
+def unpacked(built, tmp_path_factory):
+    """Unpack the zip as a double click does."""
+    folder = tmp_path_factory.mktemp("offline")
+    with zipfile.ZipFile(built / NAME) as archive:
+        archive.extractall(folder)
+    return folder / "dlkb"
+
+
+def test_zip_is_the_same_every_time(built):
+    before = (built / NAME).read_bytes()
+    write_zip(built)
+    assert (built / NAME).read_bytes() == before
+
+
+def test_every_page_of_the_zip_opens_from_a_file(browser, unpacked):
+    here = Visit(browser.new_page(), unpacked.as_uri())
+    for path in ADDRESSES:
+        here.go(f"{path}index.html")
+        assert here.page.locator("article h1").count() == 1
+        assert here.complaints == [], path
+        assert here.strangers == [], path
+        for link in here.page.locator("a[href]").evaluate_all("all => all.map(a => a.href)"):
+            if link.startswith("file:"):
+                name = link.split("#")[0].removeprefix(unpacked.as_uri()).lstrip("/")
+                assert (unpacked / name).is_file(), f"{path} leads to {name}"
+    here.page.close()
+
+
+def test_zip_has_math_figures_and_search(browser, unpacked):
+    here = Visit(browser.new_page(), unpacked.as_uri())
+    page = TOPICS[0]
+    here.go(f"{address(page.stem)}index.html")
+    fonts = here.page.evaluate(
+        "document.fonts.ready.then(all => [...all].map(f => [f.family, f.status]))"
+    )
+    assert [status for family, status in fonts if "dlkb Math" in family] == ["loaded"]
+    figure = here.page.locator("article img:visible").first
+    figure.scroll_into_view_if_needed()
+    assert figure.evaluate("e => e.decode().then(() => e.naturalWidth)") > 100
+    here.page.keyboard.press("/")
+    here.page.keyboard.type("bias correction")
+    result = here.page.locator(".md-search-result__link").first
+    result.wait_for()
+    result.click()
+    here.page.wait_for_url("**/index.html*")
+    assert here.page.locator("article h1").count() == 1
+    assert here.complaints == []
+    assert here.strangers == []
+    here.page.close()
