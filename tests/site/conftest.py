@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from dlkb.book.addresses import addresses
 from dlkb.book.site import build
 
 ROOT = Path(__file__).parents[2]
@@ -42,16 +43,25 @@ class _Pages(http.server.SimpleHTTPRequestHandler):
     def translate_path(self, path: str) -> str:
         return super().translate_path(path.removeprefix("/dlkb"))
 
+    def do_GET(self) -> None:
+        """Serve a sitemap of this server's addresses: instant navigation asks it."""
+        if not self.path.endswith("/sitemap.xml"):
+            return super().do_GET()
+        here = f"http://{self.headers['Host']}/dlkb"
+        sitemap = (Path(self.directory) / "sitemap.xml").read_text()
+        return self._answer(200, "text/xml", sitemap.replace(addresses(ROOT).site, here).encode())
+
     def send_error(self, code, message=None, explain=None) -> None:
         if code != 404:
             return super().send_error(code, message, explain)
-        content = (Path(self.directory) / "404.html").read_bytes()
-        self.send_response(404)
-        self.send_header("Content-Type", "text/html")
+        return self._answer(404, "text/html", (Path(self.directory) / "404.html").read_bytes())
+
+    def _answer(self, status: int, kind: str, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
-        return None
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,7 @@ def focus_by_tab(page, selector: str, limit: int = 400) -> None:
         if page.evaluate("s => document.activeElement.matches(s)", selector):
             outline = page.evaluate("""() => {
               const focused = document.activeElement
-              return [focused, ...(focused.labels || [])].some((element) => {
+              return [focused, focused.nextElementSibling].some((element) => {
                 const { outlineStyle, boxShadow } = getComputedStyle(element)
                 return outlineStyle != "none" || boxShadow != "none"
               })
