@@ -1,6 +1,7 @@
 # make serve   the site on http://127.0.0.1:8000, with live reload
 # make test    everything: lint, types, unit tests, doctests, pages, site in a browser
-# make site    the site in site/
+# make site    the site in site/, and site/dlkb-offline.zip to read without network
+# make lighthouse  Lighthouse's scores of the site (needs Node 18.16 or later and Chromium)
 # make bugs    plant known bugs, one at a time: the tests must kill every one
 #
 # Linux, no GPU: make serve TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -11,7 +12,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: serve test site figures check bugs clean
+.PHONY: serve test site figures check bugs lighthouse clean
 
 serve: .venv/docs
 	$(BIN)/dlkb serve
@@ -31,6 +32,9 @@ test: .venv/test
 	$(BIN)/mypy
 	$(BIN)/dlkb prepare
 	$(BIN)/pytest --numprocesses auto --dist loadgroup
+
+lighthouse: site
+	$(BIN)/python scripts/lighthouse.py
 
 bugs: .venv/test
 	$(BIN)/python scripts/planted_bugs.py
