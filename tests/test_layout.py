@@ -165,6 +165,19 @@ def test_every_shell_is_documented_on_a_page():
             )
 
 
+def test_every_erratum_leads_to_the_page_that_holds_it_down():
+    rows = [
+        row
+        for row in (ROOT / "docs" / "errata.md").read_text().split("\n")
+        if row.startswith("|") and not re.match(r"\|(-|[^|]*(said|page said) \|)", row)
+    ]
+    assert len(rows) >= 5
+    for row in rows:
+        linked = re.search(r"\]\(([\w/]+)\.md#[\w-]+\)", row)
+        assert linked, row
+        assert linked[1] in [page.stem for page in TOPICS], row
+
+
 def test_book_keeps_its_rules():
     assert [str(problem) for problem in book_problems(ROOT)] == []
 

@@ -111,7 +111,8 @@ def ledger_markdown(root: Path, pages: list[Page]) -> str:
         "",
         f"{len(rows)} statements of five sets of notes, each with a verdict and the evidence for "
         "it. Proved, checked and measured evidence runs whenever the site is tested. "
-        "The same list as data: [claims.json](claims.json).",
+        "The same list as data: [claims.json](claims.json). A verdict is wrong? See "
+        "[Errata](errata.md).",
         "",
         f"{len(ties)} equations are tied to the function that computes them: a test parses what "
         f"you read ({transcribed} by a hand-written transcription) and compares values.",
