@@ -25,7 +25,10 @@ def explorable(images: list[Element], data: dict[str, Any]) -> Element:
     for slider, length in zip(data["sliders"], lengths, strict=True):
         first = first * length + slider["start"]
     text, *paths = data["rows"][first]
-    root = Element("div", {"class": "explorable"})
+    frames = {"values": [slider["values"] for slider in data["sliders"]], "rows": data["rows"]}
+    # Not a script element: instant navigation would run it.
+    written = json.dumps(frames, ensure_ascii=False, separators=(",", ":"))
+    root = Element("div", {"class": "explorable", "data-frames": written})
     canvas = SubElement(root, "div", {"class": "canvas"})
     canvas.extend(images)
     _draw(canvas, data, paths)
@@ -33,11 +36,6 @@ def explorable(images: list[Element], data: dict[str, Any]) -> Element:
     for slider in data["sliders"]:
         _control(controls, slider)
     SubElement(root, "p", {"class": "reading", "aria-live": "polite"}).text = text
-    frames = {"values": [slider["values"] for slider in data["sliders"]], "rows": data["rows"]}
-    script = SubElement(root, "script", {"type": "application/json"})
-    script.text = json.dumps(frames, ensure_ascii=False, separators=(",", ":")).replace(
-        "<", "\\u003c"
-    )
     return root
 
 

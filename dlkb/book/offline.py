@@ -15,6 +15,7 @@ NAME = "dlkb-offline.zip"
 _LEFT_OUT = ("404.html", "sitemap.xml", "sitemap.xml.gz", "search/search_index.json", NAME)
 _REFERENCE = re.compile(r'(\b(?:href|src)=")(?![a-z]+:|#|//)([^"#?]*)')
 _PRELOAD = re.compile(r'\s*<link rel="preload"[^>]*>')
+_INSTANT = re.compile(r'"navigation\.instant"(?:, )?')  # on file:// it ends `document$` unheard
 _FONT = re.compile(r'url\("([^")]+\.woff2)"\)')
 
 
@@ -29,7 +30,7 @@ def _page(html: str, path: Path, site: Path) -> str:
 
     up = "../" * (len(path.relative_to(site).parts) - 1)
     script = f'<script src="{up}assets/offline.js"></script>'
-    html = _REFERENCE.sub(to_file, _PRELOAD.sub("", html))
+    html = _REFERENCE.sub(to_file, _INSTANT.sub("", _PRELOAD.sub("", html), count=1))
     return html.replace("</head>", f"{script}</head>", 1)
 
 

@@ -4,7 +4,7 @@
   function enliven(figure) {
     if (figure.dataset.alive) return
     figure.dataset.alive = "true"
-    const { values, rows } = JSON.parse(figure.querySelector("script").textContent)
+    const { values, rows } = JSON.parse(figure.dataset.frames)
     const sliders = figure.querySelectorAll("input")
     const paths = figure.querySelectorAll("path")
     const reading = figure.querySelector(".reading")
