@@ -63,12 +63,13 @@
 
   /* Far from the screen a box is not laid out yet, and measuring it takes time: when idle. */
   function letScroll(boxes) {
-    const wait = window.requestIdleCallback || ((work) => setTimeout(work, 200))
-    wait((idle) => {
-      do {
+    const wait = window.requestIdleCallback || ((work) => setTimeout(work, 50))
+    wait(() => {
+      const end = performance.now() + 4
+      while (boxes.length && performance.now() < end) {
         const box = boxes.pop()
-        if (box && box.scrollWidth > box.clientWidth) box.tabIndex = 0
-      } while (boxes.length && idle && idle.timeRemaining() > 5)
+        if (box.scrollWidth > box.clientWidth) box.tabIndex = 0
+      }
       if (boxes.length) letScroll(boxes)
     })
   }
