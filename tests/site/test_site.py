@@ -63,9 +63,11 @@ def test_math_has_its_font_and_figures_their_theme(visit, stem, theme):
     shown = here.page.locator(f"article img[src*='-{theme}.svg']:not(.explorable img)")
     hidden = here.page.locator(f"article img[src*='-{other}.svg']:not(.explorable img)")
     assert shown.count() == hidden.count() >= 2
+    displayed = "image => getComputedStyle(image).display != 'none'"
     for index in range(shown.count()):
-        assert shown.nth(index).is_visible()
-        assert not hidden.nth(index).is_visible()
+        # Not is_visible(): what is far from the screen is not laid out yet.
+        assert shown.nth(index).evaluate(displayed)
+        assert not hidden.nth(index).evaluate(displayed)
         assert len(shown.nth(index).get_attribute("alt")) >= 20
 
 
