@@ -120,7 +120,8 @@ def test_zip_has_math_figures_and_search(browser, unpacked):
     assert figure.evaluate("e => e.decode().then(() => e.naturalWidth)") > 100
     here.page.keyboard.press("/")
     here.page.keyboard.type("bias correction")
-    result = here.page.locator(".md-search-result__link").first
+    # That of the whole query: leaving while the worker is still at one before would interrupt it.
+    result = here.page.locator(".md-search-result__link[href*='h=bias+correction']").first
     result.wait_for()
     result.click()
     here.page.wait_for_url("**/index.html*")
