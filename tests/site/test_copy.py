@@ -53,6 +53,7 @@ def absent() -> list[str]:
 
 def copied(here, blocks) -> list[dict[str, str]]:
     """Press every copy button; return what each gives and what the page shows for it."""
+    here.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     found = []
     for block in blocks:
         block.locator("button.copy").click()
@@ -93,7 +94,6 @@ def printed(blocks: list[dict[str, str]], folder: Path) -> list[str]:
 def test_every_fence_copied_runs_and_prints_what_the_page_shows(visit, tmp_path, path):
     here = visit()
     here.go(path)
-    here.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     own = f":is({BLOCKS}):not(.doc *)"
     blocks = copied(here, here.page.locator(own).all())
     assert len(blocks) == len(FENCES[path])
