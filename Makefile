@@ -31,7 +31,7 @@ test: .venv/test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/dlkb prepare
-	$(BIN)/pytest --numprocesses auto --dist loadgroup
+	$(BIN)/pytest --numprocesses auto
 
 lighthouse: site
 	$(BIN)/python scripts/lighthouse.py

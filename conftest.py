@@ -32,9 +32,17 @@ def device(request) -> str:
     return chosen
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """Keep a file's tests in one process, but deal out the formulas', which are half of all."""
-    for item in items:
-        if config.pluginmanager.hasplugin("xdist") and item.path.name != "test_formulas.py":
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep a file's tests in one process, but deal out the formulas', which are half of all.
+
+    `--dist loadgroup` does not group under pytest 9.2: pytest-xdist's issue 1386.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            return nodeid if file == "tests/test_formulas.py" else file
+
+    return ByFile(config, log)
