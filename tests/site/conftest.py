@@ -1,13 +1,13 @@
 """The built site on localhost, and a browser that reaches nothing else."""
 
 import contextlib
+import fcntl
 import functools
 import http.server
 import os
 import shutil
-import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,16 +26,42 @@ BROWSERS = (
 )
 
 
+# All that a page draws is there and its scripts have run: after the frame of copy.js and of
+# explore.js. What is fetched later is not waited for.
+DRAWN = """() => document.fonts.ready.then(() => new Promise((done) =>
+  requestAnimationFrame(() => requestAnimationFrame(() => requestIdleCallback(done)))))"""
+
+
+def once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that one worker fills and all share."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # that of the whole run
+    done = base / f"{name}.done"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            folder = tmp_path_factory.mktemp(name)
+            make(folder)
+            done.write_text(str(folder))
+    return Path(done.read_text())
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Path:
     """Build the site in strict mode into a temporary folder, the zip included."""
-    folder = tmp_path_factory.mktemp("site")
-    assert build(ROOT, folder) == 0
-    return folder
+
+    def make(folder: Path) -> None:
+        assert build(ROOT, folder) == 0
+
+    return once(tmp_path_factory, "site", make)
 
 
 class _Pages(http.server.SimpleHTTPRequestHandler):
     """Serve as GitHub Pages does: below /dlkb/, with 404.html for what is not there."""
+
+    protocol_version = "HTTP/1.1"  # a connection serves more than one request …
+    disable_nagle_algorithm = True  # … without a pause between head and body
 
     def log_message(self, *arguments) -> None:
         pass
@@ -64,12 +90,15 @@ class _Pages(http.server.SimpleHTTPRequestHandler):
         self.wfile.write(content)
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 64  # five by default, and a page asks for more at once
+
+
 @pytest.fixture(scope="session")
 def site(built) -> Iterator[str]:
     """Serve the built site; yield its address."""
     handler = functools.partial(_Pages, directory=str(built))
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/dlkb"
         server.shutdown()
@@ -85,6 +114,7 @@ def browser() -> Iterator[Browser]:
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    arguments.append("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=found, args=arguments)
         yield started
@@ -101,38 +131,47 @@ class Visit:
         self.strangers: list[str] = []
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.route("**/*", self._route)
+        page.on("request", self._request)
 
     def _console(self, message) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(f"{message.text} {message.location.get('url', '')}")
 
-    def _route(self, route) -> None:
-        url = route.request.url
-        if url.startswith((self.site, "data:", "blob:")):
-            route.continue_()
-        else:
-            self.strangers.append(url)
-            route.abort()
+    def _request(self, request) -> None:
+        if not request.url.startswith((self.site, "data:", "blob:")):
+            self.strangers.append(request.url)
+
+    def tab(self) -> "Visit":
+        """Return another tab of the same window."""
+        return Visit(self.page.context.new_page(), self.site)
+
+    def draw(self, path: str) -> None:
+        """Open a page of the site and wait until it is drawn and its scripts have run."""
+        self.page.goto(f"{self.site}/{path}")
+        self.page.evaluate(DRAWN)
 
     def go(self, path: str) -> None:
-        """Open a page of the site and wait until it is at rest."""
+        """Open a page of the site and wait until it is at rest: nothing is fetched any more."""
         self.page.goto(f"{self.site}/{path}", wait_until="networkidle")
+
+
+@contextlib.contextmanager
+def window(
+    browser: Browser, site: str, theme: str = "light", width: int = 1280, javascript: bool = True
+) -> Iterator[Visit]:
+    """Open a window of the browser that has visited nothing before."""
+    context = browser.new_context(
+        color_scheme=theme,
+        viewport={"width": width, "height": 900},
+        java_script_enabled=javascript,
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    with contextlib.closing(context):
+        yield Visit(context.new_page(), site)
 
 
 @pytest.fixture
 def visit(browser, site) -> Iterator:
     """Return a function that opens a visit: visit(theme, width, javascript)."""
     with contextlib.ExitStack() as stack:
-
-        def start(theme: str = "light", width: int = 1280, javascript: bool = True) -> Visit:
-            context = browser.new_context(
-                color_scheme=theme,
-                viewport={"width": width, "height": 900},
-                java_script_enabled=javascript,
-                permissions=["clipboard-read", "clipboard-write"],
-            )
-            stack.callback(context.close)
-            return Visit(context.new_page(), site)
-
-        yield start
+        yield lambda *how, **more: stack.enter_context(window(browser, site, *how, **more))

@@ -52,7 +52,7 @@ def findings(page, where: str, options: dict) -> list[str]:
 
 def opened(here, path: str):
     """Open a page with all that is folded unfolded, and axe-core in it."""
-    here.go(path)
+    here.draw(path)
     here.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     here.page.wait_for_function(ALL_THAT_SCROLLS_HAS_A_TAB_STOP)
     here.page.evaluate(AXE)
@@ -83,7 +83,7 @@ def test_axe_would_find_a_fault_of_colour_and_one_of_markup(visit):
 @pytest.mark.parametrize("path", ADDRESSES)
 def test_tables_have_headers_and_figures_say_what_is_seen(visit, path):
     here = visit()
-    here.go(path)
+    here.draw(path)
     bare = here.page.evaluate(
         "[...document.querySelectorAll('article table:not(.highlighttable)')]"
         ".filter(t => ![...t.querySelectorAll('th')].some(h => h.textContent.trim()))"
@@ -164,7 +164,7 @@ def test_keyboard_skips_to_the_content(visit):
 @pytest.mark.parametrize("stem", TOPICS)
 def test_paper_gets_a_clean_page(visit, stem):
     here = visit("dark")
-    here.go(address(stem))
+    here.draw(address(stem))
     here.page.emulate_media(media="print", color_scheme="dark")
     frame = ".md-header, .md-sidebar, .md-footer, .md-search, .copy, .take, .headerlink, .md-top"
     assert here.page.locator(f":is({frame}):visible").count() == 0
@@ -176,4 +176,5 @@ def test_paper_gets_a_clean_page(visit, stem):
     assert ink == "rgb(0, 0, 0)"
     paper = here.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
-    assert here.page.pdf().count(b"/Type /Page\n") + here.page.pdf().count(b"/Type /Page ") > 1
+    pdf = here.page.pdf()
+    assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") > 1

@@ -75,30 +75,38 @@ def bare(message: str) -> str:
     return re.sub(r"^[\w.]*\.(?=\w+(:|$))", "", message)
 
 
-def printed(blocks: list[dict[str, str]], folder: Path) -> list[str]:
-    """Run copied blocks in one clean process; return what each prints."""
-    ran = subprocess.run(
+@pytest.fixture(scope="module")
+def reader():
+    """Start the Python of a reader who has installed dlkb and its docs extra."""
+    with subprocess.Popen(
         [sys.executable, "-I", str(CHILD)],
-        input=json.dumps({"absent": absent(), "blocks": blocks}),
         env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"},
-        cwd=folder,
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+    ) as process:
+        process.stdin.write(json.dumps(absent()) + "\n")
+        yield process
+
+
+def printed(reader, blocks: list[dict[str, str]], folder: Path) -> list[str]:
+    """Run copied blocks in one clean process; return what each prints."""
+    reader.stdin.write(json.dumps({"folder": str(folder), "blocks": blocks}) + "\n")
+    reader.stdin.flush()
+    got = json.loads(reader.stdout.readline())
+    assert got is not None, "it died, see the captured stderr"
+    return got
 
 
 @pytest.mark.parametrize("path", [path for path in ADDRESSES if FENCES.get(path)])
-def test_every_fence_copied_runs_and_prints_what_the_page_shows(visit, tmp_path, path):
+def test_every_fence_copied_runs_and_prints_what_the_page_shows(visit, reader, tmp_path, path):
     here = visit()
-    here.go(path)
+    here.draw(path)
     own = f":is({BLOCKS}):not(.doc *)"
     blocks = copied(here, here.page.locator(own).all())
     assert len(blocks) == len(FENCES[path])
     assert any(block["shown"] for block in blocks)
-    for block, got in zip(blocks, printed(blocks, tmp_path), strict=True):
+    for block, got in zip(blocks, printed(reader, blocks, tmp_path), strict=True):
         assert ">>>" not in block["text"]
         assert same_output(block["shown"], got), (
             f"{block['text']}\n{difference(block['shown'], got)}"
@@ -106,30 +114,41 @@ def test_every_fence_copied_runs_and_prints_what_the_page_shows(visit, tmp_path,
 
 
 @pytest.mark.parametrize("path", ADDRESSES)
-def test_every_example_of_a_docstring_copied_runs(visit, tmp_path, path):
+def test_every_example_of_a_docstring_copied_runs(visit, reader, tmp_path, path):
     here = visit()
-    here.go(path)
+    here.draw(path)
     blocks = copied(here, here.page.locator(".doc .language-pycon.highlight").all())
     alone = [{**block, "kind": "example"} for block in blocks]
-    for block, got in zip(alone, printed(alone, tmp_path) if alone else [], strict=True):
+    for block, got in zip(alone, printed(reader, alone, tmp_path) if alone else [], strict=True):
         assert "import" in block["text"].split("\n")[0]
         assert same_output(block["shown"], got), (
             f"{block['text']}\n{difference(block['shown'], got)}"
         )
 
 
-def test_the_network_is_blocked_and_only_dlkb_is_installed(tmp_path):
+def test_the_network_is_blocked_and_only_dlkb_is_installed(reader, tmp_path):
     text = 'import socket\nsocket.create_connection(("127.0.0.1", 80))\nimport pytest\n'
-    [got] = printed([{"kind": "session", "text": text}], tmp_path)
+    [got] = printed(reader, [{"kind": "session", "text": text}], tmp_path)
     assert got == (
         "RuntimeError: the network is blocked: socket.getaddrinfo\n"
         "ModuleNotFoundError: No module named 'pytest'\n"
     )
 
 
-def test_a_block_that_fails_or_prints_something_else_is_seen(tmp_path):
+def test_a_block_that_fails_or_prints_something_else_is_seen(reader, tmp_path):
     session = {"kind": "session", "text": "1 + 1\ndef f():\n    return 3\n\nf()\nif True:\n"}
     cell = {"kind": "cell", "text": "print(f())\n2\n1 / 0\n"}
-    got = printed([session, cell], tmp_path)
+    got = printed(reader, [session, cell], tmp_path)
     assert got[0].startswith("2\n3\n")
     assert got[1] == "3\nZeroDivisionError: division by zero\n"
+
+
+def test_each_run_starts_clean_and_one_that_dies_fails_alone(reader, tmp_path):
+    before = {"kind": "session", "text": "import torch, os\ntorch.mark = left = 1\n"}
+    after = {"kind": "session", "text": "left\nimport torch\ntorch.mark\n"}
+    assert printed(reader, [before], tmp_path) == [""]
+    with pytest.raises(AssertionError, match="it died"):
+        printed(reader, [{"kind": "session", "text": "import os\nos.abort()\n"}], tmp_path)
+    [got] = printed(reader, [after], tmp_path)
+    assert "name 'left' is not defined" in got
+    assert "module 'torch' has no attribute 'mark'" in got

@@ -151,7 +151,7 @@ def assert_shows(block, made, name, indices):
 @pytest.mark.parametrize("name", COMPUTED)
 def test_every_slider_by_keyboard_shows_what_python_computes(visit, name):
     here, made = visit(), drawn(name)
-    here.go(f"{name.rpartition('/')[0]}/")
+    here.draw(f"{name.rpartition('/')[0]}/")
     block = explorable(here, name)
     indices = [slider.start for slider in made.sliders]
     assert_shows(block, made, name, indices)
@@ -180,7 +180,7 @@ WHOLE = """(canvas, source) => {
 @pytest.mark.parametrize("name", COMPUTED)
 def test_it_looks_as_matplotlib_draws_it(visit, name, theme):
     here, made = visit(theme), drawn(name, theme)
-    here.go(f"{name.rpartition('/')[0]}/")
+    here.draw(f"{name.rpartition('/')[0]}/")
     block = explorable(here, name)
     indices = []
     for slider, control in zip(made.sliders, block.locator("input").all(), strict=True):
@@ -225,7 +225,7 @@ def test_without_script_the_figure_stands_and_the_sliders_are_gone(visit, name, 
 @pytest.mark.parametrize("name", COMPUTED)
 def test_on_a_phone_sliders_are_wide_and_the_page_does_not_jump(visit, name):
     here = visit(width=390)
-    here.go(f"{name.rpartition('/')[0]}/")
+    here.draw(f"{name.rpartition('/')[0]}/")
     block = explorable(here, name)
     places = set()
     for control in block.locator("input").all():
@@ -240,7 +240,7 @@ def test_on_a_phone_sliders_are_wide_and_the_page_does_not_jump(visit, name):
 
 def test_what_is_shown_is_announced(visit):
     here = visit()
-    here.go(f"{FIRST.rpartition('/')[0]}/")
+    here.draw(f"{FIRST.rpartition('/')[0]}/")
     block = explorable(here, FIRST)
     reading = block.locator(".reading")
     assert reading.get_attribute("aria-live") == "polite"

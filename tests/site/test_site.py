@@ -33,21 +33,26 @@ ADDRESSES = [address(page.stem) for page in PAGES] + [f"{name}/" for name in GEN
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_is_quiet_local_and_fits(visit, theme, width):
     here = visit(theme, width)
-    for path in ADDRESSES:
-        here.go(path)
-        assert here.complaints == [], path
-        assert here.strangers == [], path
-        overflow = here.page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-        assert overflow <= 0, f"{path} is {overflow} px wider than a {width} px screen"
+    tabs = [here, here.tab(), here.tab(), here.tab()]
+    for first in range(0, len(ADDRESSES), len(tabs)):
+        opened = list(zip(tabs, ADDRESSES[first : first + len(tabs)], strict=False))
+        for tab, path in opened:  # while one loads, another waits whether there is more to come
+            tab.page.goto(f"{tab.site}/{path}", wait_until="commit")
+        for tab, path in opened:
+            tab.page.wait_for_load_state("networkidle")
+            assert tab.complaints == [], path
+            assert tab.strangers == [], path
+            overflow = tab.page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            assert overflow <= 0, f"{path} is {overflow} px wider than a {width} px screen"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("stem", TOPICS)
 def test_math_has_its_font_and_figures_their_theme(visit, stem, theme):
     here = visit(theme)
-    here.go(address(stem))
+    here.draw(address(stem))
     here.page.evaluate("document.fonts.ready")
     families = here.page.locator("article math").evaluate_all(
         "all => [...new Set(all.map(e => getComputedStyle(e).fontFamily.split(',')[0]))]"
@@ -74,7 +79,7 @@ def test_math_has_its_font_and_figures_their_theme(visit, stem, theme):
 @pytest.mark.parametrize("stem", TOPICS)
 def test_figures_can_be_read_on_a_phone(visit, stem):
     here = visit(width=390)
-    here.go(address(stem))
+    here.draw(address(stem))
     for figure in here.page.locator("article img[src*='-light.svg']").all():
         figure.scroll_into_view_if_needed()
         scale = figure.evaluate(
