@@ -141,10 +141,6 @@ class Visit:
         if not request.url.startswith((self.site, "data:", "blob:")):
             self.strangers.append(request.url)
 
-    def tab(self) -> "Visit":
-        """Return another tab of the same window."""
-        return Visit(self.page.context.new_page(), self.site)
-
     def draw(self, path: str) -> None:
         """Open a page of the site and wait until it is drawn and its scripts have run."""
         self.page.goto(f"{self.site}/{path}")
@@ -153,6 +149,18 @@ class Visit:
     def go(self, path: str) -> None:
         """Open a page of the site and wait until it is at rest: nothing is fetched any more."""
         self.page.goto(f"{self.site}/{path}", wait_until="networkidle")
+
+
+def tour(here: Visit, paths: list[str], abreast: int = 4) -> Iterator[tuple[Visit, str]]:
+    """Open pages in tabs of one window; yield each at rest: while some wait, others load."""
+    tabs = [Visit(here.page.context.new_page(), here.site) for _ in range(abreast)]
+    for first in range(0, len(paths), abreast):
+        opened = list(zip(tabs, paths[first : first + abreast], strict=False))
+        for tab, path in opened:
+            tab.page.goto(f"{tab.site}/{path}", wait_until="commit")
+        for tab, path in opened:
+            tab.page.wait_for_load_state("networkidle")
+            yield tab, path
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 
 from dlkb.book.addresses import addresses
 from dlkb.book.offline import NAME, write_zip
-from tests.site.conftest import ROOT, Visit
+from tests.site.conftest import ROOT, Visit, tour, window
 from tests.site.test_site import ADDRESSES, PAGES, address
 
 TOPICS = [page for page in PAGES if page.is_topic]
@@ -94,17 +94,15 @@ def test_zip_is_the_same_every_time(built):
 
 
 def test_every_page_of_the_zip_opens_from_a_file(browser, unpacked):
-    here = Visit(browser.new_page(), unpacked.as_uri())
-    for path in ADDRESSES:
-        here.go(f"{path}index.html")
-        assert here.page.locator("article h1").count() == 1
-        assert here.complaints == [], path
-        assert here.strangers == [], path
-        for link in here.page.locator("a[href]").evaluate_all("all => all.map(a => a.href)"):
-            if link.startswith("file:"):
-                name = link.split("#")[0].removeprefix(unpacked.as_uri()).lstrip("/")
-                assert (unpacked / name).is_file(), f"{path} leads to {name}"
-    here.page.close()
+    with window(browser, unpacked.as_uri()) as first:
+        for here, path in tour(first, [f"{path}index.html" for path in ADDRESSES]):
+            assert here.page.locator("article h1").count() == 1
+            assert here.complaints == [], path
+            assert here.strangers == [], path
+            for link in here.page.locator("a[href]").evaluate_all("all => all.map(a => a.href)"):
+                if link.startswith("file:"):
+                    name = link.split("#")[0].removeprefix(unpacked.as_uri()).lstrip("/")
+                    assert (unpacked / name).is_file(), f"{path} leads to {name}"
 
 
 def test_zip_has_math_figures_and_search(browser, unpacked):

@@ -13,7 +13,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from dlkb.book.pages import GENERATED, read_book
-from tests.site.conftest import ROOT
+from tests.site.conftest import ROOT, tour
 
 PAGES = read_book(ROOT)
 TOPICS = [page.stem for page in PAGES if page.is_topic]
@@ -32,20 +32,13 @@ ADDRESSES = [address(page.stem) for page in PAGES] + [f"{name}/" for name in GEN
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_is_quiet_local_and_fits(visit, theme, width):
-    here = visit(theme, width)
-    tabs = [here, here.tab(), here.tab(), here.tab()]
-    for first in range(0, len(ADDRESSES), len(tabs)):
-        opened = list(zip(tabs, ADDRESSES[first : first + len(tabs)], strict=False))
-        for tab, path in opened:  # while one loads, another waits whether there is more to come
-            tab.page.goto(f"{tab.site}/{path}", wait_until="commit")
-        for tab, path in opened:
-            tab.page.wait_for_load_state("networkidle")
-            assert tab.complaints == [], path
-            assert tab.strangers == [], path
-            overflow = tab.page.evaluate(
-                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            )
-            assert overflow <= 0, f"{path} is {overflow} px wider than a {width} px screen"
+    for here, path in tour(visit(theme, width), ADDRESSES):
+        assert here.complaints == [], path
+        assert here.strangers == [], path
+        overflow = here.page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert overflow <= 0, f"{path} is {overflow} px wider than a {width} px screen"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
