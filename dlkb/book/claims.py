@@ -44,7 +44,7 @@ def _write(path: Path, text: str) -> None:
     """Write a file whole or not at all, and only if it changes: live reload watches it."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
-    draft = path.with_suffix(path.suffix + ".part")
+    draft = path.with_name(f".{path.name}.part")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
 

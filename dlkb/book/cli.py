@@ -158,7 +158,8 @@ def prepare() -> None:
     """Write what the site is built from: stale figures, notebooks and scripts, the ledger."""
     from dlkb.book.site import prepare as prepare_site
 
-    prepare_site(find_root())
+    if ran := prepare_site(find_root()):
+        console.print(f"[green]pages agree with what they print:[/green] {', '.join(ran)}")
 
 
 @app.command()
@@ -174,7 +175,7 @@ def serve(
     address: Annotated[str, typer.Option(help="Host and port.")] = "127.0.0.1:8000",
 ) -> None:
     """Serve the site with live reload; figures and ledger follow the edits."""
-    from dlkb.book.site import serve as serve_site
+    from dlkb.book.serving import serve as serve_site
 
     raise typer.Exit(serve_site(find_root(), address))
 
