@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from dlkb.arrays import check_between
-from dlkb.optimizers.adam import AdamState, adam, adam_init
-from dlkb.optimizers.adamw import adamw
+from dlkb.optim._in_place import Options, advance, batches
+from dlkb.optimizers.adam import adam_init
+
+WORTH_COMPILING = 2**20
+"""From so many entries on, a few hundred steps earn back the seconds of compilation."""
 
 
 class Adam(torch.optim.Optimizer):
@@ -29,17 +32,19 @@ class Adam(torch.optim.Optimizer):
         maximize: Ascend instead of descend.
         capturable: Keep the step counter on the parameter's device, for CUDA graphs.
         differentiable: `False`. To differentiate through a step, call the formula.
-        fused: `None` or `False`. `True` asks for a kernel that is not here.
+        fused: Whether to compile the formula to a kernel that reads and writes each array once.
+            `None` does so on the CPU from a million entries on, where it pays for the seconds of
+            compilation. Without a C++ compiler it warns and runs uncompiled.
         decoupled_weight_decay: Decay the parameters instead of penalizing them, as `AdamW`.
 
     Raises:
         TypeError: If `betas` are tensors, or a parameter is complex.
         ValueError: If a value is out of its range.
-        NotImplementedError: If `foreach`, `fused` or `differentiable` is `True`.
+        NotImplementedError: If `foreach` or `differentiable` is `True`.
 
     Note:
         Differs from `torch.optim.Adam` in the errors above. Loading a checkpoint resets
-        `foreach` and `fused`: they choose a kernel and do not change the numbers.
+        `foreach`: it chooses a kernel and does not change the numbers.
 
     Example:
         >>> theta = torch.nn.Parameter(torch.ones(2))
@@ -98,7 +103,8 @@ class Adam(torch.optim.Optimizer):
             group.setdefault("capturable", False)
             group.setdefault("differentiable", False)
             group.setdefault("decoupled_weight_decay", False)
-            group.update(foreach=None, fused=None)
+            group.setdefault("fused", None)
+            group["foreach"] = None
             _check(group)
         super().__setstate__(state)
         for group in self.param_groups:
@@ -130,47 +136,50 @@ class Adam(torch.optim.Optimizer):
         for group in self.param_groups:
             if capturing and not group["capturable"]:
                 raise RuntimeError("capturable is False: set it to True to capture a CUDA graph")
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._update(p, group)
+            params = [p for p in group["params"] if p.grad is not None]
+            for p in params:
+                self._start(p, group)
+            if params:
+                self._step_group(params, group)
         return loss
 
-    def _update(self, p: Tensor, group: dict[str, Any]) -> None:
+    def _start(self, p: Tensor, group: dict[str, Any]) -> None:
         if p.grad.layout != torch.strided:
             raise RuntimeError(
                 f"{type(self).__name__} does not support sparse gradients: "
                 "use torch.optim.SparseAdam, or a layer with sparse=False"
             )
-        state = self.state[p]
-        if not state:
+        if not self.state[p]:
             zero = adam_init(p, amsgrad=group["amsgrad"])
-            state["step"] = _new_counter().to(p.device if group["capturable"] else "cpu")
-            state["exp_avg"], state["exp_avg_sq"] = zero.m, zero.v
+            self.state[p]["step"] = _new_counter().to(p.device if group["capturable"] else "cpu")
+            self.state[p]["exp_avg"], self.state[p]["exp_avg_sq"] = zero.m, zero.v
             if group["amsgrad"]:
-                state["max_exp_avg_sq"] = zero.v_max
+                self.state[p]["max_exp_avg_sq"] = zero.v_max
+
+    def _step_group(self, params: list[Tensor], group: dict[str, Any]) -> None:
         lr = group["lr"]
-        theta, new = (adamw if group["decoupled_weight_decay"] else adam)(
-            p,
-            p.grad,
-            AdamState(
-                # A number costs no kernel and is exact; the tensor does not leave the device.
-                step=state["step"] if group["capturable"] else state["step"].item(),
-                m=state["exp_avg"],
-                v=state["exp_avg_sq"],
-                v_max=state["max_exp_avg_sq"] if group["amsgrad"] else None,
-            ),
+        options = Options(
             lr=lr.reshape(()) if isinstance(lr, Tensor) else lr,
             betas=group["betas"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],
             maximize=group["maximize"],
+            decoupled=group["decoupled_weight_decay"],
         )
-        p.copy_(theta)
-        state["step"] += 1
-        state["exp_avg"].copy_(new.m)
-        state["exp_avg_sq"].copy_(new.v)
-        if group["amsgrad"]:
-            state["max_exp_avg_sq"].copy_(new.v_max)
+        states = [self.state[p] for p in params]
+        steps = [state["step"] for state in states]
+        names = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"][: 3 if group["amsgrad"] else 2]
+        moments = [[state[name] for name in names] for state in states]
+        rows = [(p, p.grad, *m) for p, m in zip(params, moments, strict=True)]
+        # A number costs no kernel and is exact; a tensor does not leave the device.
+        keys = steps if group["capturable"] else [step.item() for step in steps]
+        fused = group["fused"]
+        if fused is None:
+            on_cpu = all(p.is_cpu for p in params)
+            fused = on_cpu and sum(p.numel() for p in params) >= WORTH_COMPILING
+        for step, batch in batches(zip(keys, rows, strict=True)):
+            advance(batch, step, options, compiled=fused)
+        torch._foreach_add_(steps, 1)
 
 
 def _new_counter() -> Tensor:
@@ -180,9 +189,8 @@ def _new_counter() -> Tensor:
 
 
 def _check(group: dict[str, Any]) -> None:
-    for name in ("foreach", "fused"):
-        if group[name]:
-            raise NotImplementedError(f"{name}=True is not supported: leave {name} out")
+    if group["foreach"]:
+        raise NotImplementedError("foreach=True is not supported: leave foreach out")
     if group["differentiable"]:
         raise NotImplementedError(
             "differentiable=True is not supported: call dlkb.optimizers.adam.adam, "

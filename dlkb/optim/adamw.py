@@ -29,12 +29,12 @@ class AdamW(Adam):
         foreach: `None` or `False`.
         capturable: Keep the step counter on the parameter's device, for CUDA graphs.
         differentiable: `False`. To differentiate through a step, call the formula.
-        fused: `None` or `False`.
+        fused: Whether to compile the formula, see `Adam`.
 
     Raises:
         TypeError: If `betas` are tensors, or a parameter is complex.
         ValueError: If a value is out of its range.
-        NotImplementedError: If `foreach`, `fused` or `differentiable` is `True`.
+        NotImplementedError: If `foreach` or `differentiable` is `True`.
 
     Example:
         >>> import torch

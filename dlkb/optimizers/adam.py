@@ -59,7 +59,8 @@ def bias_correction(step: Array, *, beta: float) -> Array:
     $$1 - \beta^t = (1 - \beta) \sum_{s=1}^{t} \beta^{t-s}$$
 
     Args:
-        step: Number of averaged values t ≥ 1: a Python number or a floating-point array.
+        step: Number of averaged values t ≥ 1: a Python number, `math.inf` for the limit, or a
+            floating-point array.
         beta: Decay rate in [0, 1).
 
     Returns:
@@ -76,7 +77,8 @@ def bias_correction(step: Array, *, beta: float) -> Array:
         (0.001, 0.99995)
     """
     check_between("beta", beta, 0, 1, closed="left")
-    return 1 - beta**step
+    # The limit by itself, so that a compiler has no power to compute.
+    return 1.0 if isinstance(step, float) and step == math.inf else 1 - beta**step
 
 
 def effective_step(

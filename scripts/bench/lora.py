@@ -166,8 +166,9 @@ def measure(device: str) -> Iterator[dict[str, Any]]:
                 rounds=11,
             ),
         }
-        for name, count in {
-            "activations kept for backward": lambda model: saved_bytes(model, x),
+        counts: dict[str, Callable[[nn.Module], int]] = {
+            "activations kept for backward": partial(saved_bytes, x=x),
             "state of AdamW": optimizer_bytes,
-        }.items():
+        }
+        for name, count in counts.items():
             yield {**row, "name": name, "bytes": {"ours": count(ours), "peft": count(theirs)}}

@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ Rounds = dict[str, list[float]]
 """Contestant → seconds of one call, a value a round; rounds of one index belong together."""
 
 
-def in_turn(contestants: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> Rounds:
+def in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> Rounds:
     """Warm functions up, then time them in turn.
 
     Args:
@@ -46,7 +46,7 @@ def in_turn(contestants: dict[str, Callable[[], object]], rounds: int = ROUNDS) 
     return seconds
 
 
-def once_in_turn(contestants: dict[str, Callable[[], float]], rounds: int) -> Rounds:
+def once_in_turn(contestants: Mapping[str, Callable[[], float]], rounds: int) -> Rounds:
     """Call functions in turn that do their work once and return how long it took.
 
     Args:
