@@ -1,0 +1,264 @@
+"""The book against what people use today, on the same pages.
+
+Each contestant is a whole process, timed from outside, in a temporary copy of the repository. Our
+verification compares what the fences print with what the page shows; the others only run them,
+and that they did is checked here. `scripts.bench.peers` says who is missing.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from scripts.bench import peers, synthetic
+from scripts.bench.processes import (
+    ONE_THREAD,
+    copy_repository,
+    environment,
+    fetch,
+    free_port,
+    seconds,
+    serving,
+)
+from scripts.bench.timing import once_in_turn
+
+ROUNDS = 3
+FEW = 2
+"""Rounds of what takes minutes."""
+EDITS = 5
+EDITED = "optimizers/adam"
+SIZES = (50, 200, 800)
+"""Pages of the synthetic books."""
+
+DLKB = ("-m", "dlkb.book")
+MKDOCS = ("-m", "mkdocs")
+BUILD = (*MKDOCS, "build", "--strict", "--quiet")
+
+_PLAIN_FIGURES = """
+import importlib
+from pathlib import Path
+
+import matplotlib
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from dlkb.book.figures import find_figures
+from dlkb.book.style import THEMES
+
+matplotlib.use("svg")
+for theme, style in THEMES.items():
+    with matplotlib.rc_context(style):
+        for figure in find_figures(Path()):
+            module = importlib.import_module(f"scripts.figures.{figure.stem.replace('/', '.')}")
+            drawn = getattr(module, figure.name)()
+            if not isinstance(drawn, Figure):
+                drawn.show(*(slider.values[slider.start] for slider in drawn.sliders))
+                drawn = drawn.figure
+            drawn.savefig(f"../plain/{figure.name}-{theme}.svg")
+            plt.close("all")
+"""
+"""The figures as they would be drawn without an engine: one after the other, in both themes.
+
+Without the frames of what the reader can move.
+"""
+
+
+def remove(*paths: Path) -> None:
+    """Remove files and folders that may be there."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def prepared(book: Path, folder: Path) -> None:
+    """Write what the measurements need: figures, notebooks, and the peers' sites."""
+    copy_repository(book)
+    seconds(book, environment(book), *DLKB, "prepare")
+    peers.write_notebooks(book, folder / "notebooks")
+    for name, execute in {"executed": True, "shown": False}.items():
+        options = {"execute": execute, "allow_errors": False}
+        site = peers.write_site(folder / name, {"mkdocs-jupyter": options})
+        peers.write_notebooks(book, site / "docs")
+    for page in peers.topics(book):  # shown as exported, outputs included
+        shutil.copyfile(
+            peers.exported(book, page.stem), folder / "shown" / "docs" / f"{page.stem}.ipynb"
+        )
+    site = peers.write_site(folder / "markdown-exec", {"markdown-exec": {}})
+    peers.write_executable(book, site / "docs")
+    (folder / "plain").mkdir()
+
+
+def executed_by_nbclient(book: Path, folder: Path, env: dict[str, str]) -> float:
+    """Execute the notebooks one after the other, each in a fresh kernel."""
+    remove(folder / "notebooks")
+    peers.write_notebooks(book, folder / "notebooks")
+    notebooks = map(str, sorted((folder / "notebooks").rglob("*.ipynb")))
+    elapsed = seconds(folder, env, "-c", peers.NBCLIENT, "--inplace", *notebooks)
+    peers.check_notebooks(book, folder / "notebooks")
+    return elapsed
+
+
+def executed_by_mkdocs_jupyter(book: Path, folder: Path, env: dict[str, str]) -> float:
+    """Build a site of the notebooks, which executes them."""
+    remove(folder / "executed" / ".cache")
+    elapsed = seconds(folder / "executed", env, *BUILD)
+    peers.check_jupyter_site(book, folder / "executed")
+    return elapsed
+
+
+def executed_by_markdown_exec(book: Path, folder: Path, env: dict[str, str]) -> float:
+    """Build a site of the pages, which executes their fences."""
+    elapsed = seconds(folder / "markdown-exec", env, *BUILD)
+    peers.check_executable_site(book, folder / "markdown-exec")
+    return elapsed
+
+
+def verification(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
+    """Run the code of all topics, first with one thread as we do, then with as many as come."""
+    stems = [page.stem for page in peers.topics(book)]
+    row = {"pages": len(stems), "fences": sum(len(p.runnable) for p in peers.topics(book))}
+    ours = partial(seconds, book, environment(book), *DLKB, "run", *stems)
+    alike = environment(book, **ONE_THREAD)
+    contestants: dict[str, Callable[[], float]] = {
+        "ours": ours,
+        "nbclient": partial(executed_by_nbclient, book, folder, alike),
+        "mkdocs-jupyter": partial(executed_by_mkdocs_jupyter, book, folder, alike),
+        "markdown-exec": partial(executed_by_markdown_exec, book, folder, alike),
+    }
+    rounds = once_in_turn(contestants, FEW)
+    yield {"name": "verification", **row, "rounds": rounds}
+    as_it_comes = partial(executed_by_nbclient, book, folder, environment(book))
+    rounds = once_in_turn({"ours": ours, "nbclient": as_it_comes}, 1)
+    yield {"name": "verification, threads not limited", **row, "rounds": rounds}
+
+
+def figures(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
+    """Draw all figures, and look whether they are up to date."""
+    env = environment(book)
+    rounds = once_in_turn(
+        {
+            "cold": partial(seconds, book, env, *DLKB, "figures", "--force"),
+            "warm": partial(seconds, book, env, *DLKB, "figures"),
+            "one plain process": partial(seconds, book, env, "-c", _PLAIN_FIGURES),
+        },
+        FEW,
+    )
+    drawn = len(list((folder / "plain").glob("*-light.svg")))
+    yield from cold_and_warm("figures", rounds, "one plain process", {"figures": drawn})
+
+
+def cold_and_warm(
+    name: str, rounds: dict[str, list[float]], peer: str, row: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield our cold and our warm times, each beside the peer's; it may have no warm ones."""
+    for ours in ("cold", "warm"):
+        theirs = rounds.get(f"{peer}, {ours}", rounds.get(peer, []))
+        yield {"name": f"{name}, {ours}", **row, "rounds": {"ours": rounds[ours], peer: theirs}}
+
+
+def site_from_nothing(book: Path) -> float:
+    """Build the site with nothing but the figures there, which runs all pages."""
+    generated = [book / "docs" / name for name in ("downloads", "claims.md", "claims.json")]
+    caches = [p for p in (book / ".cache").iterdir() if p.name != "figures.json"]
+    remove(book / "site", book / "docs" / "llms.txt", *generated, *caches)
+    return seconds(book, environment(book), *DLKB, "build")
+
+
+def peer_site_from_nothing(book: Path, folder: Path) -> float:
+    """Build the peer's site of notebooks that are not executed."""
+    remove(folder / "site", folder / ".cache")
+    return seconds(folder, environment(book), *BUILD)
+
+
+def sites(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
+    """Build the site from nothing, and again."""
+    shown = folder / "shown"
+    env = environment(book)
+    rounds = once_in_turn(
+        {
+            "cold": partial(site_from_nothing, book),
+            "warm": partial(seconds, book, env, *DLKB, "build"),
+            "mkdocs-jupyter, cold": partial(peer_site_from_nothing, book, shown),
+            "mkdocs-jupyter, warm": partial(seconds, shown, env, *BUILD),
+        },
+        ROUNDS,
+    )
+    peers.check_jupyter_site(book, shown)
+    pages = {"pages": len(peers.topics(book))}
+    yield from cold_and_warm("site", rounds, "mkdocs-jupyter", pages)
+
+
+def shows(address: str, word: str) -> bool:
+    """Return whether the page at an address holds a word."""
+    return word in (fetch(address) or "")
+
+
+def refreshes(
+    folder: Path,
+    env: dict[str, str],
+    command: list[str],
+    edit: Callable[[str], None],
+    edits: int,
+) -> list[float]:
+    """Serve a site and return the seconds from each edit to its word being served.
+
+    The server is left alone until it is calm, as it is when somebody reads before typing on.
+    """
+    at = f"127.0.0.1:{free_port()}"
+    addresses = [f"http://{at}{base}/{EDITED}/" for base in ("", "/dlkb")]
+    found = []
+    with serving(folder, env, *command, at) as server:
+        server.wait_for(lambda: any(map(fetch, addresses)))
+        address = next(address for address in addresses if fetch(address))
+        for number in range(edits):
+            server.wait_until_calm()
+            word = f"sesquipedalian{number}"
+            edit(word)
+            found.append(server.wait_for(partial(shows, address, word)))
+    return [float(f"{elapsed:.4g}") for elapsed in found]
+
+
+def refresh(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
+    """Measure the seconds from an edit of a page until it is served."""
+    page, env = book / "docs" / f"{EDITED}.md", environment(book)
+    mkdocs_serve = [*MKDOCS, "serve", "--quiet", "--livereload", "--dev-addr"]
+    before = page.read_text()
+    rounds = {}
+    for name, command in {"ours": [*DLKB, "serve", "--address"], "mkdocs": mkdocs_serve}.items():
+        edit = partial(peers.edit_page, page)
+        rounds[name] = refreshes(book, env, command, edit, EDITS)
+        page.write_text(before)
+    for name, site in {"mkdocs-jupyter": "shown", "mkdocs-jupyter, executing": "executed"}.items():
+        edit = partial(peers.edit_notebook, folder / site / "docs" / f"{EDITED}.ipynb")
+        rounds[name] = refreshes(folder / site, env, mkdocs_serve, edit, EDITS)
+    yield {"name": "edit to refresh", "pages": len(peers.topics(book)), "rounds": rounds}
+
+
+def growth(folder: Path) -> Iterator[dict[str, Any]]:
+    """Verify and build synthetic books."""
+    for pages in SIZES:
+        book = folder / f"synthetic-{pages}"
+        synthetic.write_book(book, pages)
+        for name, command in {
+            "verification of synthetic pages": ("run", *synthetic.stems(pages)),
+            "site of synthetic pages": ("build",),
+        }.items():
+            ours = partial(seconds, book, environment(book), *DLKB, *command)
+            yield {"name": name, "pages": pages, "rounds": once_in_turn({"ours": ours}, 1)}
+        shutil.rmtree(book)
+
+
+def measure(device: str) -> Iterator[dict[str, Any]]:
+    """Yield a row for each task; what device there is does not matter to a book."""
+    del device
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        book = folder / "book"
+        prepared(book, folder)
+        for part in (verification, figures, sites, refresh):
+            yield from part(book, folder)
+        yield from growth(folder)
