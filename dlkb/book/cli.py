@@ -2,8 +2,9 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 try:
     import typer
@@ -15,6 +16,9 @@ except ModuleNotFoundError as missing:
     sys.exit(f"dlkb: {missing.name} is not installed: pip install 'dlkb[docs]'")
 
 from dlkb.book.pages import Page, PageError, find_root, read_book
+
+if TYPE_CHECKING:
+    from dlkb.book.run import Outcome
 
 app = typer.Typer(
     help="A deep-learning knowledge base whose pages run.",
@@ -44,25 +48,22 @@ def list_pages() -> None:
     console.print(table)
 
 
-def _run(page: Page, device: str) -> bool:
-    from dlkb.book.run import Session
-
-    session = Session(page, device)
-    heading = ""
+def _show(page: Page, outcomes: Iterable["Outcome"]) -> bool:
+    """Print what comes of a page while it comes; return whether all of it agrees."""
+    total, heading = 0.0, ""
     console.rule(f"[bold]{escape(page.title)}[/bold]  {page.stem}", align="left")
-    for fence in page.runnable:
-        outcome = session.outcomes_through(fence)
-        if fence.heading != heading:
-            heading = fence.heading
+    for outcome in outcomes:
+        total += outcome.seconds
+        if outcome.fence.heading != heading:
+            heading = outcome.fence.heading
             console.print(f"\n[bold]{escape(heading)}[/bold]")
-        console.print(f"[dim]line {fence.line}, {outcome.seconds:.2f} s[/dim]")
+        console.print(f"[dim]line {outcome.fence.line}, {outcome.seconds:.2f} s[/dim]")
         if outcome.output:
             console.print(escape(outcome.output.rstrip()), soft_wrap=True)
         if outcome.error:
             console.print(f"[red]{page.path}:{outcome.line}: wrong[/red]")
             console.print(Syntax(outcome.error, "diff", background_color="default"))
             return False
-    total = sum(outcome.seconds for outcome in session.outcomes)
     console.print(
         f"\n[green]{len(page.runnable)} fences agree with the page[/green], {total:.1f} s"
     )
@@ -75,11 +76,12 @@ def run(
     device: Device = "cpu",
 ) -> None:
     """Run the code of pages in the terminal; exit 1 where one differs from what is shown."""
-    from dlkb.book.run import set_device
+    from dlkb.book.run import run_book, set_device
 
     set_device(device)
     set_device("cpu")
-    agree = [_run(page, device) for page in read_book(find_root(), pages)]
+    book = read_book(find_root(), pages)
+    agree = [_show(*ran) for ran in zip(book, run_book(book, device), strict=True)]
     if not all(agree):
         raise typer.Exit(1)
 

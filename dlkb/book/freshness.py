@@ -40,6 +40,15 @@ def _imports(root: Path, path: Path) -> set[Path]:
 
 
 def _imported_by(root: Path, source: bytes, package: tuple[str, ...]) -> set[Path]:
+    prefixes = _imported_names(source, package)
+    modules = {root.joinpath(*parts).with_suffix(".py") for parts in prefixes}
+    packages = {root.joinpath(*parts, "__init__.py") for parts in prefixes}
+    return {file for file in modules | packages if file.is_file()}
+
+
+@cache
+def _imported_names(source: bytes, package: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """Return the modules that a source imports, and the packages that these are in."""
     tree = parse(source)
     names: set[tuple[str, ...]] = set()
     for node in ast.walk(tree):
@@ -49,15 +58,25 @@ def _imported_by(root: Path, source: bytes, package: tuple[str, ...]) -> set[Pat
             parents = package[: len(package) - node.level + 1] if node.level else ()
             base = parents + tuple(node.module.split(".") if node.module else ())
             names |= {(*base, alias.name) for alias in node.names}
-    prefixes = {name[:length] for name in names for length in range(1, len(name) + 1)}
-    modules = {root.joinpath(*parts).with_suffix(".py") for parts in prefixes}
-    packages = {root.joinpath(*parts, "__init__.py") for parts in prefixes}
-    return {file for file in modules | packages if file.is_file()}
+    return {name[:length] for name in names for length in range(1, len(name) + 1)}
+
+
+def _data_of(root: Path, script: Path) -> list[Path]:
+    """Return the JSON files under `root` that a script names."""
+    texts = (
+        node.value
+        for node in ast.walk(parse(script.read_bytes()))
+        if isinstance(node, ast.Constant)
+    )
+    return sorted(
+        {root / text for text in texts if isinstance(text, str) and text.endswith(".json")}
+    )
 
 
 def content_key(root: Path, script: Path, engine: tuple[Path, ...]) -> str:
-    """Hash a script, what it imports, the engine's files, and the libraries' versions."""
-    files = [(p.relative_to(root).as_posix(), digest_of(p)) for p in depends_on(root, script)]
+    """Hash a script, what it imports and reads, the engine's files, and the libraries' versions."""
+    needed = [*depends_on(root, script), *_data_of(root, script)]
+    files = [(p.relative_to(root).as_posix(), digest_of(p)) for p in needed]
     return digest(json.dumps([_versions(), [digest_of(p) for p in engine], files]).encode())
 
 

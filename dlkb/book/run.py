@@ -15,8 +15,11 @@ import time
 import traceback
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 from dlkb.book.compare import difference, number_pairs, on_boundary, same_output
@@ -186,6 +189,37 @@ class Session:
             if on_boundary(short, long):
                 self.fragile.append(Fragile(line, float(long), len(short.partition(".")[2])))
         return got, None, None
+
+
+def outcomes_of(page: Page, device: str = "cpu") -> Iterator[Outcome]:
+    """Run a page, yield what comes of each fence, and stop at the first that is wrong."""
+    session = Session(page, device)
+    for fence in page.runnable:
+        outcome = session.outcomes_through(fence)
+        yield outcome
+        if outcome.error:
+            return
+
+
+def _all_outcomes_of(page: Page) -> list[Outcome]:
+    return list(outcomes_of(page))
+
+
+def run_book(book: list[Page], device: str = "cpu") -> Iterator[Iterable[Outcome]]:
+    """Yield the outcomes of each page in order; on the CPU, each core runs pages of its own.
+
+    Raises:
+        PageError: If a process that runs pages is killed.
+    """
+    workers = min(os.cpu_count() or 1, len(book))
+    if workers == 1 or device != "cpu":  # one GPU, one process
+        yield from (outcomes_of(page, device) for page in book)
+        return
+    try:
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            yield from pool.map(_all_outcomes_of, book)
+    except BrokenProcessPool:
+        raise PageError("a process that ran pages was killed: run them one by one") from None
 
 
 def _same_exception(shown: str, got: str) -> bool:
