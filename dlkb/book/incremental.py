@@ -29,7 +29,8 @@ from dlkb.book.pages import GENERATED, PageError, read_book, read_page
 WATCHED = ("docs", "overrides", "dlkb", "scripts/figures")
 PAUSE = 0.15  # seconds between two looks at the files
 
-_WRITTEN = ("docs/assets/figures/", "docs/downloads/", "docs/claims.", "docs/llms.txt")
+_GENERATED = tuple(f"docs/{name}." for name in GENERATED)
+_WRITTEN = ("docs/assets/figures/", "docs/downloads/", "docs/llms.txt", *_GENERATED)
 _REFERENCE = re.compile(r"^::: ([\w.]+)", re.MULTILINE)
 _FIGURE = re.compile(r"(assets/figures/.+?)(?:-axes)?(?:-light|-dark)?\.(?:svg|json)")
 _OBJECT = re.compile(r'\bid="(dlkb[\w.]+)"')
