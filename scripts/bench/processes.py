@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -139,9 +139,10 @@ def serving(folder: Path, env: dict[str, str], *arguments: str) -> Iterator[Serv
             log.seek(0)
             raise RuntimeError(f"{error}:\n{log.read().decode()[-3000:]}") from None
         finally:
-            for kill in (signal.SIGTERM, signal.SIGKILL):
-                try:
-                    os.killpg(server.pid, kill)
-                    server.wait(timeout=10)
-                except (ProcessLookupError, psutil.TimeoutExpired, subprocess.TimeoutExpired):
-                    pass
+            started = [server]
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it has ended by itself
+                started += server.children(recursive=True)
+                os.killpg(server.pid, signal.SIGTERM)
+            _, left = psutil.wait_procs(started, timeout=20)
+            for process in left:
+                process.kill()

@@ -1,0 +1,215 @@
+"""Where the time of the book's commands goes. Runs as a process of its own, in a copy of the book.
+
+Usage: python -m scripts.bench.timers verification|figures|site|refresh parts.json
+
+Functions are replaced by ones that keep the time; what runs inside another part counts only for
+the inner one. Nothing heavy may be imported here: imports are a part.
+"""
+
+import builtins
+import importlib
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Parts = dict[str, tuple[str, ...]]
+"""Part → what belongs to it, as `module:name`."""
+
+_MKDOCS: Parts = {
+    "Markdown": ("mkdocs.structure.pages:Page.render",),
+    "math": tuple(
+        f"dlkb.book.math:{name}"
+        for name in ("_Find.run", "_Find.typeset", "_Place.run", "_Flatten.run")
+    ),
+    "highlighting": ("pymdownx.highlight:Highlight.highlight",),
+    "API reference": tuple(
+        f"mkdocstrings_handlers.python:PythonHandler.{name}" for name in ("collect", "render")
+    ),
+    "search index": tuple(
+        f"material.plugins.search.plugin:SearchIndex.{name}"
+        for name in ("add_entry_from_context", "generate_search_index")
+    ),
+    "checking anchors": ("mkdocs.structure.pages:Page.validate_anchor_links",),
+}
+PARTS: dict[str, Parts] = {
+    "verification": {
+        "reading pages": ("dlkb.book.cli:read_book",),
+        "running fences": ("dlkb.book.run:exec",),
+        "compiling, with the audit of rounding": (
+            "dlkb.book.run:compile",
+            "dlkb.book.run:watch_rounding",
+        ),
+        "comparing": tuple(
+            f"dlkb.book.run:{name}" for name in ("same_output", "number_pairs", "on_boundary")
+        ),
+        "printing": ("dlkb.book.cli:console.print",),
+    },
+    "figures": {
+        "computing and plotting": ("dlkb.book.drawing:_render",),
+        "writing SVG": ("dlkb.book.drawing:_svg",),
+        "frames of explorable figures": ("dlkb.book.frames:collect", "dlkb.book.frames:serialize"),
+        "comparing the themes": ("dlkb.book.drawing:without_colours",),
+    },
+    "site": {
+        **_MKDOCS,
+        "templates": tuple(
+            f"mkdocs.commands.build:{name}" for name in ("_build_page", "_build_theme_template")
+        ),
+        "copying files": ("mkdocs.structure.files:Files.copy_static_files",),
+        "rules of pages": ("dlkb.book.site:book_problems",),
+        "which figures are stale": ("dlkb.book.site:draw",),
+        "which pages are stale": ("dlkb.book.site:write_downloads",),
+        "ledger": ("dlkb.book.site:write_ledger",),
+        "zip": ("dlkb.book.offline:write_zip",),
+    },
+    "refresh": {
+        **_MKDOCS,
+        "templates": ("dlkb.book.incremental:_build_page",),
+        "rules of pages": ("dlkb.book.incremental:page_problems",),
+        "looking at files": ("dlkb.book.incremental:snapshot",),
+        "waiting for the end of a burst": ("time:sleep",),
+        "ledger": ("dlkb.book.incremental:write_ledger", "dlkb.book.incremental:read_book"),
+    },
+}
+
+
+class Timers:
+    """Seconds by part; a clock runs for the innermost part that was entered."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._inside = ["rest"]
+        self._since = time.perf_counter()
+
+    def _charge(self) -> None:
+        now = time.perf_counter()
+        self.seconds[self._inside[-1]] += now - self._since
+        self._since = now
+
+    @contextmanager
+    def part(self, name: str) -> Any:
+        """Charge a block to a part."""
+        self._charge()
+        self._inside.append(name)
+        try:
+            yield
+        finally:
+            self._charge()
+            self._inside.pop()
+
+    def read(self) -> dict[str, float]:
+        """Return the seconds so far, and start from nothing."""
+        self._charge()
+        found = dict(self.seconds)
+        self.seconds.clear()
+        return found
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function, its calls charged to a part."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self.part(name):
+                return function(*args, **kwargs)
+
+        return call
+
+    def time_imports(self) -> None:
+        """Charge what is imported for the first time."""
+        import_ = builtins.__import__
+
+        def timed_import(name: str, *args: Any, **kwargs: Any) -> Any:
+            if name in sys.modules:
+                return import_(name, *args, **kwargs)
+            with self.part("imports"):
+                return import_(name, *args, **kwargs)
+
+        builtins.__import__ = timed_import
+        importlib.import_module = self.timed("imports", importlib.import_module)
+
+    def time_parts(self, parts: Parts) -> None:
+        """Replace functions by timed ones.
+
+        Raises:
+            AttributeError: If there is no such function any more.
+        """
+        for part, targets in parts.items():
+            for target in targets:
+                module, _, path = target.partition(":")
+                owner: Any = importlib.import_module(module)
+                *owners, name = path.split(".")
+                for attribute in owners:
+                    owner = getattr(owner, attribute)
+                function = getattr(owner, name, None) or getattr(builtins, name)
+                setattr(owner, name, self.timed(part, function))
+
+
+def verification(timers: Timers) -> None:
+    """Run all topics as `dlkb run` does."""
+    from dlkb.book import cli
+    from dlkb.book.pages import find_root, read_book
+
+    sys.argv = ["dlkb", "run", *(page.stem for page in read_book(find_root()) if page.is_topic)]
+    cli.app(standalone_mode=False)
+
+
+def figures(timers: Timers) -> None:
+    """Draw all figures as the workers of `dlkb figures` do, but in one process."""
+    from dlkb.book import drawing
+    from dlkb.book.figures import figure_stems, figures_of
+
+    root = Path.cwd()
+    for stem in figure_stems(root):
+        drawn = drawing.draw_script(str(root), stem, [f.name for f in figures_of(root, stem)])
+        for failed in (text for text in drawn.values() if isinstance(text, str)):
+            raise RuntimeError(failed)
+
+
+def site(timers: Timers) -> None:
+    """Build the site as `dlkb build` does when nothing is stale."""
+    from mkdocs.__main__ import cli
+
+    from dlkb.book import offline
+    from dlkb.book.site import prepare
+
+    prepare(Path.cwd())
+    cli(["build", "--strict", "--quiet"], standalone_mode=False)
+    offline.write_zip(Path("site").resolve())
+
+
+def refresh(timers: Timers) -> None:
+    """Follow the edit of a page as `dlkb serve` does, without the time until it looks."""
+    from dlkb.book.incremental import Site
+
+    served = Site(Path.cwd(), "http://127.0.0.1/dlkb/")
+    page = Path("docs/optimizers/adam.md")
+    before = page.read_text(encoding="utf-8")
+    try:
+        served.update()
+        served.update()  # sees the ledger that the build wrote
+        timers.read()
+        page.write_text(f"{before}\nA word more.\n", encoding="utf-8")
+        served.update()
+    finally:
+        page.write_text(before, encoding="utf-8")
+        served.close()
+
+
+TASKS = {task.__name__: task for task in (verification, figures, site, refresh)}
+
+
+def main(task: str, output: str) -> None:
+    """Do a task and write the seconds of its parts."""
+    timers = Timers()
+    timers.time_imports()
+    timers.time_parts(PARTS[task])
+    TASKS[task](timers)
+    Path(output).write_text(json.dumps(timers.read()))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
