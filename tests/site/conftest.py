@@ -29,7 +29,7 @@ BROWSERS = (
 # All that a page draws is there and its scripts have run: after the frame of copy.js and of
 # explore.js. What is fetched later is not waited for.
 DRAWN = """() => document.fonts.ready.then(() => new Promise((done) =>
-  requestAnimationFrame(() => requestAnimationFrame(() => requestIdleCallback(done)))))"""
+  requestAnimationFrame(() => requestAnimationFrame(done))))"""
 
 
 def once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from dlkb.book.compare import difference, same_output
+from tests.site.conftest import window
 from tests.site.test_site import ADDRESSES, PAGES, address
 
 CHILD = Path(__file__).with_name("prompt.py")
-BLOCKS = ".language-python.highlight, .language-pycon.highlight"
+FENCE = ":is(.language-python.highlight, .language-pycon.highlight):not(.doc *)"
+EXAMPLE = ".doc .language-pycon.highlight"
 FENCES = {address(page.stem): page.runnable for page in PAGES}
 
 
@@ -51,13 +54,14 @@ def absent() -> list[str]:
     ]
 
 
-def copied(here, blocks) -> list[dict[str, str]]:
+def copied(here, blocks: str) -> list[dict[str, str]]:
     """Press every copy button; return what each gives and what the page shows for it."""
-    here.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     found = []
-    for block in blocks:
+    for block in here.page.locator(blocks).all():
+        here.page.evaluate("navigator.clipboard.writeText('')")
         block.locator("button.copy").click()
-        text = here.page.evaluate("navigator.clipboard.readText()")
+        # The button has written when the clipboard is not empty any more.
+        text = here.page.wait_for_function("navigator.clipboard.readText()").json_value()
         code = block.locator("code").last.text_content()
         if "language-pycon" in block.get_attribute("class"):
             examples = doctest.DocTestParser().get_examples(code)
@@ -73,6 +77,20 @@ def copied(here, blocks) -> list[dict[str, str]]:
 def bare(message: str) -> str:
     """Drop the module before an exception's name, which not every console shows."""
     return re.sub(r"^[\w.]*\.(?=\w+(:|$))", "", message)
+
+
+@pytest.fixture(scope="module")
+def take(browser, site):
+    """Return a function that copies all fences of a page, and all examples, in one visit."""
+
+    @cache
+    def take(path: str) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+        with window(browser, site) as here:
+            here.draw(path)
+            here.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+            return copied(here, FENCE), copied(here, EXAMPLE)
+
+    return take
 
 
 @pytest.fixture(scope="module")
@@ -99,11 +117,8 @@ def printed(reader, blocks: list[dict[str, str]], folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("path", [path for path in ADDRESSES if FENCES.get(path)])
-def test_every_fence_copied_runs_and_prints_what_the_page_shows(visit, reader, tmp_path, path):
-    here = visit()
-    here.draw(path)
-    own = f":is({BLOCKS}):not(.doc *)"
-    blocks = copied(here, here.page.locator(own).all())
+def test_every_fence_copied_runs_and_prints_what_the_page_shows(take, reader, tmp_path, path):
+    blocks, _ = take(path)
     assert len(blocks) == len(FENCES[path])
     assert any(block["shown"] for block in blocks)
     for block, got in zip(blocks, printed(reader, blocks, tmp_path), strict=True):
@@ -114,10 +129,8 @@ def test_every_fence_copied_runs_and_prints_what_the_page_shows(visit, reader, t
 
 
 @pytest.mark.parametrize("path", ADDRESSES)
-def test_every_example_of_a_docstring_copied_runs(visit, reader, tmp_path, path):
-    here = visit()
-    here.draw(path)
-    blocks = copied(here, here.page.locator(".doc .language-pycon.highlight").all())
+def test_every_example_of_a_docstring_copied_runs(take, reader, tmp_path, path):
+    _, blocks = take(path)
     alone = [{**block, "kind": "example"} for block in blocks]
     for block, got in zip(alone, printed(reader, alone, tmp_path) if alone else [], strict=True):
         assert "import" in block["text"].split("\n")[0]

@@ -132,7 +132,7 @@ def test_instant_navigation_keeps_math_and_copy_buttons(visit):
     assert here.page.evaluate("window.stayed") is True
     assert here.page.locator("math").count() > 5
     here.page.locator("button.copy").first.click()
-    assert len(here.page.evaluate("navigator.clipboard.readText()")) > 5
+    here.page.wait_for_function("navigator.clipboard.readText().then(text => text.length > 5)")
     here.page.locator("label[title='Switch to dark mode']").click()
     here.page.locator("article img[src*='-dark.svg']").first.wait_for()
     assert here.complaints == []
