@@ -9,8 +9,9 @@ once.
 import functools
 import math
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ SMALL = 2**14
 """Tensors of up to so many entries are joined."""
 JOINED = 2**18
 """Entries of a batch of joined tensors at the most: what it copies stays in the cache."""
+TOGETHER = 8
+"""Vectors of one call of the compiled step, which costs as much as 100 000 entries."""
 
 Row = tuple[Tensor, ...]
 """Parameter, gradient, m, v, and with AMSGrad the maximum of v."""
@@ -56,9 +59,15 @@ def write_step(row: Row, step: float | Tensor, options: Options) -> None:
         old.copy_(value)
 
 
+def write_steps(rows: list[Row], step: float | Tensor, options: Options) -> None:
+    """Take the step of several parameters."""
+    for row in rows:
+        write_step(row, step, options)
+
+
 @functools.cache
-def _compiled() -> Callable[[Row, float | Tensor, Options], None]:
-    return torch.compile(write_step, dynamic=True)
+def _compiled() -> Callable[[list[Row], float | Tensor, Options], None]:
+    return torch.compile(write_steps, dynamic=True)
 
 
 _failures: list[str] = []
@@ -83,76 +92,92 @@ def without_correction(step: float, options: Options) -> tuple[float, Options]:
     )
 
 
-def _run(row: Row, step: float | Tensor, options: Options, compiled: bool) -> None:
-    if compiled and not _failures and row[0].numel() > 1:  # one entry would be compiled anew
-        try:
-            if isinstance(step, Tensor):
-                return _compiled()(row, step, options)
-            return _compiled()(row, *without_correction(step, options))
-        except torch._dynamo.exc.BackendCompilerFailed as error:  # before anything was written
-            _failures.append(str(error).split("\n")[0])
-            warnings.warn(
-                f"the optimizer's step runs uncompiled, which is slower: {_failures[0]}. "
-                "Install a C++ compiler, or pass fused=False",
-                stacklevel=5,
-            )
-    return write_step(row, step, options)
+def _run(rows: list[Row], step: float | Tensor, options: Options, compiled: bool) -> None:
+    if not compiled or _failures or any(row[0].numel() < 2 for row in rows):
+        return write_steps(rows, step, options)  # one entry would be compiled anew
+    try:
+        if isinstance(step, Tensor):
+            return _compiled()(rows, step, options)
+        return _compiled()(rows, *without_correction(step, options))
+    except torch._dynamo.exc.BackendCompilerFailed as error:  # before anything was written
+        _failures.append(str(error).split("\n")[0])
+        warnings.warn(
+            f"the optimizer's step runs uncompiled, which is slower: {_failures[0]}. "
+            "Install a C++ compiler, or pass fused=False",
+            stacklevel=5,
+        )
+        return write_steps(rows, step, options)
 
 
 def as_vectors(row: Row) -> Row | None:
     """View parameter and state as vectors without copying; None where memory has gaps."""
-    order = sorted(range(row[0].ndim), key=row[0].stride, reverse=True)
-    theta, grad, *state = (t.permute(order) for t in row)
+    theta, grad, *state = row
+    if not theta.is_contiguous():
+        order = sorted(range(theta.ndim), key=theta.stride, reverse=True)
+        theta, grad, *state = (t.permute(order) for t in row)
     if not all(t.is_contiguous() for t in (theta, *state)):
         return None
     # Detached last: to the compiler a view of a view would be another kind of argument.
     return tuple(t.view(-1).detach() for t in (theta, grad.contiguous(), *state))
 
 
-def batches(rows: Iterable[tuple[Hashable, Row]]) -> Iterator[tuple[Any, list[Row]]]:
-    """Yield what one call can update: a large parameter, or small ones that share a key.
+def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield a large parameter by itself, small ones together.
+
+    One whose memory is not in order is taken by itself.
 
     Args:
-        rows: The key, here the step, and the tensors of each parameter.
-
-    Yields:
-        The key and the rows of a batch.
+        rows: Tensors of one dtype on one device.
     """
-    waiting: dict[Any, list[Row]] = {}
-    entries: dict[Any, int] = {}
-    for key, row in rows:
+    batch: list[Row] = []
+    entries = 0
+    for row in rows:
         theta = row[0]
-        if theta.numel() > SMALL:
-            yield key, [row]
+        if theta.numel() > SMALL or not theta.is_contiguous():
+            yield [row]
             continue
-        kind = (key, theta.dtype, theta.device)
-        if entries.get(kind, 0) + theta.numel() > JOINED:
-            yield key, waiting.pop(kind)
-            entries[kind] = 0
-        waiting.setdefault(kind, []).append(row)
-        entries[kind] = entries.get(kind, 0) + theta.numel()
-    for (key, _, _), batch in waiting.items():
-        yield key, batch
+        if entries + theta.numel() > JOINED:
+            yield batch
+            batch, entries = [], 0
+        batch.append(row)
+        entries += theta.numel()
+    if batch:
+        yield batch
 
 
-def advance(batch: list[Row], step: float | Tensor, options: Options, *, compiled: bool) -> None:
-    """Take one step with all parameters of a batch, in place.
+def _join(batch: list[Row]) -> Row | None:
+    if len(batch) == 1:
+        return as_vectors(batch[0])
+    return tuple(torch.cat([t.reshape(-1) for t in column]) for column in zip(*batch, strict=True))
+
+
+def _write_back(batch: list[Row], vectors: Row) -> None:
+    sizes = [row[0].numel() for row in batch]
+    changed = [i for i in range(len(vectors)) if i != 1]  # the gradient stays
+    torch._foreach_copy_(
+        [row[i].view(-1) for i in changed for row in batch],
+        [part for i in changed for part in vectors[i].split_with_sizes(sizes)],
+    )
+
+
+def advance(rows: Iterable[Row], step: float | Tensor, options: Options, compiled: bool) -> None:
+    """Take one step with all parameters, in place.
 
     Args:
-        batch: Rows of `batches`.
+        rows: Tensors of one dtype on one device.
         step: How many gradients they have seen before.
         options: Of their parameter group.
         compiled: Whether to compile. Where no compiler is, that warns once and runs eagerly.
     """
-    if len(batch) == 1:
-        vectors = as_vectors(batch[0])
-        _run(vectors or batch[0], step, options, compiled and vectors is not None)
-        return
-    columns = [[t.detach() for t in column] for column in zip(*batch, strict=True)]
-    joined = tuple(torch.cat([t.reshape(-1) for t in column]) for column in columns)
-    _run(joined, step, options, compiled)
-    sizes = [t.numel() for t in columns[0]]
-    for column, vector in zip(columns, joined, strict=True):
-        if column is not columns[1]:  # the gradient stays
-            parts = zip(vector.split(sizes), column, strict=True)
-            torch._foreach_copy_(column, [part.view_as(t) for part, t in parts])
+    waiting = batches(rows)
+    while chunk := list(islice(waiting, TOGETHER)):
+        joined = [(batch, _join(batch)) for batch in chunk]
+        vectors = [v for _, v in joined if v is not None]
+        # Two kernels, one of many vectors and one of a single one, whatever their number.
+        for part in [vectors] if len(vectors) == TOGETHER else [[v] for v in vectors]:
+            _run(part, step, options, compiled)
+        for batch, v in joined:
+            if v is None:
+                write_step(batch[0], step, options)
+            elif len(batch) > 1:
+                _write_back(batch, v)

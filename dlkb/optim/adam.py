@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dlkb.arrays import check_between
-from dlkb.optim._in_place import Options, advance, batches
+from dlkb.optim._in_place import Options, Row, advance
 from dlkb.optimizers.adam import adam_init
 
 WORTH_COMPILING = 2**20
@@ -172,13 +172,16 @@ class Adam(torch.optim.Optimizer):
         moments = [[state[name] for name in names] for state in states]
         rows = [(p, p.grad, *m) for p, m in zip(params, moments, strict=True)]
         # A number costs no kernel and is exact; a tensor does not leave the device.
-        keys = steps if group["capturable"] else [step.item() for step in steps]
+        counts = steps if group["capturable"] else [step.item() for step in steps]
+        alike: dict[Any, list[Row]] = {}
+        for p, count, row in zip(params, counts, rows, strict=True):
+            alike.setdefault((count, p.dtype, p.device), []).append(row)
         fused = group["fused"]
         if fused is None:
             on_cpu = all(p.is_cpu for p in params)
             fused = on_cpu and sum(p.numel() for p in params) >= WORTH_COMPILING
-        for step, batch in batches(zip(keys, rows, strict=True)):
-            advance(batch, step, options, compiled=fused)
+        for (count, _, _), of_one_kind in alike.items():
+            advance(of_one_kind, count, options, compiled=fused)
         torch._foreach_add_(steps, 1)
 
 
