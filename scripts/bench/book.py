@@ -2,7 +2,9 @@
 
 Each contestant is a whole process, timed from outside, in a temporary copy of the repository. Our
 verification compares what the fences print with what the page shows; the others only run them,
-and that they did is checked here. `scripts.bench.peers` says who is missing.
+and that they did is checked here. Where code runs, the others get the one thread that we give
+ourselves, without which they are slower on a busy machine. `scripts.bench.peers` says who is
+missing.
 """
 
 import shutil
@@ -56,7 +58,7 @@ for theme, style in THEMES.items():
             if not isinstance(drawn, Figure):
                 drawn.show(*(slider.values[slider.start] for slider in drawn.sliders))
                 drawn = drawn.figure
-            drawn.savefig(f"../plain/{figure.name}-{theme}.svg")
+            drawn.savefig(f"../plain/{figure.stem.replace('/', '-')}-{figure.name}-{theme}.svg")
             plt.close("all")
 """
 """The figures as they would be drawn without an engine: one after the other, in both themes.
@@ -138,12 +140,12 @@ def verification(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
 
 def figures(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
     """Draw all figures, and look whether they are up to date."""
-    env = environment(book)
+    env, alike = environment(book), environment(book, **ONE_THREAD)
     rounds = once_in_turn(
         {
             "cold": partial(seconds, book, env, *DLKB, "figures", "--force"),
             "warm": partial(seconds, book, env, *DLKB, "figures"),
-            "one plain process": partial(seconds, book, env, "-c", _PLAIN_FIGURES),
+            "one plain process": partial(seconds, book, alike, "-c", _PLAIN_FIGURES),
         },
         FEW,
     )
