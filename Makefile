@@ -2,6 +2,7 @@
 # make test    everything: lint, types, unit tests, doctests, pages, site in a browser
 # make site    the site in site/, and site/dlkb-offline.zip to read without network
 # make lighthouse  Lighthouse's scores of the site (needs Node 18.16 or later and Chromium)
+# make bench   measure against peers; DEVICE=cuda on a GPU; writes benchmarks/<device>.json
 # make bugs    plant known bugs, one at a time: the tests must kill every one
 #
 # Linux, no GPU: make serve TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -9,10 +10,11 @@
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+DEVICE ?= cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: serve test site figures check bugs lighthouse clean
+.PHONY: serve test site figures check bench bugs lighthouse clean
 
 serve: .venv/docs
 	$(BIN)/dlkb serve
@@ -36,11 +38,14 @@ test: .venv/test
 lighthouse: site
 	$(BIN)/python scripts/lighthouse.py
 
+bench: .venv/bench
+	$(BIN)/python -m scripts.bench.run --device $(DEVICE)
+
 bugs: .venv/test
 	$(BIN)/python scripts/planted_bugs.py
 
 clean:
-	rm -rf .venv .cache site docs/assets/figures docs/claims.md docs/claims.json \
+	rm -rf .venv .cache site docs/assets/figures docs/benchmarks.md docs/claims.md docs/claims.json \
 		docs/downloads docs/llms.txt
 
 .venv/bin/python:
@@ -57,3 +62,8 @@ clean:
 	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
 	$(PIP) --editable '.[test]'
 	@touch $@ .venv/docs
+
+.venv/bench: .venv/bin/python pyproject.toml constraints.txt
+	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
+	$(PIP) --editable '.[bench]'
+	@touch $@ .venv/test .venv/docs

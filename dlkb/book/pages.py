@@ -304,7 +304,7 @@ def find_root(start: Path | None = None) -> Path:
     )
 
 
-GENERATED = ("claims",)
+GENERATED = ("claims", "benchmarks")
 """Pages that a command writes before the site is built."""
 
 

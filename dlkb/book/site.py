@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from dlkb.book.benchmarks import write_benchmarks
 from dlkb.book.check import book_problems
 from dlkb.book.claims import write_ledger
 from dlkb.book.downloads import write_downloads
@@ -21,7 +22,7 @@ def environment() -> dict[str, str]:
 
 
 def prepare(root: Path) -> list[str]:
-    """Write what the site needs besides the pages: figures, downloads and the ledger.
+    """Write what the site needs besides the pages: figures, downloads, ledger and benchmarks.
 
     Returns:
         The stems of the pages that had to run again.
@@ -39,6 +40,7 @@ def prepare(root: Path) -> list[str]:
     book = read_book(root)
     ran = write_downloads(root, book)
     write_ledger(root, book)
+    write_benchmarks(root)
     return ran
 
 

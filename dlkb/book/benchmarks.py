@@ -1,0 +1,373 @@
+"""Write the page on benchmarks from the measurements in `benchmarks/<device>.json`.
+
+Nothing on it is typed by hand: a table whose measurement is missing says so.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from math import exp, log
+from pathlib import Path
+from statistics import mean, median, quantiles
+from typing import Any, NamedTuple
+
+from dlkb.book.freshness import write
+
+DEVICES = {"cpu": "CPU", "cuda": "GPU"}
+MISSING = "not measured"
+
+Row = dict[str, Any]
+
+
+class Spread(NamedTuple):
+    """Median and quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{_short(self.median)} <small>{_short(self.low)}–{_short(self.high)}</small>"
+
+
+def _short(x: float) -> str:
+    return f"{x:.2f}" if x < 9.95 else f"{x:.0f}"
+
+
+def spread(values: list[float]) -> Spread:
+    """Return median and quartiles of some values."""
+    if len(values) == 1:
+        return Spread(values[0], values[0], values[0])
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return Spread(median(values), low, high)
+
+
+def ratio(row: Row, ours: str, peer: str) -> Spread:
+    """Return ours / peer, formed round by round, so that a slow second slows both."""
+    rounds = row["rounds"]
+    return spread([a / b for a, b in zip(rounds[ours], rounds[peer], strict=True)])
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    """Return exp of the mean logarithm."""
+    return exp(mean(log(value) for value in values))
+
+
+def load(root: Path) -> dict[str, Any]:
+    """Return what was measured: device → part → stamp and rows."""
+    paths = {device: root / "benchmarks" / f"{device}.json" for device in DEVICES}
+    return {
+        device: json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        for device, path in paths.items()
+    }
+
+
+def rows_of(measured: dict[str, Any], device: str, part: str) -> list[Row]:
+    """Return the rows of one part, none if it was not measured."""
+    return measured[device].get(part, {}).get("rows", [])
+
+
+# Goals: what was wanted, and what came out.
+
+
+class Goal(NamedTuple):
+    """A goal set before the measurement."""
+
+    wanted: str
+    value: float
+    """What was measured; NaN if it was not."""
+    holds: bool
+    shown: str
+
+
+def _goal(wanted: str, values: list[float], limit: float, show: str, worst: Any = max) -> Goal:
+    if not values:
+        return Goal(wanted, float("nan"), False, MISSING)
+    value = worst(values)
+    holds = value <= limit if worst is not min else value >= limit
+    return Goal(wanted, value, holds, show.format(value))
+
+
+def goals(measured: dict[str, Any]) -> list[Goal]:
+    """Return every goal with what was measured on the CPU."""
+    formulas = [r for r in rows_of(measured, "cpu", "formulas") if r["backward"]]
+    compiled = [ratio(r, "compiled", "torch").median for r in formulas]
+    optimizers = rows_of(measured, "cpu", "optimizers")
+    large = [r for r in optimizers if r["model"] == "transformer"]
+    tiny = [r for r in optimizers if r["model"] == "tiny"]
+    lora = rows_of(measured, "cpu", "lora")
+    book = rows_of(measured, "cpu", "book")
+    verified = [r for r in book if r["name"] == "verification"]
+    notebooks = [
+        1 / ratio(r, "ours", peer).median
+        for r in verified
+        for peer in ("nbclient", "mkdocs-jupyter")
+        if peer in r["rounds"]
+    ]
+    refreshed = [median(r["rounds"]["ours"]) for r in book if r["name"] == "edit to refresh"]
+    return [
+        _goal(
+            "Formulas, compiled forward + backward against PyTorch's own: geometric mean ≤ 1",
+            [geometric_mean(compiled)] if compiled else [],
+            1.0,
+            "{:.2f}",
+        ),
+        _goal("… and none worse than 1.3", compiled, 1.3, "worst {:.2f}"),
+        _goal(
+            "Optimizers on the transformer: default / ours ≥ 3",
+            [1 / ratio(r, "ours", "default").median for r in large],
+            3.0,
+            "least {:.1f}",
+            min,
+        ),
+        _goal(
+            "… ours / fused ≤ 1.2",
+            [ratio(r, "ours", "fused").median for r in large],
+            1.2,
+            "worst {:.2f}",
+        ),
+        _goal(
+            "… peak memory ≤ that of fused plus 5 %",
+            [peak(r, "ours") / peak(r, "fused") for r in large],
+            1.05,
+            "worst {:.3f} times",
+        ),
+        _goal(
+            "Optimizers on the tiny model: ours / default ≤ 1",
+            [ratio(r, "ours", "default").median for r in tiny],
+            1.0,
+            "worst {:.2f}",
+        ),
+        _goal(
+            "LoRA: no slower than peft in any measurement",
+            [ratio(r, "ours", "peft").median for r in lora if "rounds" in r],
+            1.0,
+            "worst {:.2f}",
+        ),
+        _goal(
+            "… and no more memory",
+            [r["bytes"]["ours"] / r["bytes"]["peft"] for r in lora if "bytes" in r],
+            1.0,
+            "worst {:.2f} times",
+        ),
+        _goal(
+            "Verification: 5 times as fast as executing the notebooks",
+            notebooks,
+            5.0,
+            "least {:.1f}",
+            min,
+        ),
+        _goal("Edit to refresh ≤ 2 s", refreshed, 2.0, "{:.1f} s"),
+        _goal(
+            "Linear cost: a page more costs among 800 what it costs among 200, ≤ 1.2",
+            [late / early for early, late in growth(book).values()],
+            1.2,
+            "worst {:.2f} times",
+        ),
+    ]
+
+
+def growth(book: list[Row]) -> dict[str, tuple[float, float]]:
+    """Return the seconds of a page more, from 50 to 200 pages and from 200 to 800."""
+    found = {}
+    rows = [row for row in book if "synthetic" in row["name"]]
+    for name in dict.fromkeys(row["name"] for row in rows):
+        points = sorted((r["pages"], r["rounds"]["ours"][0]) for r in rows if r["name"] == name)
+        if len(points) == 3:
+            (p0, s0), (p1, s1), (p2, s2) = points
+            found[name] = ((s1 - s0) / (p1 - p0), (s2 - s1) / (p2 - p1))
+    return found
+
+
+def peak(row: Row, kind: str) -> float:
+    """Return the memory of an optimizer at its peak: four arrays, and what the step needs."""
+    width = 2 if row["dtype"] == "bfloat16" else 4
+    return 4 * width * row["entries"] + row["bytes"][kind]
+
+
+# Tables
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Return a Markdown table, the first column to the left, numbers to the right."""
+    line = "|---" + "|--:" * (len(head) - 1) + "|"
+    return [f"| {' | '.join(head)} |", line, *(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def _entries(n: int) -> str:
+    return f"2^{n.bit_length() - 1}^" if n.bit_length() < 10 else f"{n / 2**20:.3g} Mi"
+
+
+def _formulas(rows: list[Row]) -> list[str]:
+    lines = [
+        "Time of ours divided by that of PyTorch's function: below 1, ours is faster. Small "
+        "print: the quartiles of the rounds. The last column divides by a plain copy of the "
+        "largest tensor. GELU, softmax, layer norm, RMS norm and cross-entropy have no formula in "
+        "this package yet, so they are missing here.",
+        "",
+    ]
+    for dtype in dict.fromkeys(row["dtype"] for row in rows):
+        for backward in (False, True):
+            chosen = [r for r in rows if r["dtype"] == dtype and r["backward"] == backward]
+            sizes = sorted({row["entries"] for row in chosen})
+            direction = "forward + backward" if backward else "forward"
+            lines += [f"**{dtype}, {direction}**", ""]
+            body = []
+            for name in dict.fromkeys(row["name"] for row in chosen):
+                of = {row["entries"]: row for row in chosen if row["name"] == name}
+                for kind in ("compiled", "eager"):
+                    cells = [str(ratio(of[size], kind, "torch")) for size in sizes]
+                    copied = _short(ratio(of[sizes[-1]], kind, "copy").median)
+                    peer = of[sizes[0]]["peer"]
+                    body.append([f"`{name}`, {kind}, against `{peer}`", *cells, copied])
+            head = ["entries", *(_entries(size) for size in sizes), "copies"]
+            lines += table(head, body)
+    return lines
+
+
+def _optimizers(rows: list[Row]) -> list[str]:
+    peers = ("default", "foreach", "fused")
+    body = []
+    for r in rows:
+        for kind in ("ours", "ours, compiled"):
+            where = f"{r['name']}, {r['model']}, {r['dtype']}, {kind}"
+            time = f"{median(r['rounds'][kind]) * 1e3:.2f} ms"
+            extra = f"{r['bytes'][kind] / 2**20:.1f} MiB"
+            body.append([where, time, *(str(ratio(r, kind, peer)) for peer in peers), extra])
+    head = ["a whole `step()`", "time", *(f"/ {peer}" for peer in peers), "memory of a step"]
+    sizes = {r["model"]: (r["tensors"], r["entries"]) for r in rows}
+    said = "; ".join(
+        f"{model}: {n} tensors, {entries:,} entries" for model, (n, entries) in sizes.items()
+    )
+    return [
+        f"{said}. Ours with `fused=None`, as it comes, and with `fused=True`.",
+        "",
+        *table(head, body),
+    ]
+
+
+def _lora(rows: list[Row]) -> list[str]:
+    body = []
+    for r in rows:
+        name = f"{r['name']}, {r['dtype']}"
+        if "bytes" in r:
+            ours, peft = (f"{r['bytes'][k] / 2**20:.2f} MiB" for k in ("ours", "peft"))
+            share = _short(r["bytes"]["ours"] / r["bytes"]["peft"])
+        else:
+            ours, peft = (f"{median(r['rounds'][k]) * 1e3:.2f} ms" for k in ("ours", "peft"))
+            share = str(ratio(r, "ours", "peft"))
+        body.append([name, ours, peft, share])
+    return table(["", "ours", "peft", "ours / peft"], body)
+
+
+def _book(rows: list[Row]) -> list[str]:
+    body = []
+    for r in rows:
+        ours = f"{median(r['rounds']['ours']):.1f} s"
+        pages = str(r.get("pages", ""))
+        peers = [name for name in r["rounds"] if name != "ours"] or [""]
+        for peer in peers:
+            if not peer:
+                body.append([r["name"], pages, ours, "", "", ""])
+                continue
+            theirs = f"{median(r['rounds'][peer]):.1f} s"
+            body.append([r["name"], pages, ours, peer, theirs, str(ratio(r, "ours", peer))])
+    return table(["", "pages", "ours", "against", "theirs", "ours / theirs"], body)
+
+
+def _profiles(rows: list[Row]) -> list[str]:
+    body = []
+    for r in rows:
+        whole = sum(r["parts"].values())
+        parts = sorted(r["parts"].items(), key=lambda item: -item[1])
+        shares = ", ".join(f"{part} {share / whole:.0%}" for part, share in parts)
+        body.append([r["name"], shares])
+    return ["| | where the time goes |", "|---|---|", *(f"| {a} | {b} |" for a, b in body), ""]
+
+
+PARTS: dict[str, tuple[str, Callable[[list[Row]], list[str]]]] = {
+    "formulas": ("Formulas", _formulas),
+    "optimizers": ("Optimizers", _optimizers),
+    "lora": ("LoRA", _lora),
+    "book": ("The book", _book),
+    "profiles": ("Where the time goes", _profiles),
+}
+
+
+FIGURES = {
+    "formulas": (
+        "ratios",
+        "Time of each compiled formula divided by that of PyTorch's function, forward and "
+        "backward: points left of the line at 1 are faster than PyTorch.",
+    ),
+    "optimizers": (
+        "steps",
+        "Time of a step of AdamW divided by that of torch.optim as it comes: points left of the "
+        "line at 1 are faster.",
+    ),
+    "book": (
+        "growth",
+        "Seconds to verify and to build synthetic books of 50, 200 and 800 pages: straight "
+        "lines mean that a page costs the same in a large book.",
+    ),
+}
+
+
+def _stamp(stamp: dict[str, Any]) -> str:
+    hardware = stamp.get("gpu") or stamp["processor"]
+    changed = ", with uncommitted changes" if stamp["changed"] else ""
+    return (
+        f"*{hardware}, {stamp['threads']} threads, PyTorch {stamp['torch']}, Python "
+        f"{stamp['python']}, {stamp['compiler']}; {stamp['date']}, commit {stamp['commit']}"
+        f"{changed}.*"
+    )
+
+
+def benchmarks_markdown(measured: dict[str, Any]) -> str:
+    """Return the page."""
+    met = goals(measured)
+    lines = [
+        "---",
+        "title: Benchmarks",
+        "description: What one readable formula costs, side by side with hand-written kernels.",
+        "---",
+        "",
+        "# Benchmarks",
+        "",
+        "Each formula of this package is a few lines of the array API. Here it runs, compiled and "
+        "eager, beside the kernel that somebody wrote by hand. All ratios come from one run in "
+        "which the contestants take turns; `make bench` repeats it.",
+        "",
+        "## Goals",
+        "",
+        f"{sum(g.holds for g in met)} of {len(met)} goals are met on the CPU. They were set before "
+        "anything was measured.",
+        "",
+        *table(
+            ["goal", "measured", "met"],
+            [
+                [g.wanted, g.shown, "" if g.shown == MISSING else "yes" if g.holds else "**no**"]
+                for g in met
+            ],
+        ),
+    ]
+    for part, (title, tables) in PARTS.items():
+        lines += [f"## {title}", ""]
+        for device, name in DEVICES.items():
+            if part == "book" and device == "cuda":
+                continue
+            lines += [f"### {title} on the {name}" if part != "book" else "### On the CPU", ""]
+            rows = rows_of(measured, device, part)
+            if not rows:
+                lines += [f"{MISSING.capitalize()}.", ""]
+                continue
+            if device == "cpu" and part in FIGURES:
+                name, alt = FIGURES[part]
+                lines += [f"![{alt}](assets/figures/front/benchmarks/{name}.svg)", ""]
+            lines += [*tables(rows), _stamp(measured[device][part]["stamp"]), ""]
+    return "\n".join(lines)
+
+
+def write_benchmarks(root: Path) -> None:
+    """Write `docs/benchmarks.md`, where there are measurements."""
+    if (root / "benchmarks").is_dir():
+        write(root / "docs" / "benchmarks.md", (benchmarks_markdown(load(root)) + "\n").encode())

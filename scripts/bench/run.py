@@ -1,0 +1,51 @@
+"""Measure on one device and keep the results: `make bench`, `make bench DEVICE=cuda`.
+
+    python -m scripts.bench.run [--device cuda] [--only PART …]
+
+Each part replaces what `benchmarks/<device>.json` held of it, once it is complete.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from dlkb.book.freshness import write
+from scripts.bench import book, formulas, lora, optimizers, profiles
+from scripts.bench.timing import ROOT, stamp
+
+PARTS: dict[str, Callable[[str], Iterator[dict[str, Any]]]] = {
+    "formulas": formulas.measure,
+    "optimizers": optimizers.measure,
+    "lora": lora.measure,
+    "book": book.measure,
+    "profiles": profiles.measure,
+}
+
+
+def main() -> None:
+    """Measure the parts that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+    given = parser.parse_args()
+    if given.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("--device cuda: torch sees no CUDA device, leave it out to measure the CPU")
+    path = ROOT / "benchmarks" / f"{given.device}.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    for part in given.only:
+        if part == "book" and given.device == "cuda":
+            continue  # the book is built on the CPU
+        rows = []
+        for row in PARTS[part](given.device):
+            rows.append(row)
+            print(part, {key: value for key, value in row.items() if key != "rounds"}, flush=True)
+        kept[part] = {"stamp": stamp(given.device), "rows": rows}
+        write(path, (json.dumps(kept, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
