@@ -26,8 +26,8 @@ from scripts.bench.processes import (
 )
 from scripts.bench.timing import once_in_turn
 
-ROUNDS = 3
-FEW = 2
+ROUNDS = 2
+FEW = 1
 """Rounds of what takes minutes."""
 EDITS = 5
 EDITED = "optimizers/adam"
