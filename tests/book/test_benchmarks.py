@@ -83,27 +83,44 @@ def test_nothing_measured_says_so_and_meets_no_goal():
 
 
 def test_goals_are_judged_by_the_measured_ratios():
-    found = verdicts(formulas=[formula(1.0), formula(4.0), formula(9.0, backward=False)])
+    found = verdicts(
+        formulas=[formula(1.0), formula(4.0, entries=2**22), formula(9.0, backward=False)]
+    )
     assert found["Formulas, compiled forward + backward against PyTorch's own"] == ("1.00", True)
-    assert found["… and none worse than 1.3"] == ("worst 2.00", False)
+    assert found["… and none worse than 1.3"] == (
+        "worst 2.00 (soft_threshold, float32, 4 Mi)",
+        False,
+    )
     found = verdicts(optimizers=[optimizer("transformer", 1.5), optimizer("tiny", 7.0)])
-    assert found["Optimizers on the transformer"] == ("least 4.0", True)
-    assert found["… ours / fused ≤ 1.2"] == ("worst 0.75", True)
-    assert found["Optimizers on the tiny model"] == ("worst 1.17", False)
-    found = verdicts(lora=[{"rounds": {"ours": [1.0] * 2, "peft": [2.0] * 2}}])
-    assert found["LoRA"] == ("worst 0.50", True)
+    assert found["Optimizers on the transformer"] == ("least 4.0 (AdamW, float32)", True)
+    assert found["… ours / fused ≤ 1.2"] == ("worst 0.75 (AdamW, float32)", True)
+    assert found["Optimizers on the tiny model"] == ("worst 1.17 (AdamW, float32)", False)
+    found = verdicts(
+        lora=[
+            {"name": "merge", "dtype": "float32", "rounds": {"ours": [1.0] * 2, "peft": [2.0] * 2}}
+        ]
+    )
+    assert found["LoRA"] == ("worst 0.50 (merge, float32)", True)
     book = [
         {"name": "verification", "rounds": {"ours": [1.0], "nbclient": [4.0]}},
-        {"name": "edit to refresh", "rounds": {"ours": [1.0, 1.5, 9.0], "mkdocs": [9.0] * 3}},
+        {
+            "name": "edit to refresh",
+            "pages": 14,
+            "rounds": {"ours": [1.0, 1.5, 9.0], "mkdocs": [9.0] * 3},
+        },
     ]
     found = verdicts(book=book)
-    assert found["Verification"] == ("least 4.0", False)
-    assert found["Edit to refresh ≤ 2 s"] == ("1.5 s", True)
+    assert found["Verification"] == ("least 4.0 (nbclient)", False)
+    assert found["Edit to refresh ≤ 2 s"] == ("worst 1.5 s (14 pages)", True)
     book = [
         {"name": "site of synthetic pages", "pages": pages, "rounds": {"ours": [seconds]}}
         for pages, seconds in ((50, 3.0), (200, 6.0), (800, 30.0))
     ]
-    assert verdicts(book=book)["Linear cost"] == ("worst 2.00 times", False)
+    assert "the whole navigation into every page" in page(book=book)
+    assert verdicts(book=book)["Linear cost"] == (
+        "worst 2.00 times (site of synthetic pages)",
+        False,
+    )
 
 
 def test_peak_memory_counts_what_is_held_beside_what_a_step_needs():

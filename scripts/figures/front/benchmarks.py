@@ -18,7 +18,8 @@ Row = dict[str, Any]
 def measured(part: str) -> list[Row]:
     """Return the rows of a part; none if it was not measured."""
     path = Path(__file__).parents[3] / MEASURED
-    return json.loads(path.read_text())[part]["rows"] if path.exists() else []
+    parts = json.loads(path.read_text()) if path.exists() else {}
+    return parts.get(part, {}).get("rows", [])
 
 
 def compiled_ratios(dtype: str) -> dict[str, dict[int, Spread]]:
