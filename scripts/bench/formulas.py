@@ -17,9 +17,10 @@ from dlkb.nn import Dropout
 from dlkb.regularization.l1_l2 import penalty, soft_threshold
 from scripts.bench.timing import in_turn
 
-SIZES = {"cpu": (2**14, 2**18, 2**22, 2**25), "cuda": (2**18, 2**22, 2**25, 2**28)}
+SIZES = {"cpu": (2**14, 2**18, 2**22, 2**24), "cuda": (2**18, 2**22, 2**25, 2**28)}
 """Entries: from what the cache holds to what it does not."""
 DTYPES = (torch.float32, torch.bfloat16)
+ROUNDS = 7
 
 Function = Callable[[Tensor], Tensor]
 
@@ -33,6 +34,8 @@ class Pair(NamedTuple):
     theirs: Function
     same: bool = True
     """Whether the values must agree; masks are drawn anew."""
+    kink: float = 0.0
+    """|x| at which the derivative jumps, so that either side of it may be returned."""
 
 
 def pairs() -> Iterator[Pair]:
@@ -43,12 +46,14 @@ def pairs() -> Iterator[Pair]:
         "F.softshrink",
         partial(soft_threshold, threshold=0.5),
         partial(F.softshrink, lambd=0.5),
+        kink=0.5,
     )
     yield Pair(
         "clip_by_value",
         "F.hardtanh",
         partial(clip_by_value, clip_value=1.0),
         F.hardtanh,
+        kink=1.0,
     )
     yield Pair(
         "penalty, L1",
@@ -89,9 +94,15 @@ def check_equal(pair: Pair, compiled: Function, x: Tensor) -> None:
         y.sum().backward()
         assert leaf.grad is not None
         found.append((y.detach(), leaf.grad))
-    for y, gradient in found[:2] if pair.same else []:
-        torch.testing.assert_close(y, found[-1][0], rtol=tolerance, atol=tolerance)
-        torch.testing.assert_close(gradient, found[-1][1], rtol=tolerance, atol=tolerance)
+    smooth = (x.abs() - pair.kink).abs() > 0.01
+    y, gradient = found.pop()
+    for ours, our_gradient in found if pair.same else []:
+        # torch's own norm of order 1 is off by 0.5 % on 16 million float32 entries.
+        loss = 1e-2 if y.ndim == 0 else 0.0
+        torch.testing.assert_close(ours, y, rtol=tolerance + loss, atol=tolerance)
+        torch.testing.assert_close(
+            our_gradient[smooth], gradient[smooth], rtol=tolerance, atol=tolerance
+        )
 
 
 def measure(device: str) -> Iterator[dict[str, Any]]:
@@ -114,7 +125,8 @@ def measure(device: str) -> Iterator[dict[str, Any]]:
                             "eager": runner(pair.ours, x, backward),
                             "torch": runner(pair.theirs, x, backward),
                             "copy": partial(out.copy_, x),
-                        }
+                        },
+                        ROUNDS,
                     )
                     yield {
                         "name": pair.name,

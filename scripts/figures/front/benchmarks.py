@@ -55,7 +55,8 @@ def ratios() -> Figure:
         ax.set_yticks(range(len(found)), list(found))
         ax.set_xlabel("time / time of PyTorch")
     axes[0].invert_yaxis()  # shared
-    figure.legend(loc="outside lower center", ncols=2)
+    if figure.axes[0].lines[1:]:
+        figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -76,7 +77,8 @@ def steps() -> Figure:
     ax.invert_yaxis()
     _around_one(ax, [0.125, 0.25, 0.5, 1, 2, 4])
     ax.set_xlabel("time of a step / time of torch.optim.AdamW as it comes")
-    figure.legend(loc="outside lower center", ncols=3)
+    if rows:
+        figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
