@@ -174,7 +174,8 @@ def soft_threshold(z: Array, *, threshold: float) -> Array:
     check_float("z", z)
     xp = namespace(z)
     # where, and not a product with sign(z): 0 and never -0, and NaN stays NaN.
-    return xp.where(xp.abs(z) <= threshold, xp.zeros_like(z), z - threshold * xp.sign(z))
+    shrunk = xp.where(z > 0, z - threshold, z + threshold)
+    return xp.where(xp.abs(z) <= threshold, 0.0, shrunk)
 
 
 def soft_threshold_vjp(z: Array, cotangent: Array, *, threshold: float) -> Array:
