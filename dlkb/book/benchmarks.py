@@ -220,14 +220,14 @@ def peak(row: Row, kind: str) -> float:
 # Tables
 
 
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
+def table(head: list[str], rows: list[list[str]], *, align: str = "--:") -> list[str]:
     """Return a Markdown table, the first column to the left, numbers to the right."""
-    line = "|---" + "|--:" * (len(head) - 1) + "|"
+    line = "|---" + f"|{align}" * (len(head) - 1) + "|"
     return [f"| {' | '.join(head)} |", line, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
 def _entries(n: int) -> str:
-    return f"2^{n.bit_length() - 1}^" if n.bit_length() < 10 else f"{n / 2**20:.3g} Mi"
+    return f"{n / 2**20:.3g} Mi" if n >= 2**20 else f"{n / 2**10:.3g} Ki"
 
 
 def _formulas(rows: list[Row]) -> list[str]:
@@ -384,6 +384,7 @@ def benchmarks_markdown(measured: dict[str, Any]) -> str:
         *table(
             ["goal", "measured", "met"],
             [[g.wanted, g.shown, _met(g)] for g in met],
+            align="---",
         ),
     ]
     for part, (title, tables) in PARTS.items():

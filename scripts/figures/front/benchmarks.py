@@ -31,6 +31,10 @@ def compiled_ratios(dtype: str) -> dict[str, dict[int, Spread]]:
     return found
 
 
+def _entries(n: int) -> str:
+    return f"{n // 2**20} Mi" if n >= 2**20 else f"{n // 2**10} Ki"
+
+
 def _around_one(ax: Axes, ticks: list[float]) -> None:
     ax.set_xscale("log")
     ax.axvline(1, color=plt.rcParams["text.color"], linewidth=1)
@@ -48,10 +52,10 @@ def ratios() -> Figure:
             for i, (entries, s) in enumerate(sorted(of.items())):
                 at = y + 0.16 * (1.5 - i)
                 ax.plot([s.low, s.high], [at, at], color=f"C{i}", linewidth=1.5)
-                label = f"{entries / 2**20:.2g} Mi entries" if y == 0 and ax is axes[0] else None
+                label = f"{_entries(entries)} entries" if y == 0 and ax is axes[0] else None
                 ax.plot(s.median, at, "o", color=f"C{i}", markersize=5, label=label)
         ax.set_title(dtype)
-        _around_one(ax, [0.125, 0.25, 0.5, 1, 2])
+        _around_one(ax, [0.25, 0.5, 1, 2, 4, 8])
         ax.set_yticks(range(len(found)), list(found))
         ax.set_xlabel("time / time of PyTorch")
     axes[0].invert_yaxis()  # shared
