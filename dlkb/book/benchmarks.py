@@ -289,7 +289,7 @@ def _lora(rows: list[Row]) -> list[str]:
             ours, peft = (f"{median(r['rounds'][k]) * 1e3:.2f} ms" for k in ("ours", "peft"))
             share = str(ratio(r, "ours", "peft"))
         body.append([name, ours, peft, share])
-    return table(["", "ours", "peft", "ours / peft"], body)
+    return table(["measured", "ours", "peft", "ours / peft"], body)
 
 
 def _book(rows: list[Row]) -> list[str]:
@@ -304,7 +304,7 @@ def _book(rows: list[Row]) -> list[str]:
                 continue
             theirs = f"{median(r['rounds'][peer]):.1f} s"
             body.append([r["name"], pages, ours, peer, theirs, str(ratio(r, "ours", peer))])
-    return table(["", "pages", "ours", "against", "theirs", "ours / theirs"], body)
+    return table(["measured", "pages", "ours", "against", "theirs", "ours / theirs"], body)
 
 
 def _profiles(rows: list[Row]) -> list[str]:
@@ -314,7 +314,7 @@ def _profiles(rows: list[Row]) -> list[str]:
         parts = sorted(r["parts"].items(), key=lambda item: -item[1])
         shares = ", ".join(f"{part} {share / whole:.0%}" for part, share in parts)
         body.append([r["name"], shares])
-    return ["| | where the time goes |", "|---|---|", *(f"| {a} | {b} |" for a, b in body), ""]
+    return ["| task | where the time goes |", "|---|---|", *(f"| {a} | {b} |" for a, b in body), ""]
 
 
 PARTS: dict[str, tuple[str, Callable[[list[Row]], list[str]]]] = {
