@@ -319,8 +319,8 @@ def _profiles(rows: list[Row]) -> list[str]:
 
 PARTS: dict[str, tuple[str, Callable[[list[Row]], list[str]]]] = {
     "formulas": ("Formulas", _formulas),
-    "optimizers": ("Optimizers", _optimizers),
-    "lora": ("LoRA", _lora),
+    "optimizers": ("Optimizer steps", _optimizers),
+    "lora": ("LoRA against peft", _lora),
     "book": ("The book", _book),
     "profiles": ("Where the time goes", _profiles),
 }
@@ -368,6 +368,7 @@ def benchmarks_markdown(measured: dict[str, Any]) -> str:
         "---",
         "title: Benchmarks",
         "description: What one readable formula costs, side by side with hand-written kernels.",
+        "search: {boost: 0.01}",
         "---",
         "",
         "# Benchmarks",

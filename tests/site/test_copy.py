@@ -61,7 +61,8 @@ def copied(here, blocks: str) -> list[dict[str, str]]:
         here.page.evaluate("navigator.clipboard.writeText('')")
         block.locator("button.copy").click()
         # The button has written when the clipboard is not empty any more.
-        text = here.page.wait_for_function("navigator.clipboard.readText()").json_value()
+        read = "navigator.clipboard.readText().then(text => text.trim() && text)"
+        text = here.page.wait_for_function(read).json_value()
         code = block.locator("code").last.text_content()
         if "language-pycon" in block.get_attribute("class"):
             examples = doctest.DocTestParser().get_examples(code)
