@@ -30,6 +30,17 @@ BROWSERS = (
 # explore.js. What is fetched later is not waited for.
 DRAWN = """() => document.fonts.ready.then(() => new Promise((done) =>
   requestAnimationFrame(() => requestAnimationFrame(done))))"""
+# What the clipboard holds once it holds something. A wait_for_function of Playwright would not
+# do: it takes a promise itself for the truth.
+HELD = """async () => {
+  const end = Date.now() + 20000;
+  while (Date.now() < end) {
+    const text = await navigator.clipboard.readText();
+    if (text) return text;
+    await new Promise(requestAnimationFrame);
+  }
+  throw new Error("nothing was copied");
+}"""
 
 
 def once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
@@ -149,6 +160,12 @@ class Visit:
     def go(self, path: str) -> None:
         """Open a page of the site and wait until it is at rest: nothing is fetched any more."""
         self.page.goto(f"{self.site}/{path}", wait_until="networkidle")
+
+    def copy(self, press: Callable[[], None]) -> str:
+        """Return what the press of a copy button leaves on the clipboard."""
+        self.page.evaluate("navigator.clipboard.writeText('')")
+        press()
+        return self.page.evaluate(HELD)
 
 
 def tour(here: Visit, paths: list[str], abreast: int = 4) -> Iterator[tuple[Visit, str]]:

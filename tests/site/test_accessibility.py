@@ -124,8 +124,7 @@ def test_keyboard_opens_what_is_folded_and_copies(visit):
     stem = next(p.stem for p in PAGES if p.is_topic and "/// details" in p.text)
     here.go(address(stem))
     focus_by_tab(here.page, "button.copy")
-    here.page.keyboard.press("Enter")
-    here.page.wait_for_function("navigator.clipboard.readText().then(text => text.length > 5)")
+    assert len(here.copy(lambda: here.page.keyboard.press("Enter"))) > 5
     here.page.locator("article details").last.evaluate("d => d.previousElementSibling.focus()")
     here.page.evaluate("document.querySelector('#exercises').tabIndex = -1")
     here.page.evaluate("document.querySelector('#exercises').focus()")

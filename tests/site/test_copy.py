@@ -58,11 +58,7 @@ def copied(here, blocks: str) -> list[dict[str, str]]:
     """Press every copy button; return what each gives and what the page shows for it."""
     found = []
     for block in here.page.locator(blocks).all():
-        here.page.evaluate("navigator.clipboard.writeText('')")
-        block.locator("button.copy").click()
-        # The button has written when the clipboard is not empty any more.
-        read = "navigator.clipboard.readText().then(text => text.trim() && text)"
-        text = here.page.wait_for_function(read).json_value()
+        text = here.copy(block.locator("button.copy").click)
         code = block.locator("code").last.text_content()
         if "language-pycon" in block.get_attribute("class"):
             examples = doctest.DocTestParser().get_examples(code)
