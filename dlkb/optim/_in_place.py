@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from dlkb.optimizers.adam import AdamState, adam, bias_correction
 from dlkb.optimizers.adamw import adamw
@@ -148,16 +149,17 @@ def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
 def _join(batch: list[Row]) -> Row | None:
     if len(batch) == 1:
         return as_vectors(batch[0])
-    return tuple(torch.cat([t.reshape(-1) for t in column]) for column in zip(*batch, strict=True))
+    return tuple(_flatten_dense_tensors(column) for column in zip(*batch, strict=True))
 
 
 def _write_back(batch: list[Row], vectors: Row) -> None:
-    sizes = [row[0].numel() for row in batch]
-    changed = [i for i in range(len(vectors)) if i != 1]  # the gradient stays
-    torch._foreach_copy_(
-        [row[i].view(-1) for i in changed for row in batch],
-        [part for i in changed for part in vectors[i].split_with_sizes(sizes)],
-    )
+    old: list[Tensor] = []
+    new: list[Tensor] = []
+    for i, column in enumerate(zip(*batch, strict=True)):
+        if i != 1:  # the gradient stays
+            old += column
+            new += _unflatten_dense_tensors(vectors[i], column)
+    torch._foreach_copy_(old, new)
 
 
 def advance(rows: Iterable[Row], step: float | Tensor, options: Options, compiled: bool) -> None:

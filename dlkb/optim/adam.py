@@ -182,7 +182,8 @@ class Adam(torch.optim.Optimizer):
             fused = on_cpu and sum(p.numel() for p in params) >= WORTH_COMPILING
         for (count, _, _), of_one_kind in alike.items():
             advance(of_one_kind, count, options, compiled=fused)
-        torch._foreach_add_(steps, 1)
+        # A number would be made a tensor once a step counter.
+        torch._foreach_add_(steps, 1 if group["capturable"] else torch.ones(()))
 
 
 def _new_counter() -> Tensor:
