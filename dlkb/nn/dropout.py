@@ -51,8 +51,9 @@ class Dropout(nn.Module):
         """Return the input with entries dropped when training, unchanged in `eval()`."""
         if not self.training or self.p == 0:
             return input
-        # Into booleans, whose frequencies do not depend on the precision of the input.
-        keep = torch.empty_like(input, dtype=torch.bool).bernoulli_(1 - self.p)
+        # Into bytes: their frequencies do not depend on the precision of the input, and a
+        # compiled kernel reads many at once, booleans one by one.
+        keep = torch.empty_like(input, dtype=torch.uint8).bernoulli_(1 - self.p) != 0
         output = dropout(input, keep, p=self.p)
         return input.copy_(output) if self.inplace else output
 
