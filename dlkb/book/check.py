@@ -5,6 +5,7 @@ import tomllib
 from collections import Counter
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 
 from dlkb.book import math
@@ -44,8 +45,12 @@ class Problem:
 
 def assignments(root: Path) -> dict[str, list[str]]:
     """Return which page answers which claims, as `docs/claims.toml` says."""
-    table = tomllib.loads((root / "docs" / "claims.toml").read_text(encoding="utf-8"))
-    return {stem: row["claims"] for stem, row in table.items()}
+    return _assigned((root / "docs" / "claims.toml").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)  # every page asks
+def _assigned(text: str) -> dict[str, list[str]]:
+    return {stem: row["claims"] for stem, row in tomllib.loads(text).items()}
 
 
 def figure_names(root: Path, stem: str) -> list[str]:

@@ -96,8 +96,9 @@ def write_downloads(root: Path, book: list[Page]) -> list[str]:
         cache[stem] = [topics[stem], *(digest(content) for content in contents)]
     kept = {stem: cache[stem] for stem in topics if stem in cache}
     write(root / CACHE, json.dumps(kept, indent=1).encode())
+    wanted = {file for stem in topics for file in files[stem]}
     for path in (root / OUTPUT).rglob("*.*"):
-        if path not in {file for stem in topics for file in files[stem]}:
+        if path not in wanted:
             path.unlink()
     if wrong:
         raise PageError("\n".join(wrong))

@@ -14,7 +14,7 @@ NAME = "dlkb-offline.zip"
 
 _LEFT_OUT = ("404.html", "sitemap.xml", "sitemap.xml.gz", "search/search_index.json", NAME)
 _REFERENCE = re.compile(r'(\b(?:href|src)=")(?![a-z]+:|#|//)([^"#?]*)')
-_PRELOAD = re.compile(r'\s*<link rel="preload"[^>]*>')
+_PRELOAD = re.compile(r'<link rel="preload"[^>]*>')
 _INSTANT = re.compile(r'"navigation\.instant"(?:, )?')  # on file:// it ends `document$` unheard
 _FONT = re.compile(r'url\("([^")]+\.woff2)"\)')
 

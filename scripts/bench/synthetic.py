@@ -115,6 +115,7 @@ def write_book(root: Path, pages: int) -> None:
     assert all(f"\n## {part}\n" in _PAGE for part in PARTS)
     copy_repository(root)
     shutil.rmtree(root / "scripts" / "figures")
+    shutil.rmtree(root / "benchmarks", ignore_errors=True)  # their page shows figures
     docs = root / "docs"
     for entry in docs.iterdir():
         if entry.is_dir() and entry.name != "assets":
