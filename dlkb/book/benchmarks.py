@@ -99,7 +99,7 @@ def _goal(
 def goals(measured: dict[str, Any]) -> list[Goal]:
     """Return every goal with what was measured on the CPU."""
     compiled = {
-        f"({r['name']}, {r['dtype']}, {_entries(r['entries'])})": ratio(
+        f"({r['name']}, {r['dtype']}, {as_count(r['entries'])})": ratio(
             r, "compiled", "torch"
         ).median
         for r in rows_of(measured, "cpu", "formulas")
@@ -226,7 +226,8 @@ def table(head: list[str], rows: list[list[str]], *, align: str = "--:") -> list
     return [f"| {' | '.join(head)} |", line, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
-def _entries(n: int) -> str:
+def as_count(n: int) -> str:
+    """Return a count of entries as it is said: 256 Ki, 4 Mi."""
     return f"{n / 2**20:.3g} Mi" if n >= 2**20 else f"{n / 2**10:.3g} Ki"
 
 
@@ -252,7 +253,7 @@ def _formulas(rows: list[Row]) -> list[str]:
                     copied = _short(ratio(of[sizes[-1]], kind, "copy").median)
                     peer = of[sizes[0]]["peer"]
                     body.append([f"`{name}`, {kind}, against `{peer}`", *cells, copied])
-            head = ["entries", *(_entries(size) for size in sizes), "copies"]
+            head = ["entries", *(as_count(size) for size in sizes), "copies"]
             lines += table(head, body)
     return lines
 
@@ -297,13 +298,12 @@ def _book(rows: list[Row]) -> list[str]:
     for r in rows:
         ours = f"{median(r['rounds']['ours']):.1f} s"
         pages = str(r.get("pages", ""))
-        peers = [name for name in r["rounds"] if name != "ours"] or [""]
-        for peer in peers:
-            if not peer:
-                body.append([r["name"], pages, ours, "", "", ""])
-                continue
-            theirs = f"{median(r['rounds'][peer]):.1f} s"
-            body.append([r["name"], pages, ours, peer, theirs, str(ratio(r, "ours", peer))])
+        peers = [
+            [peer, f"{median(r['rounds'][peer]):.1f} s", str(ratio(r, "ours", peer))]
+            for peer in r["rounds"]
+            if peer != "ours"
+        ]
+        body += [[r["name"], pages, ours, *peer] for peer in peers or [["", "", ""]]]
     return table(["measured", "pages", "ours", "against", "theirs", "ours / theirs"], body)
 
 
@@ -314,7 +314,7 @@ def _profiles(rows: list[Row]) -> list[str]:
         parts = sorted(r["parts"].items(), key=lambda item: -item[1])
         shares = ", ".join(f"{part} {share / whole:.0%}" for part, share in parts)
         body.append([r["name"], shares])
-    return ["| task | where the time goes |", "|---|---|", *(f"| {a} | {b} |" for a, b in body), ""]
+    return table(["task", "where the time goes"], body, align="---")
 
 
 PARTS: dict[str, tuple[str, Callable[[list[Row]], list[str]]]] = {

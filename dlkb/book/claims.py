@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dlkb.book.check import assignments
+from dlkb.book.freshness import write
 from dlkb.book.pages import VERDICTS, Page
 
 MEANING = {
@@ -38,15 +39,6 @@ def claim_rows(pages: list[Page]) -> list[dict[str, Any]]:
         for claim in page.claims
     ]
     return sorted(rows, key=lambda row: row["id"])
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all, and only if it changes: live reload watches it."""
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 def _radios(name: str, legend: str, counts: dict[str, int]) -> list[str]:
@@ -150,5 +142,6 @@ def ledger_markdown(root: Path, pages: list[Page]) -> str:
 
 def write_ledger(root: Path, pages: list[Page]) -> None:
     """Write `docs/claims.md` and `docs/claims.json`."""
-    _write(root / "docs" / "claims.md", ledger_markdown(root, pages))
-    _write(root / "docs" / "claims.json", json.dumps(claim_rows(pages), indent=1) + "\n")
+    table = json.dumps(claim_rows(pages), indent=1) + "\n"
+    write(root / "docs" / "claims.md", ledger_markdown(root, pages).encode())
+    write(root / "docs" / "claims.json", table.encode())

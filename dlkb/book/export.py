@@ -144,7 +144,7 @@ def is_expression(source: str) -> bool:
     return True
 
 
-def _script_lines(fence: Fence) -> str:
+def script_lines(fence: Fence) -> str:
     """Return a fence as a script prints it: a shown value becomes a print."""
     if fence.language == "python":
         return fence.code.rstrip("\n")
@@ -170,7 +170,7 @@ def to_script(session: Session, root: Path) -> str:
     rows = []
     for part in parts(session.page):
         if isinstance(part, Fence):
-            rows.append(_script_lines(part))
+            rows.append(script_lines(part))
         elif text := prose.text([_IMAGE.sub(r"Figure: \1", line) for line in part]):
             rows.append("\n".join(f"# {line}".rstrip() for line in text.split("\n")))
     return "\n\n".join(rows) + "\n"

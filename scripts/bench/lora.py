@@ -144,28 +144,18 @@ def measure(device: str) -> Iterator[dict[str, Any]]:
         for name, work in {"forward": forward, "forward + backward": forward_and_backward}.items():
             contestants = {"ours": partial(work, ours, x), "peft": partial(work, theirs, x)}
             yield {**row, "name": name, "rounds": in_turn(contestants)}
-        yield {
-            **row,
-            "name": "merge",
-            "rounds": once_in_turn(
-                {
-                    "ours": partial(seconds_to_merge, ours, True),
-                    "peft": partial(seconds_to_merge, theirs, False),
-                },
-                rounds=11,
-            ),
+        once: dict[str, dict[str, Callable[[], float]]] = {
+            "merge": {
+                "ours": partial(seconds_to_merge, ours, True),
+                "peft": partial(seconds_to_merge, theirs, False),
+            },
+            "add LoRA to the model": {
+                "ours": partial(seconds_to_add, with_ours, base),
+                "peft": partial(seconds_to_add, with_peft, base),
+            },
         }
-        yield {
-            **row,
-            "name": "add LoRA to the model",
-            "rounds": once_in_turn(
-                {
-                    "ours": partial(seconds_to_add, with_ours, base),
-                    "peft": partial(seconds_to_add, with_peft, base),
-                },
-                rounds=11,
-            ),
-        }
+        for name, sides in once.items():
+            yield {**row, "name": name, "rounds": once_in_turn(sides, rounds=11)}
         counts: dict[str, Callable[[nn.Module], int]] = {
             "activations kept for backward": partial(saved_bytes, x=x),
             "state of AdamW": optimizer_bytes,

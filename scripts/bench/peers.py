@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from dlkb.book.export import Prose, _script_lines, parts
+from dlkb.book.export import Prose, parts, script_lines
 from dlkb.book.pages import Fence, Page, read_book
 
 NBCLIENT = "from nbclient.cli import main; main()"
@@ -66,7 +66,7 @@ def write_executable(book: Path, folder: Path) -> None:
         session = page.stem.replace("/", "_")
         options = f'exec="on" source="above" result="text" session="{session}"'
         pieces = [
-            f"````python {options}\n{_script_lines(part)}\n````"
+            f"````python {options}\n{script_lines(part)}\n````"
             if isinstance(part, Fence)
             else prose.text(part)
             for part in parts(page)

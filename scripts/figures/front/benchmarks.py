@@ -2,17 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlkb.book.benchmarks import Spread, ratio
+from dlkb.book.benchmarks import Row, Spread, as_count, ratio
 
 MEASURED = "benchmarks/cpu.json"
-
-Row = dict[str, Any]
+"""The figures are drawn anew when this file, being named here, changes."""
 
 
 def measured(part: str) -> list[Row]:
@@ -29,10 +27,6 @@ def compiled_ratios(dtype: str) -> dict[str, dict[int, Spread]]:
         if row["dtype"] == dtype and row["backward"]:
             found.setdefault(row["name"], {})[row["entries"]] = ratio(row, "compiled", "torch")
     return found
-
-
-def _entries(n: int) -> str:
-    return f"{n // 2**20} Mi" if n >= 2**20 else f"{n // 2**10} Ki"
 
 
 def _around_one(ax: Axes, ticks: list[float]) -> None:
@@ -52,7 +46,7 @@ def ratios() -> Figure:
             for i, (entries, s) in enumerate(sorted(of.items())):
                 at = y + 0.16 * (1.5 - i)
                 ax.plot([s.low, s.high], [at, at], color=f"C{i}", linewidth=1.5)
-                label = f"{_entries(entries)} entries" if y == 0 and ax is axes[0] else None
+                label = f"{as_count(entries)} entries" if y == 0 and ax is axes[0] else None
                 ax.plot(s.median, at, "o", color=f"C{i}", markersize=5, label=label)
         ax.set_title(dtype)
         _around_one(ax, [0.25, 0.5, 1, 2, 4, 8])
