@@ -37,7 +37,7 @@ HELD = """async () => {
   while (Date.now() < end) {
     const text = await navigator.clipboard.readText();
     if (text) return text;
-    await new Promise(requestAnimationFrame);
+    await new Promise((again) => setTimeout(again, 5));
   }
   throw new Error("nothing was copied");
 }"""

@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from dlkb.book.compare import difference, same_output
-from tests.site.conftest import window
+from tests.site.conftest import HELD, window
 from tests.site.test_site import ADDRESSES, PAGES, address
 
 CHILD = Path(__file__).with_name("prompt.py")
@@ -54,20 +54,32 @@ def absent() -> list[str]:
     ]
 
 
+# Presses every copy button in the page, which a mouse would take minutes for.
+COPIED = """async (blocks) => {
+  const found = []
+  for (const block of document.querySelectorAll(blocks)) {
+    await navigator.clipboard.writeText("")
+    block.querySelector("button.copy").click()
+    const text = await (HELD)()
+    const code = [...block.querySelectorAll("code")].at(-1).textContent
+    const next = block.nextElementSibling
+    const output = next?.matches("[class*=output]") && next.querySelector("code").textContent
+    found.push([block.matches(".language-pycon"), text, code, output || ""])
+  }
+  return found
+}""".replace("HELD", HELD)
+
+
 def copied(here, blocks: str) -> list[dict[str, str]]:
-    """Press every copy button; return what each gives and what the page shows for it."""
+    """Return what every copy button gives, and what the page shows for it."""
     found = []
-    for block in here.page.locator(blocks).all():
-        text = here.copy(block.locator("button.copy").click)
-        code = block.locator("code").last.text_content()
-        if "language-pycon" in block.get_attribute("class"):
+    for session, text, code, output in here.page.evaluate(COPIED, blocks):
+        if session:
             examples = doctest.DocTestParser().get_examples(code)
             shown = "".join(bare(e.exc_msg) if e.exc_msg else e.want for e in examples)
             found.append({"kind": "session", "text": text, "shown": shown})
         else:
-            output = block.locator("xpath=following-sibling::*[1][contains(@class, 'output')]")
-            shown = output.locator("code").text_content() if output.count() else ""
-            found.append({"kind": "cell", "text": text, "shown": shown})
+            found.append({"kind": "cell", "text": text, "shown": output})
     return found
 
 
