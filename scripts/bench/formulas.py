@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dlkb.book.benchmarks import CONTROL
 from dlkb.gradients.clipping import clip_by_value, global_norm
 from dlkb.nn import Dropout
 from dlkb.regularization.l1_l2 import penalty, soft_threshold
@@ -67,6 +68,8 @@ def pairs() -> Iterator[Pair]:
         lambda x: global_norm([x]),
         torch.linalg.vector_norm,
     )
+    # What the compiler makes of one of PyTorch's own functions, to tell its cost from ours.
+    yield Pair(CONTROL, "itself", torch.relu, torch.relu)
 
 
 def runner(f: Function, x: Tensor, backward: bool) -> Callable[[], object]:

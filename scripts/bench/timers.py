@@ -38,7 +38,7 @@ _MKDOCS: Parts = {
 }
 PARTS: dict[str, Parts] = {
     "verification": {
-        "reading pages": ("dlkb.book.cli:read_book",),
+        "reading pages": ("dlkb.book.pages:read_page",),
         "running fences": ("dlkb.book.run:exec",),
         "compiling, with the audit of rounding": (
             "dlkb.book.run:compile",
@@ -47,7 +47,6 @@ PARTS: dict[str, Parts] = {
         "comparing": tuple(
             f"dlkb.book.run:{name}" for name in ("same_output", "number_pairs", "on_boundary")
         ),
-        "printing": ("dlkb.book.cli:console.print",),
     },
     "figures": {
         "computing and plotting": ("dlkb.book.drawing:_render",),
@@ -149,12 +148,14 @@ class Timers:
 
 
 def verification(timers: Timers) -> None:
-    """Run all topics as `dlkb run` does."""
-    from dlkb.book import cli
+    """Run all topics as the workers of `dlkb run` do, but in one process."""
     from dlkb.book.pages import find_root, read_book
+    from dlkb.book.run import outcomes_of
 
-    sys.argv = ["dlkb", "run", *(page.stem for page in read_book(find_root()) if page.is_topic)]
-    cli.app(standalone_mode=False)
+    for page in read_book(find_root()):
+        for outcome in outcomes_of(page) if page.is_topic else ():
+            if outcome.error:
+                raise RuntimeError(f"{page.stem}: {outcome.error}")
 
 
 def figures(timers: Timers) -> None:
