@@ -223,8 +223,9 @@ def _masks(formulas: list[Row]) -> str:
     ]
     return (
         "In float32 the compiler keeps booleans for the backward pass, and writes and reads them "
-        f"one at a time: PyTorch's own `{CONTROL}`, compiled, takes up to {max(own, default=0):.0f} "
-        "times as long as uncompiled. In bfloat16 it keeps the input instead."
+        f"one at a time: PyTorch's own `{CONTROL}`, compiled, takes up to "
+        f"{max(own, default=0):.0f} times as long as uncompiled. In bfloat16 it keeps the input "
+        "instead."
     )
 
 
