@@ -225,8 +225,8 @@ def _masks(formulas: list[Row]) -> str:
     return (
         "In float32 the compiler keeps booleans for the backward pass, and writes and reads them "
         f"one at a time: PyTorch's own `{CONTROL}`, compiled, takes up to "
-        f"{max(own, default=0):.0f} times as long as uncompiled. In bfloat16 it keeps the input "
-        "instead."
+        f"{max(own, default=0):.0f} times as long as uncompiled. Where the booleans would not be "
+        "smaller than the input, as two of them in bfloat16, it keeps that instead."
     )
 
 
