@@ -28,6 +28,8 @@ class Spread(NamedTuple):
     high: float
 
     def __str__(self) -> str:
+        if self.low == self.high:  # one round
+            return _short(self.median)
         return f"{_short(self.median)} <small>{_short(self.low)}–{_short(self.high)}</small>"
 
 
@@ -344,7 +346,8 @@ def _profiles(rows: list[Row]) -> list[str]:
     for r in rows:
         whole = sum(r["parts"].values())
         parts = sorted(r["parts"].items(), key=lambda item: -item[1])
-        shares = ", ".join(f"{part} {share / whole:.0%}" for part, share in parts)
+        large = [(part, share / whole) for part, share in parts if share >= 0.01 * whole]
+        shares = ", ".join(f"{part} {share:.0%}" for part, share in large)
         body.append([r["name"], shares])
     return table(["task", "where the time goes"], body, align="---")
 
