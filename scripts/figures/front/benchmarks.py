@@ -49,7 +49,7 @@ def ratios() -> Figure:
                 label = f"{as_count(entries)} entries" if y == 0 and ax is axes[0] else None
                 ax.plot(s.median, at, "o", color=f"C{i}", markersize=5, label=label)
         ax.set_title(dtype)
-        _around_one(ax, [0.25, 0.5, 1, 2, 4, 8])
+        _around_one(ax, [0.25, 1, 4, 16, 64])
         ax.set_yticks(range(len(found)), list(found))
         ax.set_xlabel("time / time of PyTorch")
     axes[0].invert_yaxis()  # shared
