@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from dlkb.book.benchmarks import load
 from dlkb.book.freshness import write
 from scripts.bench import book, formulas, lora, optimizers, profiles
 from scripts.bench.timing import ROOT, stamp
@@ -35,7 +36,7 @@ def main() -> None:
     if given.device == "cuda" and not torch.cuda.is_available():
         sys.exit("--device cuda: torch sees no CUDA device, leave it out to measure the CPU")
     path = ROOT / "benchmarks" / f"{given.device}.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept = load(ROOT)[given.device]
     for part in given.only:
         if part == "book" and given.device == "cuda":
             continue  # the book is built on the CPU

@@ -116,7 +116,7 @@ def test_goals_are_judged_by_the_measured_ratios():
         {"name": "site of synthetic pages", "pages": pages, "rounds": {"ours": [seconds]}}
         for pages, seconds in ((50, 3.0), (200, 6.0), (800, 30.0))
     ]
-    assert "the whole navigation into every page" in page(book=book)
+    assert "the names of all families into every page" in page(book=book)
     assert verdicts(book=book)["Linear cost"] == (
         "worst 2.00 times (site of synthetic pages)",
         False,
