@@ -10,7 +10,7 @@ import jax
 import pytest
 import torch
 
-pytest_plugins = ["dlkb.book.pytest_plugin"]
+pytest_plugins = ["dlkb.book.hold.pytest_plugin"]
 
 jax.config.update("jax_enable_x64", True)
 torch.set_num_threads(1)  # xdist runs one process a core

@@ -15,10 +15,10 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"dlkb: {missing.name} is not installed: pip install 'dlkb[docs]'")
 
-from dlkb.book.pages import Page, PageError, find_root, read_book
+from dlkb.book.read.pages import Page, PageError, find_root, read_book
 
 if TYPE_CHECKING:
-    from dlkb.book.run import Outcome
+    from dlkb.book.run.session import Outcome
 
 app = typer.Typer(
     help="A deep-learning knowledge base whose pages run.",
@@ -76,7 +76,7 @@ def run(
     device: Device = "cpu",
 ) -> None:
     """Run the code of pages in the terminal; exit 1 where one differs from what is shown."""
-    from dlkb.book.run import run_book, set_device
+    from dlkb.book.run.session import run_book, set_device
 
     set_device(device)
     set_device("cpu")
@@ -89,7 +89,7 @@ def run(
 @app.command()
 def check(pages: Pages = None) -> None:
     """Check the rules of pages, claims, math and figures without running code."""
-    from dlkb.book.check import book_problems
+    from dlkb.book.hold.check import book_problems
 
     root = find_root()
     problems = book_problems(root, pages)
@@ -106,7 +106,7 @@ def figures(
     force: Annotated[bool, typer.Option(help="Draw again what is up to date.")] = False,
 ) -> None:
     """Draw the figures that are stale, each light and dark."""
-    from dlkb.book.figures import draw
+    from dlkb.book.draw.figures import draw
 
     if draw(find_root(), pages, force=force).show(console):
         raise typer.Exit(1)
@@ -119,8 +119,8 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file.")] = None,
 ) -> None:
     """Export a page that runs as a notebook or a script."""
-    from dlkb.book.export import run_whole, to_script
-    from dlkb.book.notebook import to_notebook
+    from dlkb.book.publish.export import run_whole, to_script
+    from dlkb.book.publish.notebook import to_notebook
 
     if to not in ("ipynb", "py"):
         raise PageError(f"--to is '{to}': choose ipynb or py")
@@ -140,7 +140,7 @@ def claims(
     as_json: Annotated[bool, typer.Option("--json", help="As data, on standard output.")] = False,
 ) -> None:
     """List every claim of the notes with verdict, source, evidence and anchor."""
-    from dlkb.book.claims import claim_rows
+    from dlkb.book.publish.ledger import claim_rows
 
     rows = claim_rows(read_book(find_root()))
     if as_json:
@@ -158,7 +158,7 @@ def claims(
 @app.command()
 def prepare() -> None:
     """Write what the site is built from: stale figures, notebooks and scripts, the ledger."""
-    from dlkb.book.site import prepare as prepare_site
+    from dlkb.book.publish.site import prepare as prepare_site
 
     if ran := prepare_site(find_root()):
         console.print(f"[green]pages agree with what they print:[/green] {', '.join(ran)}")
@@ -167,7 +167,7 @@ def prepare() -> None:
 @app.command()
 def build() -> None:
     """Prepare, and build the site into site/, with a zip to read offline."""
-    from dlkb.book.site import build as build_site
+    from dlkb.book.publish.site import build as build_site
 
     raise typer.Exit(build_site(find_root()))
 
@@ -177,7 +177,7 @@ def serve(
     address: Annotated[str, typer.Option(help="Host and port.")] = "127.0.0.1:8000",
 ) -> None:
     """Serve the site with live reload; figures and ledger follow the edits."""
-    from dlkb.book.serving import serve as serve_site
+    from dlkb.book.serve.serving import serve as serve_site
 
     raise typer.Exit(serve_site(find_root(), address))
 

@@ -46,8 +46,8 @@ import matplotlib
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from dlkb.book.figures import find_figures
-from dlkb.book.style import THEMES
+from dlkb.book.draw.figures import find_figures
+from dlkb.book.draw.style import THEMES
 
 matplotlib.use("svg")
 for theme, style in THEMES.items():

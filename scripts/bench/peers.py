@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from dlkb.book.export import Prose, parts, script_lines
-from dlkb.book.pages import Fence, Page, read_book
+from dlkb.book.publish.export import Prose, parts, script_lines
+from dlkb.book.read.pages import Fence, Page, read_book
 
 NBCLIENT = "from nbclient.cli import main; main()"
 """What the command `jupyter execute` is: one notebook after the other, each in a fresh kernel."""

@@ -13,7 +13,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 import dlkb.optim
-from dlkb.book.drawing import ENVIRONMENT
+from dlkb.book.draw.drawing import ENVIRONMENT
 from dlkb.regularization.l1_l2 import soft_threshold
 from scripts.bench import lora, optimizers
 from scripts.bench.formulas import SIZES, runner

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from dlkb.book.benchmarks import load
-from dlkb.book.freshness import write
+from dlkb.book.publish.benchmarks import load
+from dlkb.book.read.freshness import write
 from scripts.bench import book, formulas, lora, optimizers, profiles
 from scripts.bench.timing import ROOT, stamp
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from dlkb.book.check import PARTS
+from dlkb.book.hold.check import PARTS
 from scripts.bench.processes import copy_repository
 
 FAMILY = 25

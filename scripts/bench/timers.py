@@ -23,7 +23,7 @@ Parts = dict[str, tuple[str, ...]]
 _MKDOCS: Parts = {
     "Markdown": ("mkdocs.structure.pages:Page.render",),
     "math": tuple(
-        f"dlkb.book.math:{name}"
+        f"dlkb.book.publish.math:{name}"
         for name in ("_Find.run", "_Find.typeset", "_Place.run", "_Flatten.run")
     ),
     "highlighting": ("pymdownx.highlight:Highlight.highlight",),
@@ -38,21 +38,25 @@ _MKDOCS: Parts = {
 }
 PARTS: dict[str, Parts] = {
     "verification": {
-        "reading pages": ("dlkb.book.pages:read_page",),
-        "running fences": ("dlkb.book.run:exec",),
+        "reading pages": ("dlkb.book.read.pages:read_page",),
+        "running fences": ("dlkb.book.run.session:exec",),
         "compiling, with the audit of rounding": (
-            "dlkb.book.run:compile",
-            "dlkb.book.run:watch_rounding",
+            "dlkb.book.run.session:compile",
+            "dlkb.book.run.session:watch_rounding",
         ),
         "comparing": tuple(
-            f"dlkb.book.run:{name}" for name in ("same_output", "number_pairs", "on_boundary")
+            f"dlkb.book.run.session:{name}"
+            for name in ("same_output", "number_pairs", "on_boundary")
         ),
     },
     "figures": {
-        "computing and plotting": ("dlkb.book.drawing:_render",),
-        "writing SVG": ("dlkb.book.drawing:_svg",),
-        "frames of explorable figures": ("dlkb.book.frames:collect", "dlkb.book.frames:serialize"),
-        "comparing the themes": ("dlkb.book.drawing:without_colours",),
+        "computing and plotting": ("dlkb.book.draw.drawing:_render",),
+        "writing SVG": ("dlkb.book.draw.drawing:_svg",),
+        "frames of explorable figures": (
+            "dlkb.book.draw.frames:collect",
+            "dlkb.book.draw.frames:serialize",
+        ),
+        "comparing the themes": ("dlkb.book.draw.drawing:without_colours",),
     },
     "site": {
         **_MKDOCS,
@@ -60,19 +64,22 @@ PARTS: dict[str, Parts] = {
             f"mkdocs.commands.build:{name}" for name in ("_build_page", "_build_theme_template")
         ),
         "copying files": ("mkdocs.structure.files:Files.copy_static_files",),
-        "rules of pages": ("dlkb.book.site:book_problems",),
-        "which figures are stale": ("dlkb.book.site:draw",),
-        "which pages are stale": ("dlkb.book.site:write_downloads",),
-        "ledger": ("dlkb.book.site:write_ledger",),
-        "zip": ("dlkb.book.offline:write_zip",),
+        "rules of pages": ("dlkb.book.publish.site:book_problems",),
+        "which figures are stale": ("dlkb.book.publish.site:draw",),
+        "which pages are stale": ("dlkb.book.publish.site:write_downloads",),
+        "ledger": ("dlkb.book.publish.site:write_ledger",),
+        "zip": ("dlkb.book.publish.offline:write_zip",),
     },
     "refresh": {
         **_MKDOCS,
-        "templates": ("dlkb.book.incremental:_build_page",),
-        "rules of pages": ("dlkb.book.incremental:page_problems",),
-        "looking at files": ("dlkb.book.incremental:snapshot",),
+        "templates": ("dlkb.book.serve.incremental:_build_page",),
+        "rules of pages": ("dlkb.book.serve.incremental:page_problems",),
+        "looking at files": ("dlkb.book.serve.incremental:snapshot",),
         "waiting for the end of a burst": ("time:sleep",),
-        "ledger": ("dlkb.book.incremental:write_ledger", "dlkb.book.incremental:read_book"),
+        "ledger": (
+            "dlkb.book.serve.incremental:write_ledger",
+            "dlkb.book.serve.incremental:read_book",
+        ),
     },
 }
 
@@ -149,8 +156,8 @@ class Timers:
 
 def verification(timers: Timers) -> None:
     """Run all topics as the workers of `dlkb run` do, but in one process."""
-    from dlkb.book.pages import find_root, read_book
-    from dlkb.book.run import outcomes_of
+    from dlkb.book.read.pages import find_root, read_book
+    from dlkb.book.run.session import outcomes_of
 
     for page in read_book(find_root()):
         for outcome in outcomes_of(page) if page.is_topic else ():
@@ -160,8 +167,8 @@ def verification(timers: Timers) -> None:
 
 def figures(timers: Timers) -> None:
     """Draw all figures as the workers of `dlkb figures` do, but in one process."""
-    from dlkb.book import drawing
-    from dlkb.book.figures import figure_stems, figures_of
+    from dlkb.book.draw import drawing
+    from dlkb.book.draw.figures import figure_stems, figures_of
 
     root = Path.cwd()
     for stem in figure_stems(root):
@@ -174,8 +181,8 @@ def site(timers: Timers) -> None:
     """Build the site as `dlkb build` does when nothing is stale."""
     from mkdocs.__main__ import cli
 
-    from dlkb.book import offline
-    from dlkb.book.site import prepare
+    from dlkb.book.publish import offline
+    from dlkb.book.publish.site import prepare
 
     prepare(Path.cwd())
     cli(["build", "--strict", "--quiet"], standalone_mode=False)
@@ -184,7 +191,7 @@ def site(timers: Timers) -> None:
 
 def refresh(timers: Timers) -> None:
     """Follow the edit of a page as `dlkb serve` does, without the time until it looks."""
-    from dlkb.book.incremental import Site
+    from dlkb.book.serve.incremental import Site
 
     served = Site(Path.cwd(), "http://127.0.0.1/dlkb/")
     page = Path("docs/optimizers/adam.md")

@@ -108,6 +108,6 @@ def test_a_page_that_fails_is_not_exported(dlkb, book):
 
 def test_outside_a_checkout(tmp_path):
     """With an editable install the checkout beside it serves; the message is for other installs."""
-    from dlkb.book.pages import find_root
+    from dlkb.book.read.pages import find_root
 
     assert (find_root(tmp_path) / "mkdocs.yml").is_file()

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from dlkb.book.addresses import addresses
-from dlkb.book.site import build
+from dlkb.book.publish.site import build
+from dlkb.book.read.addresses import addresses
 
 ROOT = Path(__file__).parents[2]
 BROWSERS = (

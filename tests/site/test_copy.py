@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from dlkb.book.compare import difference, same_output
+from dlkb.book.run.compare import difference, same_output
 from tests.site.conftest import HELD, window
 from tests.site.test_site import ADDRESSES, PAGES, address
 

@@ -10,8 +10,8 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from dlkb.book.addresses import addresses
-from dlkb.book.offline import NAME, write_zip
+from dlkb.book.publish.offline import NAME, write_zip
+from dlkb.book.read.addresses import addresses
 from tests.site.conftest import ROOT, Visit, tour, window
 from tests.site.test_site import ADDRESSES, PAGES, address
 

@@ -13,14 +13,14 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dlkb.book import style
-from dlkb.book.figures import find_figures
-from dlkb.book.offline import NAME
+from dlkb.book.draw import style
+from dlkb.book.draw.figures import find_figures
+from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import loss_explosion
 from scripts.figures.initialization import signal_scale
 from scripts.figures.regularization import dropout, l1_l2
-from tests.book.test_explorable import points
+from tests.book.draw.test_explorable import points
 from tests.site.conftest import ROOT
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dlkb.book.pages import read_book
+from dlkb.book.read.pages import read_book
 from tests.site.conftest import ROOT, window
 from tests.site.test_site import address
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 import pytest
 from bs4 import BeautifulSoup
 
-from dlkb.book.pages import GENERATED, read_book
+from dlkb.book.read.pages import GENERATED, read_book
 from tests.site.conftest import ROOT, tour
 
 PAGES = read_book(ROOT)

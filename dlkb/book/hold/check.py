@@ -1,0 +1,150 @@
+"""The rules that a page and the book as a whole must keep, checked without running code."""
+
+import re
+import tomllib
+from collections import Counter
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+
+from dlkb.book.draw.drawing import SCRIPTS
+from dlkb.book.draw.figures import figures_of
+from dlkb.book.publish import math
+from dlkb.book.read.pages import Claim, Page, read_book
+
+PARTS = (
+    "The idea",
+    "Derivation",
+    "In code",
+    "What the notes say",
+    "In practice",
+    "Exercises",
+    "References",
+)
+"""Second-level headings of a topic's page, in this order; others may stand between."""
+
+RUNNING_EVIDENCE = ("proved", "checked", "measured")
+EVIDENCE = (*RUNNING_EVIDENCE, "cited")
+
+_PYTHON_FENCE = re.compile(r"^ *(?:`{3,}|~{3,}) *\{? *\.?(py\w*|doctest|python\w*)\b", re.M)
+_SOURCE = re.compile(r"00\d:\d+(?:[-,]\d+)*(?:[;,] *00\d:\d+(?:[-,]\d+)*)*")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A broken rule, where it is broken."""
+
+    path: Path
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.message}"
+
+
+def assignments(root: Path) -> dict[str, list[str]]:
+    """Return which page answers which claims, as `docs/claims.toml` says."""
+    return _assigned((root / "docs" / "claims.toml").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)  # every page asks
+def _assigned(text: str) -> dict[str, list[str]]:
+    return {stem: row["claims"] for stem, row in tomllib.loads(text).items()}
+
+
+def figure_names(root: Path, stem: str) -> list[str]:
+    """Return the figures that a topic's script draws, none if there is no script."""
+    if not (root / SCRIPTS / f"{stem}.py").is_file():
+        return []
+    return [figure.name for figure in figures_of(root, stem)]
+
+
+def _claim_problems(page: Page, claim: Claim, assigned: list[str]) -> list[str]:
+    found = []
+    if claim.id not in assigned:
+        found.append(f"claim {claim.id} is not assigned to this page in docs/claims.toml")
+    if not claim.statement:
+        found.append(f"claim {claim.id} has no statement: write it after the bar")
+    if claim.evidence not in EVIDENCE:
+        found.append(f"claim {claim.id}: evidence '{claim.evidence}' is none of {EVIDENCE}")
+    if not _SOURCE.fullmatch(claim.source):
+        found.append(f"claim {claim.id}: source '{claim.source}' is not like 001:16-18")
+    runs = any(fence.runnable for fence in claim.fences)
+    if claim.evidence in RUNNING_EVIDENCE and not runs:
+        found.append(f"claim {claim.id} is {claim.evidence}, but no fence in its block runs")
+    if claim.evidence == "cited" and not re.search(r"\b(?:1[5-9]|20)\d\d\b|\]\(", claim.body):
+        found.append(f"claim {claim.id} is cited, but names no reference with a year or a link")
+    return found
+
+
+def _part_problems(page: Page) -> list[str]:
+    second = [heading.text for heading in page.headings if heading.level == 2]
+    missing = [part for part in PARTS if part not in second]
+    if missing:
+        return [f"the page lacks the part '{part}'" for part in missing]
+    order = [second.index(part) for part in PARTS]
+    return [] if order == sorted(order) else [f"parts out of order; keep {', '.join(PARTS)}"]
+
+
+def page_problems(root: Path, page: Page) -> list[Problem]:
+    """Return what breaks a rule on one page."""
+    found = [
+        Problem(page.path, page.first_line + line - 1, message)
+        for line, message in math.check(page.text)
+    ]
+
+    def add(line: int, *messages: str) -> None:
+        found.extend(Problem(page.path, line, message) for message in messages)
+
+    openings = len(_PYTHON_FENCE.findall(page.text))
+    if openings != len(page.runnable):
+        add(
+            page.first_line,
+            f"{openings} fences look like Python, {len(page.runnable)} are run: "
+            "name them `python` or `pycon`, and not inside another fence",
+        )
+    for fence in page.fences:
+        if fence.language == "output":
+            add(fence.line - 1, "an `output` fence must follow a `python` fence")
+        if fence.language == "":
+            add(fence.line - 1, "a fence needs a language: python, pycon, text, bash, …")
+    drawn = figure_names(root, page.stem)
+    for image in page.images:
+        name = image.name.removeprefix(f"{page.stem}/")
+        if image.name.startswith(f"{page.stem}/") and name not in drawn:
+            near = get_close_matches(name, drawn, n=1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            add(image.line, f"scripts/figures/{page.stem}.py draws no figure '{name}'{hint}")
+        if len(image.alt) < 20:
+            add(image.line, "the alt text must say what is to be seen")
+    labels = {equation.label for equation in math.equations(page.text)}
+    for tie in page.ties:
+        if tie.label not in labels:
+            add(tie.line, f"tied to '{tie.label}', but no equation has this label")
+    assigned = assignments(root).get(page.stem, [])
+    for claim in page.claims:
+        add(claim.line, *_claim_problems(page, claim, assigned))
+    if page.is_topic:
+        if not page.runnable:
+            add(1, "a topic's page must have a fence that runs")
+        add(1, *_part_problems(page))
+        for key in ("title", "description"):
+            if not page.meta.get(key):
+                add(1, f"the front matter lacks '{key}'")
+        absent = set(assigned) - {claim.id for claim in page.claims}
+        add(1, *(f"claim {name} is assigned to this page but absent" for name in sorted(absent)))
+    return found
+
+
+def book_problems(root: Path, stems: list[str] | None = None) -> list[Problem]:
+    """Return what breaks a rule on the pages named, or on any, and between them."""
+    pages = read_book(root, stems)
+    found = [problem for page in pages for problem in page_problems(root, page)]
+    counts = Counter(claim.id for page in pages for claim in page.claims)
+    for page in pages:
+        for claim in page.claims:
+            if counts[claim.id] > 1:
+                message = f"claim {claim.id} has {counts[claim.id]} blocks: keep one"
+                found.append(Problem(page.path, claim.line, message))
+    return found

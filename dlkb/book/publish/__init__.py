@@ -1,0 +1,1 @@
+"""Turn pages into the site, the ledger and the downloads."""

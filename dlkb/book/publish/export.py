@@ -1,0 +1,176 @@
+"""What leaves the site: the pieces of a page, its prose for other readers, and the script."""
+
+import ast
+import base64
+import doctest
+import posixpath
+import re
+import textwrap
+from pathlib import Path
+
+from dlkb.book.publish import math
+from dlkb.book.publish.claim_markup import source_text
+from dlkb.book.read.addresses import Addresses, addresses
+from dlkb.book.read.pages import Claim, Fence, Page, PageError
+from dlkb.book.run.session import Session
+
+_FENCE_OPEN = re.compile(r"^( *)(`{3,}|~{3,}) *\{? *\.?([\w+-]*)")
+_IMAGE = re.compile(r"!\[([^\]]*)\]\((?:\.\./)*(assets/figures/[\w/]+)\.svg\)")
+_LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|data:)([^)\s#]*)(#[^)\s]*)?(?=\))")
+_BLOCK = re.compile(r"^ */{3,} *([a-z][\w-]*) *(?:\| *(.*?))? *$")
+_BLOCK_END = re.compile(r"^ */{3,} *$")
+_API = re.compile(r"^::: +([\w.]+)$")
+
+
+def run_whole(page: Page) -> Session:
+    """Run the page: only what has run can be exported.
+
+    Raises:
+        PageError: Naming the first fence that fails.
+    """
+    session = Session(page)
+    for fence in page.runnable:
+        outcome = session.outcomes_through(fence)
+        if outcome.error:
+            raise PageError(
+                f"{page.path}:{outcome.line}: not exported, the fence under "
+                f"'{fence.heading}' fails\n{outcome.error}"
+            )
+    return session
+
+
+def parts(page: Page) -> list[list[str] | Fence]:
+    """Split the page into runs of prose lines and runnable fences; shown outputs are left out."""
+    at = {fence.line: fence for fence in page.runnable}
+    lines = page.text.split("\n")
+    found: list[list[str] | Fence] = []
+    prose: list[str] = []
+    index = 0
+    while index < len(lines):
+        number = page.first_line + index
+        opened = _FENCE_OPEN.match(lines[index])
+        if not opened:
+            prose.append(lines[index])
+            index += 1
+            continue
+        end = index + 1
+        while not re.match(rf"^ *{opened[2]} *$", lines[end]):
+            end += 1
+        if fence := at.get(number + 1):
+            found += [prose, fence]
+            prose = []
+        elif opened[3] != "output":
+            prose += lines[index : end + 1]
+        index = end + 1
+    return [*found, prose]
+
+
+class Prose:
+    """Translate what only the site understands: blocks, labels, links, figures, API lines."""
+
+    def __init__(self, page: Page, root: Path) -> None:
+        labels = [found.label for found in math.equations(page.text) if found.label]
+        self.labels = {label: number for number, label in enumerate(labels, start=1)}
+        self.claims = {claim.statement: claim for claim in page.claims}
+        self.addresses: Addresses = addresses(root)
+        self.page = page
+        self.root = root
+
+    def text(self, lines: list[str]) -> str:
+        """Return the lines as Markdown that needs no extension and no site around it."""
+        rows = []
+        in_fence = in_options = False
+        for line in lines:
+            in_fence ^= bool(fence_line := _FENCE_OPEN.match(line))
+            if in_fence or fence_line:
+                rows.append(line)
+                continue
+            if _BLOCK_END.match(line) or (in_options and line.startswith("    ")):
+                continue
+            started = _BLOCK.match(line)
+            in_options = bool(started or _API.match(line))
+            rows += self._title(*started.groups()) if started else [self._line(line)]
+        return "\n".join(rows).strip("\n")
+
+    def _title(self, name: str, title: str | None) -> list[str]:
+        if not title:
+            return []
+        if name == "tied":
+            return [f"Tested against {title}."]
+        return [self._claim(self.claims[title]) if title in self.claims else f"**{title}**"]
+
+    def _claim(self, claim: Claim) -> str:
+        address = f"{self.addresses.page(self.page.stem)}#{claim.id}"
+        about = f"{source_text(claim.source)}, {claim.evidence}"
+        return (
+            f"**{claim.verdict.capitalize()}**: *{claim.statement}* "
+            f"([{claim.id.upper()}]({address}), {about})"
+        )
+
+    def _line(self, line: str) -> str:
+        if directive := _API.match(line):
+            here = f"{self.addresses.page(self.page.stem)}#in-code"
+            return f"[`{directive[1]}`]({here}): arguments and source on the site."
+        labels = self.labels
+        line = re.sub(r"\\label\{(eq:[\w-]+)\}", lambda m: rf"\tag{{{labels[m[1]]}}}", line)
+        line = re.sub(r"\$\\eqref\{(eq:[\w-]+)\}\$", lambda m: f"({labels[m[1]]})", line)
+        return _LINK.sub(self._absolute, _IMAGE.sub(self._figure, line))
+
+    def _absolute(self, link: re.Match[str]) -> str:
+        path, fragment = link[1], link[2] or ""
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(self.page.stem), path))
+        if not path:
+            return self.addresses.page(self.page.stem) + fragment
+        if target.endswith(".md"):
+            return self.addresses.page(target.removesuffix(".md")) + fragment
+        return f"{self.addresses.site}/{target}{fragment}"
+
+    def _figure(self, image: re.Match[str]) -> str:
+        path = self.root / "docs" / f"{image[2]}-light.svg"
+        if not path.is_file():
+            raise PageError(f"{path} is not drawn yet: run `dlkb figures` first")
+        # Light ink needs its paper, wherever the notebook is read.
+        svg = path.read_text(encoding="utf-8").replace("<svg ", '<svg style="background:#fff" ', 1)
+        data = base64.b64encode(svg.encode()).decode()
+        return f"![{image[1]}](data:image/svg+xml;base64,{data})"
+
+
+def is_expression(source: str) -> bool:
+    """Whether the code is one expression, whose value a prompt shows."""
+    try:
+        ast.parse(source.strip(), mode="eval")
+    except SyntaxError:
+        return False
+    return True
+
+
+def script_lines(fence: Fence) -> str:
+    """Return a fence as a script prints it: a shown value becomes a print."""
+    if fence.language == "python":
+        return fence.code.rstrip("\n")
+    rows = []
+    for example in doctest.DocTestParser().get_examples(fence.code):
+        source = example.source.rstrip("\n")
+        if example.exc_msg is not None:
+            body = textwrap.indent(source, "    ")
+            kind = example.exc_msg.partition(":")[0].strip()
+            rows.append(
+                f"try:\n{body}\nexcept Exception as error:  # {kind}\n    print(repr(error))"
+            )
+        elif example.want and is_expression(source):
+            rows.append(f"if (value := (\n{source}\n)) is not None:\n    print(repr(value))")
+        else:
+            rows.append(source)
+    return "\n".join(rows)
+
+
+def to_script(session: Session, root: Path) -> str:
+    """Return a page that has run as a Python script: prose as comments, shown values printed."""
+    prose = Prose(session.page, root)
+    rows = []
+    for part in parts(session.page):
+        if isinstance(part, Fence):
+            rows.append(script_lines(part))
+        elif text := prose.text([_IMAGE.sub(r"Figure: \1", line) for line in part]):
+            rows.append("\n".join(f"# {line}".rstrip() for line in text.split("\n")))
+    return "\n\n".join(rows) + "\n"

@@ -1,0 +1,97 @@
+"""A page as a notebook: prose, math, figures, code, and the outputs that the page shows."""
+
+import doctest
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from dlkb.book.publish.export import Prose, is_expression, parts
+from dlkb.book.read.pages import Fence
+from dlkb.book.run.session import Session
+
+_SETUP = """\
+# Where dlkb is not installed, as on Colab, this installs it.
+import importlib.util
+
+if importlib.util.find_spec("dlkb") is None:
+    %pip install --quiet "dlkb[torch] @ git+{repository}"
+"""
+
+
+def _stream(text: str) -> NotebookNode:
+    return nbformat.v4.new_output("stream", name="stdout", text=text)
+
+
+def _shown(example: doctest.Example, is_value: bool) -> NotebookNode | None:
+    """Return what the page shows for an example, as the notebook would have it."""
+    if example.exc_msg is not None:
+        kind, _, message = example.exc_msg.strip().partition(": ")
+        return nbformat.v4.new_output(
+            "error", ename=kind, evalue=message, traceback=[example.exc_msg.strip()]
+        )
+    text = example.want.replace("<BLANKLINE>", "")
+    if not text:
+        return None
+    if is_value:
+        data = {"text/plain": text.rstrip("\n")}
+        return nbformat.v4.new_output("execute_result", data=data)
+    return _stream(text)
+
+
+def _cells(fence: Fence, session: Session) -> list[NotebookNode]:
+    """Return a fence's code without prompts, in cells that hold their outputs.
+
+    A notebook shows only the last value of a cell: every value that the page shows ends one.
+    """
+    if fence.language == "python":
+        outputs = [_stream(fence.shown)] if fence.shown else []
+        return [nbformat.v4.new_code_cell(fence.code.rstrip("\n"), outputs=outputs)]
+    cells = []
+    source, outputs = "", []
+    examples = doctest.DocTestParser().get_examples(fence.code)
+    for example in examples:
+        source += example.source
+        if shown := _shown(example, fence.line + example.lineno in session.displayed):
+            outputs.append(shown)
+        raises = example.exc_msg is not None
+        ends = raises or (example.want and is_expression(example.source))
+        if ends or example is examples[-1]:
+            cells.append(nbformat.v4.new_code_cell(source.rstrip("\n"), outputs=outputs))
+            if raises:  # shown on purpose: execution goes on
+                cells[-1].metadata["tags"] = ["raises-exception"]
+            source, outputs = "", []
+    return cells
+
+
+def to_notebook(session: Session, root: Path) -> str:
+    """Return a page that has run as a notebook."""
+    prose = Prose(session.page, root)
+    setup = _SETUP.format(repository=prose.addresses.repository).rstrip("\n")
+    cells = []
+    for part in parts(session.page):
+        if isinstance(part, Fence):
+            cells += _cells(part, session)
+        elif text := prose.text(part):
+            cells.append(nbformat.v4.new_markdown_cell(text))
+    first = next((n for n, cell in enumerate(cells) if cell.cell_type == "code"), None)
+    if first is not None:
+        cells.insert(first, nbformat.v4.new_code_cell(setup))
+    count = 0
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"
+        if cell.cell_type == "code":
+            count += 1
+            cell["execution_count"] = count
+            for output in cell["outputs"]:
+                if output["output_type"] == "execute_result":
+                    output["execution_count"] = count
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    notebook.metadata["language_info"] = {"name": "python"}
+    nbformat.validate(notebook)
+    return str(nbformat.writes(notebook)) + "\n"

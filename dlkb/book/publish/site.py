@@ -1,0 +1,59 @@
+"""Build the site, and write what it needs besides the pages."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from dlkb.book.draw.figures import draw
+from dlkb.book.hold.check import book_problems
+from dlkb.book.publish.benchmarks import write_benchmarks
+from dlkb.book.publish.downloads import write_downloads
+from dlkb.book.publish.ledger import write_ledger
+from dlkb.book.publish.offline import write_zip
+from dlkb.book.read.pages import PageError, read_book
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for mkdocs, without the theme's announcement."""
+    return {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+
+
+def prepare(root: Path) -> list[str]:
+    """Write what the site needs besides the pages: figures, downloads, ledger and benchmarks.
+
+    Returns:
+        The stems of the pages that had to run again.
+
+    Raises:
+        PageError: If a page breaks a rule or does not run, or a figure cannot be drawn.
+    """
+    problems = book_problems(root)
+    if problems:
+        raise PageError("\n".join(str(problem) for problem in problems))
+    report = draw(root, None)
+    if report.failed:
+        report.show(Console(stderr=True))
+        raise PageError(f"{len(report.failed)} figures could not be drawn, see above")
+    book = read_book(root)
+    ran = write_downloads(root, book)
+    write_ledger(root, book)
+    write_benchmarks(root)
+    return ran
+
+
+def build(root: Path, site: Path | None = None) -> int:
+    """Build `site/`, or another folder, in strict mode, and the zip of it.
+
+    Returns:
+        The exit status of mkdocs.
+    """
+    prepare(root)
+    site = site or root / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
+    status = subprocess.run(command, cwd=root, env=environment(), check=False).returncode
+    if status == 0:
+        write_zip(site)
+    return status

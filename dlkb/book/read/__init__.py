@@ -1,0 +1,1 @@
+"""Read a page, its math and the files around it."""

@@ -1,0 +1,127 @@
+"""Whether what was made is still what would be made: a hash of all that it depends on."""
+
+import ast
+import contextlib
+import doctest
+import hashlib
+import json
+import os
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from dlkb.book.read.pages import Page
+
+LIBRARIES = ("matplotlib", "numpy", "scipy", "scikit-learn", "torch")
+
+
+@cache
+def parse(source: bytes) -> ast.Module:
+    """Parse a module once for each content."""
+    return ast.parse(source)
+
+
+def depends_on(root: Path, script: Path) -> list[Path]:
+    """Return a script and all files under `root` that it imports, directly or not."""
+    waiting, found = {script}, set[Path]()
+    while waiting:
+        found |= waiting
+        waiting = {file for path in waiting for file in _imports(root, path)} - found
+    return sorted(found)
+
+
+def _imports(root: Path, path: Path) -> set[Path]:
+    """Return the files under `root` that the module at `path` imports, packages included."""
+    try:
+        return _imported_by(root, path.read_bytes(), path.relative_to(root).parts[:-1])
+    except SyntaxError:
+        return set()  # importing it will say so
+
+
+def _imported_by(root: Path, source: bytes, package: tuple[str, ...]) -> set[Path]:
+    prefixes = _imported_names(source, package)
+    modules = {root.joinpath(*parts).with_suffix(".py") for parts in prefixes}
+    packages = {root.joinpath(*parts, "__init__.py") for parts in prefixes}
+    return {file for file in modules | packages if file.is_file()}
+
+
+@cache
+def _imported_names(source: bytes, package: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """Return the modules that a source imports, and the packages that these are in."""
+    tree = parse(source)
+    names: set[tuple[str, ...]] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {tuple(alias.name.split(".")) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package[: len(package) - node.level + 1] if node.level else ()
+            base = parents + tuple(node.module.split(".") if node.module else ())
+            names |= {(*base, alias.name) for alias in node.names}
+    return {name[:length] for name in names for length in range(1, len(name) + 1)}
+
+
+def _data_of(root: Path, script: Path) -> list[Path]:
+    """Return the JSON files under `root` that a script names."""
+    texts = (
+        node.value
+        for node in ast.walk(parse(script.read_bytes()))
+        if isinstance(node, ast.Constant)
+    )
+    return sorted(
+        {root / text for text in texts if isinstance(text, str) and text.endswith(".json")}
+    )
+
+
+def content_key(root: Path, script: Path, engine: tuple[Path, ...]) -> str:
+    """Hash a script, what it imports and reads, the engine's files, and the libraries' versions."""
+    needed = [*depends_on(root, script), *_data_of(root, script)]
+    files = [(p.relative_to(root).as_posix(), digest_of(p)) for p in needed]
+    return digest(json.dumps([_versions(), [digest_of(p) for p in engine], files]).encode())
+
+
+def page_key(root: Path, page: Page, others: list[Path]) -> str:
+    """Hash a page, all files that its code imports, other files, and the libraries' versions."""
+    files = {page.path, *others}
+    for fence in page.runnable:
+        code = fence.code
+        if fence.language == "pycon":
+            code = "".join(e.source for e in doctest.DocTestParser().get_examples(code))
+        with contextlib.suppress(SyntaxError):  # running it will say so
+            for module in _imported_by(root, code.encode(), ()):
+                files.update(depends_on(root, module))
+    return digest(json.dumps([_versions(), sorted((str(f), digest_of(f)) for f in files)]).encode())
+
+
+@cache
+def _versions() -> list[str]:
+    found = [".".join(platform.python_version_tuple()[:2])]
+    for library in LIBRARIES:
+        try:
+            found.append(f"{library} {version(library)}")
+        except PackageNotFoundError:
+            found.append(f"no {library}")
+    return found
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest_of(path: Path) -> str | None:
+    """Return the SHA-256 of a file, None if there is none."""
+    try:
+        return digest(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file at once or not at all; leave it untouched if it is already so."""
+    if digest_of(path) == digest(content):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    half.write_bytes(content)
+    half.replace(path)

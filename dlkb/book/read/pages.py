@@ -1,0 +1,346 @@
+"""One reader of pages, behind the tests, `dlkb run`, the export and the claims ledger.
+
+A page is Markdown with YAML front matter. The reader keeps line numbers, so that every
+message can point into the file that the author edits.
+"""
+
+import re
+import textwrap
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+RUNNABLE = ("python", "pycon")
+VERDICTS = (
+    "holds",
+    "conditional",
+    "imprecise",
+    "refuted",
+    "buggy",
+    "opinion",
+    "outdated",
+    "missing",
+)
+
+_FENCE = re.compile(r"^( *)(`{3,}|~{3,}) *\{? *\.?([\w+-]*)(.*)$")
+_BLOCK = re.compile(r"^ *(/{3,}) *([a-z][\w-]*) *(?:\| *(.*?))? *$")
+_BLOCK_END = re.compile(r"^ *(/{3,}) *$")
+_HEADING = re.compile(r"^(#{1,6}) +(.*?) *#* *(?:\{.*\})? *$")
+_FIGURE = re.compile(r"!\[([^\]]*)\]\(((?:\.\./)*assets/figures/([\w/]+)\.svg)\)")
+
+
+class PageError(Exception):
+    """A page that cannot be read, or breaks a rule; the message names file and line."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A fenced block of code: its text, where it stands, and what it is said to print."""
+
+    language: str
+    code: str
+    line: int
+    heading: str
+    claim: str | None
+    shown: str | None = None
+
+    @property
+    def runnable(self) -> bool:
+        """Whether the fence is executed."""
+        return self.language in RUNNABLE
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading of a page."""
+
+    level: int
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Image:
+    """A generated figure that a page shows."""
+
+    alt: str
+    name: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the notes say, our verdict, and the evidence in the block."""
+
+    id: str
+    verdict: str
+    statement: str
+    source: str
+    evidence: str
+    line: int
+    body: str
+    fences: tuple[Fence, ...]
+
+
+@dataclass(frozen=True)
+class Tie:
+    """An equation of the page and the call of a formula that must agree with it."""
+
+    label: str
+    call: str
+    where: str
+    reading: str | None
+    line: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page, read: `stem` is `optimizers/adam`, lines count from 1."""
+
+    stem: str
+    path: Path
+    meta: dict[str, Any]
+    text: str
+    first_line: int
+    headings: tuple[Heading, ...]
+    fences: tuple[Fence, ...]
+    claims: tuple[Claim, ...]
+    images: tuple[Image, ...]
+    ties: tuple[Tie, ...]
+
+    @property
+    def title(self) -> str:
+        """The page's top heading."""
+        return next((h.text for h in self.headings if h.level == 1), self.stem)
+
+    @property
+    def runnable(self) -> tuple[Fence, ...]:
+        """The fences that are executed, in order."""
+        return tuple(f for f in self.fences if f.runnable)
+
+    @property
+    def is_topic(self) -> bool:
+        """Whether this is the page of a topic, not a front page or a family's way in."""
+        return "/" in self.stem and not self.stem.endswith("/index")
+
+
+@dataclass
+class _Block:
+    slashes: str
+    name: str
+    title: str
+    line: int
+    options: list[str] = field(default_factory=list)
+    body: list[str] = field(default_factory=list)
+    in_options: bool = True
+
+
+def _split_front_matter(path: Path, text: str) -> tuple[dict[str, Any], int]:
+    """Return the front matter and the number of lines that it takes."""
+    if not text.startswith("---\n"):
+        return {}, 0
+    end = text.find("\n---\n", 3)
+    if end < 0:
+        raise PageError(f"{path}:1: front matter is not closed: end it with a line of three dashes")
+    try:
+        meta = yaml.safe_load(text[4:end]) or {}
+    except yaml.YAMLError as error:
+        raise PageError(f"{path}:1: front matter is not YAML: {error}") from None
+    return meta, text[: end + 5].count("\n")
+
+
+def _attributes(block: _Block, needed: tuple[str, ...], example: str, path: Path) -> dict[str, str]:
+    where = f"{path}:{block.line}"
+    try:
+        options = yaml.safe_load(textwrap.dedent("\n".join(block.options))) or {}
+    except yaml.YAMLError as error:
+        raise PageError(f"{where}: the block's options are not YAML: {error}") from None
+    attributes = options.get("attrs") or {}
+    missing = [key for key in needed if key not in attributes]
+    if missing:
+        raise PageError(
+            f"{where}: '{block.name}' lacks {', '.join(missing)}: write under its first line "
+            f"    attrs: {example}"
+        )
+    return {key: str(value) for key, value in attributes.items()}
+
+
+def _claim(block: _Block, fences: list[Fence], path: Path) -> Claim:
+    example = '{id: c-001, data-source: "000:5-6", data-evidence: checked}'
+    given = _attributes(block, ("id", "data-source", "data-evidence"), example, path)
+    return Claim(
+        id=given["id"],
+        verdict=block.name,
+        statement=block.title,
+        source=given["data-source"],
+        evidence=given["data-evidence"],
+        line=block.line,
+        body="\n".join(block.body).strip(),
+        fences=tuple(f for f in fences if f.claim == given["id"]),
+    )
+
+
+def _tie(block: _Block, path: Path) -> Tie:
+    example = '{data-equation: "eq:name", data-where: "0 < x < 1"}'
+    given = _attributes(block, ("data-equation", "data-where"), example, path)
+    reading = re.search(r"Read as `([^`]+)`", "\n".join(block.body))
+    return Tie(
+        label=given["data-equation"],
+        call=block.title.strip("` "),
+        where=given["data-where"],
+        reading=reading[1] if reading else None,
+        line=block.line,
+    )
+
+
+def _claim_id(blocks: list[_Block]) -> str | None:
+    for block in blocks:
+        found = re.search(r"\bid: *([\w-]+)", " ".join(block.options))
+        if block.name in VERDICTS and found:
+            return found[1]
+    return None
+
+
+def read_page(path: Path, docs: Path) -> Page:
+    """Read one Markdown file below the folder `docs`.
+
+    Raises:
+        PageError: For front matter or options that are not YAML, a fence or a block that is
+            not closed, a claim without its attributes.
+    """
+    text = path.read_text(encoding="utf-8")
+    meta, skip = _split_front_matter(path, text)
+    lines = text.split("\n")
+    headings: list[Heading] = []
+    fences: list[Fence] = []
+    claims: list[Claim] = []
+    images: list[Image] = []
+    ties: list[Tie] = []
+    blocks: list[_Block] = []
+    heading = ""
+    number = skip
+    while number < len(lines):
+        line = lines[number]
+        number += 1
+        opening = _FENCE.match(line)
+        if opening:
+            indent, ticks, language, _ = opening.groups()
+            start = number
+            closing = re.compile(rf"^ *{ticks[0]}{{{len(ticks)},}} *$")
+            while number < len(lines) and not closing.match(lines[number]):
+                number += 1
+            if number == len(lines):
+                raise PageError(f"{path}:{start}: this fence is not closed")
+            body = [row.removeprefix(indent) for row in lines[start:number]]
+            for block in blocks:
+                block.in_options = False
+                block.body += lines[start - 1 : number + 1]
+            number += 1
+            code = "".join(row + "\n" for row in body)
+            if language == "output" and fences and fences[-1].language == "python":
+                fences[-1] = Fence(**{**vars(fences[-1]), "shown": code})
+            else:
+                fences.append(Fence(language, code, start + 1, heading, _claim_id(blocks)))
+            continue
+        if ended := _BLOCK_END.match(line):
+            if not blocks or blocks[-1].slashes != ended[1]:
+                raise PageError(f"{path}:{number}: nothing to close here")
+            closed = blocks.pop()
+            if closed.name in VERDICTS:
+                claims.append(_claim(closed, fences, path))
+            elif closed.name == "tied":
+                ties.append(_tie(closed, path))
+            continue
+        if started := _BLOCK.match(line):
+            slashes, name, title = started.groups()
+            blocks.append(_Block(slashes, name, title or "", number))
+            continue
+        for block in blocks[-1:]:
+            if block.in_options and line.startswith("    "):
+                block.options.append(line)
+                break
+            block.in_options = False
+        else:
+            for block in blocks:
+                block.body.append(line)
+        if not blocks and (found := _HEADING.match(line)):
+            heading = found[2]
+            headings.append(Heading(len(found[1]), heading, number))
+        images += [Image(alt, name, number) for alt, _, name in _FIGURE.findall(line)]
+    if blocks:
+        raise PageError(f"{path}:{blocks[-1].line}: block '{blocks[-1].name}' is not closed")
+    stem = path.relative_to(docs).with_suffix("").as_posix()
+    return Page(
+        stem=stem,
+        path=path,
+        meta=meta,
+        text="\n".join(lines[skip:]),
+        first_line=skip + 1,
+        headings=tuple(headings),
+        fences=tuple(fences),
+        claims=tuple(claims),
+        images=tuple(images),
+        ties=tuple(ties),
+    )
+
+
+def find_root(start: Path | None = None) -> Path:
+    """Return the checkout that holds `mkdocs.yml` and `docs/claims.toml`.
+
+    Looked for upwards from `start` (the current folder), then beside an editable install.
+
+    Raises:
+        PageError: If there is none.
+    """
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents, Path(__file__).resolve().parents[3]):
+        if (folder / "mkdocs.yml").is_file() and (folder / "docs" / "claims.toml").is_file():
+            return folder
+    raise PageError(
+        f"no dlkb checkout at {start} or above it: clone the repository and run dlkb inside it"
+    )
+
+
+GENERATED = ("claims", "benchmarks")
+"""Pages that a command writes before the site is built."""
+
+
+def read_book(root: Path, stems: list[str] | None = None) -> list[Page]:
+    """Read all pages under `root/docs`, or those named.
+
+    Raises:
+        PageError: For a name that is no page; the message suggests the nearest.
+    """
+    docs = root / "docs"
+    found = {
+        path.relative_to(docs).with_suffix("").as_posix(): path
+        for path in sorted(docs.rglob("*.md"))
+    }
+    for name in GENERATED:
+        found.pop(name, None)
+    if stems is None:
+        return [read_page(path, docs) for path in found.values()]
+    return [read_page(found[resolve(name, list(found))], docs) for name in stems]
+
+
+def resolve(name: str, stems: list[str]) -> str:
+    """Return the stem that `name` means: the stem itself, its file, or its last part.
+
+    Raises:
+        PageError: If no page or several pages are meant.
+    """
+    wanted = name.removesuffix(".md").removeprefix("./").removeprefix("docs/").strip("/")
+    if wanted in stems:
+        return wanted
+    tails = [stem for stem in stems if stem.rsplit("/", 1)[-1] == wanted]
+    if len(tails) == 1:
+        return tails[0]
+    short = {stem.rsplit("/", 1)[-1]: stem for stem in stems}
+    near = get_close_matches(wanted, stems, n=3, cutoff=0.5) or [
+        short[key] for key in get_close_matches(wanted, list(short), n=3, cutoff=0.5)
+    ]
+    hint = f"did you mean {' or '.join(tails or near)}?" if tails or near else "see `dlkb list`"
+    raise PageError(f"no page '{name}': {hint}")

@@ -1,0 +1,1 @@
+"""Run a page and compare what it prints."""

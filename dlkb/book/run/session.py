@@ -1,0 +1,243 @@
+"""Run the fences of a page, in order, in one namespace, and hold the output to the page.
+
+Code is compiled under the page's own file name and line numbers, so that a traceback shows the
+line of the Markdown file.
+"""
+
+import ast
+import contextlib
+import doctest
+import io
+import itertools
+import os
+import sys
+import time
+import traceback
+import types
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+from dlkb.book.read.pages import Fence, Page, PageError
+from dlkb.book.run.compare import difference, number_pairs, on_boundary, same_output
+from dlkb.book.run.rounding import WATCH, watch_rounding, watcher
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a fence: its output, its time, and what is wrong with it, if anything."""
+
+    fence: Fence
+    output: str
+    seconds: float
+    error: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Fragile:
+    """A printed number that another processor might round the other way."""
+
+    line: int
+    value: float
+    digits: int
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.value!r} sits on a boundary at {self.digits} digits"
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A piece of a fence that is run at once, and what the page shows for it."""
+
+    source: str
+    line: int
+    shown: str | None
+    exception: str | None = None
+    interactive: bool = False
+
+
+def _steps(fence: Fence) -> Iterator[_Step]:
+    if fence.language == "python":
+        yield _Step(fence.code, fence.line, fence.shown or "")
+        return
+    for example in doctest.DocTestParser().get_examples(fence.code):
+        line = fence.line + example.lineno
+        yield _Step(example.source, line, example.want, example.exc_msg, interactive=True)
+
+
+def set_device(device: str) -> None:
+    """Make `device` torch's default.
+
+    Raises:
+        PageError: If torch sees no such device.
+    """
+    if device == "cpu":
+        return
+    import torch
+
+    if device != "cuda":
+        raise PageError(f"no device '{device}': choose cpu or cuda")
+    if not torch.cuda.is_available():
+        raise PageError(
+            "device cuda is absent: torch sees no CUDA device here; "
+            "run with --device cpu, or install a CUDA build of PyTorch on a machine with a GPU"
+        )
+    torch.set_default_device(device)
+
+
+class Session:
+    """A page being run: its namespace and how far it has come."""
+
+    def __init__(self, page: Page, device: str = "cpu") -> None:
+        self.page = page
+        self.device = device
+        self.outcomes: list[Outcome] = []
+        self.fragile: list[Fragile] = []
+        self.displayed: set[int] = set()  # lines whose value was shown, not printed
+        # A real module, so that dataclasses and pickling find what the page defines.
+        self._module = types.ModuleType(f"page_{page.stem.replace('/', '_')}")
+        self._module.__dict__[WATCH] = watcher(self._report)
+
+    def _report(self, line: int, value: float, digits: int) -> None:
+        self.fragile.append(Fragile(line, value, digits))
+
+    def outcomes_through(self, fence: Fence) -> Outcome:
+        """Run what has not run yet, up to and with `fence`, and return its outcome."""
+        fences = self.page.runnable
+        for following in fences[len(self.outcomes) : fences.index(fence) + 1]:
+            self.outcomes.append(self.run(following))
+        return self.outcomes[fences.index(fence)]
+
+    def run(self, fence: Fence) -> Outcome:
+        """Run one fence in the page's namespace."""
+        output = io.StringIO()
+        started = time.perf_counter()
+        error = line = None
+        with self._surroundings():
+            for step in _steps(fence):
+                printed, error, line = self._run_step(step)
+                output.write(printed)
+                if error:
+                    break
+        return Outcome(fence, output.getvalue(), time.perf_counter() - started, error, line)
+
+    @contextlib.contextmanager
+    def _surroundings(self) -> Iterator[None]:
+        os.environ.setdefault("MPLBACKEND", "agg")
+        # Matrices on pages are small: threads would cost more than they bring.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        sys.modules[self._module.__name__] = self._module
+        displayhook = sys.displayhook
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                set_device(self.device)
+                yield
+        finally:
+            sys.displayhook = displayhook
+            if self.device != "cpu":
+                sys.modules["torch"].set_default_device("cpu")
+            del sys.modules[self._module.__name__]
+
+    def _display(self, value: Any, line: int) -> None:
+        """Show a value as the interpreter does; a tensor shows four decimals, so audit those."""
+        if type(value).__module__.startswith("torch"):
+            self._module.__dict__[WATCH](value, 4, "f", line)
+        if value is not None:
+            self.displayed.add(line)
+        sys.__displayhook__(value)
+
+    def _run_step(self, step: _Step) -> tuple[str, str | None, int | None]:
+        """Return what was printed, what is wrong, and at which line."""
+        printed = io.StringIO()
+        path = str(self.page.path)
+        raised: BaseException | None = None
+        line = step.line
+        try:
+            # Parsed as it stands in the file: tracebacks and the audit name the page's line.
+            source = "\n" * (step.line - 1) + step.source
+            tree: Any = ast.parse(source, path, "single" if step.interactive else "exec")
+            code = compile(watch_rounding(tree), path, "single" if step.interactive else "exec")
+            with contextlib.redirect_stdout(printed):
+                sys.displayhook = lambda value: self._display(value, step.line)
+                exec(code, self._module.__dict__)
+        except Exception as error:
+            raised = error
+            line = _line_of(error, path) or step.line
+        if raised is not None:
+            message = "".join(traceback.format_exception_only(raised))
+            if step.exception is None:
+                return printed.getvalue(), _trace(raised, path), line
+            if not _same_exception(step.exception, message):
+                return printed.getvalue(), difference(step.exception, message), line
+            return printed.getvalue() + message, None, None
+        got = printed.getvalue()
+        if step.exception is not None:
+            return got, f"no exception; the page shows {step.exception.strip()}", line
+        shown = step.shown or ""
+        if not step.interactive and not shown and got:
+            return got, "prints, but no `output` fence follows that shows it:\n" + got, line
+        if not same_output(shown, got):
+            return got, difference(shown, got), line
+        for short, long in number_pairs(shown, got):
+            if on_boundary(short, long):
+                self.fragile.append(Fragile(line, float(long), len(short.partition(".")[2])))
+        return got, None, None
+
+
+def outcomes_of(page: Page, device: str = "cpu") -> Iterator[Outcome]:
+    """Run a page, yield what comes of each fence, and stop at the first that is wrong."""
+    session = Session(page, device)
+    for fence in page.runnable:
+        outcome = session.outcomes_through(fence)
+        yield outcome
+        if outcome.error:
+            return
+
+
+def _all_outcomes_of(page: Page) -> list[Outcome]:
+    return list(outcomes_of(page))
+
+
+def run_book(book: list[Page], device: str = "cpu") -> Iterator[Iterable[Outcome]]:
+    """Yield the outcomes of each page in order; on the CPU, each core runs pages of its own.
+
+    Raises:
+        PageError: If a process that runs pages is killed.
+    """
+    workers = min(os.cpu_count() or 1, len(book))
+    if workers == 1 or device != "cpu":  # one GPU, one process
+        yield from (outcomes_of(page, device) for page in book)
+        return
+    try:
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            yield from pool.map(_all_outcomes_of, book)
+    except BrokenProcessPool:
+        raise PageError("a process that ran pages was killed: run them one by one") from None
+
+
+def _same_exception(shown: str, got: str) -> bool:
+    """Compare type and message; the module before the type is not shown by all consoles."""
+    bare = got.partition(":")[0].rsplit(".", 1)[-1] + "".join(got.partition(":")[1:])
+    return same_output(shown, got) or same_output(shown, bare)
+
+
+def _line_of(error: BaseException, path: str) -> int | None:
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return error.lineno
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+    return frames[-1].lineno if frames else None
+
+
+def _trace(error: BaseException, path: str) -> str:
+    """Format the traceback from the page's own frame on."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = itertools.dropwhile(lambda frame: frame.filename != path, frames)
+    rows = ["Traceback (most recent call last):\n", *traceback.format_list(list(own))]
+    return "".join(rows + traceback.format_exception_only(error)).rstrip()

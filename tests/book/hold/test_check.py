@@ -1,0 +1,86 @@
+import pytest
+
+from dlkb.book.hold.check import book_problems, figure_names
+
+
+def messages(book):
+    return [problem.message for problem in book_problems(book.root)]
+
+
+def test_good_book_has_no_problem(book):
+    assert messages(book) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("```bash\nmake serve", "```py\nmake serve", "5 fences look like Python, 4 are run"),
+        ("```bash\nmake serve", "```\nmake serve", "a fence needs a language"),
+        ("```bash\nmake serve", "```output\nmake serve", "must follow a `python` fence"),
+        ("c-001, ", "c-002, ", "claim c-002 is not assigned to this page"),
+        ("c-001, ", "c-002, ", "claim c-001 is assigned to this page but absent"),
+        ("data-evidence: checked", "data-evidence: guessed", "evidence 'guessed' is none of"),
+        ('"001:16-18"', '"page 4"', "source 'page 4' is not like"),
+        ("data-evidence: checked", "data-evidence: cited", "names no reference"),
+        (" | The square of two is five.", "", "has no statement"),
+        ("## Derivation", "## Proof", "the page lacks the part 'Derivation'"),
+        ("title: Toy\n", "", "the front matter lacks 'title'"),
+        ("x^2 \\label", "\\nosuchcommand{x}^2 \\label", "nosuchcommand"),
+        ("eqref{eq:square}", "eqref{eq:cube}", "no equation is labelled 'eq:cube'"),
+        (
+            "## Derivation",
+            "![short](../assets/figures/optimizers/toy/wave.svg)\n\n## Derivation",
+            "the alt text must say what is to be seen",
+        ),
+        (
+            "## Derivation",
+            "![A wave that rises and falls.](../assets/figures/optimizers/toy/wav.svg)\n\n"
+            "## Derivation",
+            "draws no figure 'wav', did you mean wave?",
+        ),
+    ],
+)
+def test_each_broken_rule_is_reported_at_its_line(book, old, new, message):
+    script = book.root / "scripts" / "figures" / "optimizers" / "toy.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("def wave() -> Figure: ...\n")
+    book.edit(old, new)
+    found = [p for p in book_problems(book.root) if message in p.message]
+    assert found, messages(book)
+    assert str(found[0]).startswith(f"{book.page}:")
+    assert found[0].line >= 1
+
+
+def test_math_problem_names_the_line_of_the_file(book):
+    book.edit("x^2 \\label", "\\nosuchcommand{x}^2 \\label")
+    assert book_problems(book.root)[0].line == book.line("\\nosuchcommand")
+
+
+def test_checked_claim_without_a_running_fence(book):
+    text = book.page.read_text()
+    start = text.index("No.\n\n```pycon")
+    end = text.index("///\n\n## In practice")
+    book.page.write_text(text[:start] + "No.\n" + text[end:])
+    assert messages(book) == ["claim c-001 is checked, but no fence in its block runs"]
+
+
+def test_parts_out_of_order(book):
+    text = book.page.read_text().replace("## In practice", "## X").replace("## Exercises", "## Y")
+    book.page.write_text(text.replace("## X", "## Exercises").replace("## Y", "## In practice"))
+    assert "parts out of order" in messages(book)[0]
+
+
+def test_claim_on_two_pages(book):
+    copy = book.page.with_name("copy.md")
+    copy.write_text(book.page.read_text())
+    assert "claim c-001 has 2 blocks: keep one" in messages(book)
+
+
+def test_figures_are_functions_that_return_a_figure(book):
+    script = book.root / "scripts" / "figures" / "optimizers" / "toy.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(
+        "def wave() -> Figure: ...\ndef data() -> float: ...\ndef _part() -> Figure: ...\n"
+        "def full() -> matplotlib.figure.Figure: ...\n"
+    )
+    assert figure_names(book.root, "optimizers/toy") == ["wave", "full"]

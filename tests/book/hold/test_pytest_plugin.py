@@ -1,0 +1,52 @@
+import subprocess
+import sys
+
+
+def collect(book, *arguments):
+    """Run pytest on the small book in a process of its own; return status and output."""
+    command = [sys.executable, "-m", "pytest", "-p", "dlkb.book.hold.pytest_plugin", "-q", "docs"]
+    ran = subprocess.run(
+        [*command, "-p", "no:cacheprovider", *arguments],
+        cwd=book.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def test_one_item_a_fence_and_two_for_the_page(book):
+    status, text = collect(book)
+    assert status == 0, text
+    assert "6 passed" in text
+
+
+def test_failure_shows_the_page_line(book):
+    book.edit("\n9\n", "\n8\n")
+    book.edit("## In practice", "## X")
+    status, text = collect(book)
+    assert status == 1
+    assert f"toy.md:{book.line('>>> square(3)')}: under 'Derivation'" in text
+    assert "the page lacks the part 'In practice'" in text
+    assert "2 failed, 4 passed" in text
+
+
+def test_one_item_alone_runs_what_it_needs(book):
+    line = book.line("print(square(2))")
+    status, text = collect(book, "-k", f"line and {line}")
+    assert status == 0, text
+    assert "1 passed" in text
+
+
+def test_fragile_number_fails_the_audit(book):
+    book.edit(">>> square(3)\n9", ">>> round(0.1250001, 2)\n0.13")
+    status, text = collect(book)
+    assert status == 1
+    assert "another processor may round these the other way" in text
+
+
+def test_broken_page_fails_the_collection(book):
+    book.edit("///\n\n## In practice", "\n## In practice")
+    status, text = collect(book)
+    assert status == 2
+    assert "block 'refuted' is not closed" in text

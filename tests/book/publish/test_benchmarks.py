@@ -1,0 +1,157 @@
+"""The page on benchmarks says what was measured, and nothing else."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from dlkb.book.publish.benchmarks import (
+    benchmarks_markdown,
+    geometric_mean,
+    goals,
+    load,
+    peak,
+    ratio,
+    spread,
+    write_benchmarks,
+)
+
+ROOT = Path(__file__).parents[3]
+STAMP = {
+    "processor": "Some CPU",
+    "threads": 2,
+    "torch": "2.13.0",
+    "python": "3.11.7",
+    "compiler": "c++ 12",
+    "date": "2026-11-22",
+    "commit": "abc1234",
+    "changed": False,
+}
+
+
+def formula(ours: float, *, backward: bool = True, entries: int = 2**20) -> dict:
+    rounds = {"compiled": [ours] * 3, "eager": [4.0] * 3, "torch": [2.0] * 3, "copy": [0.5] * 3}
+    return {
+        "name": "soft_threshold",
+        "peer": "F.softshrink",
+        "dtype": "float32",
+        "entries": entries,
+        "backward": backward,
+        "rounds": rounds,
+    }
+
+
+def optimizer(model: str, ours: float, extra: int = 0) -> dict:
+    times = {"ours": ours, "ours, compiled": ours, "default": 6.0, "foreach": 5.0, "fused": 2.0}
+    return {
+        "name": "AdamW",
+        "model": model,
+        "tensors": 100,
+        "entries": 2**20,
+        "dtype": "float32",
+        "rounds": {kind: [seconds] * 3 for kind, seconds in times.items()},
+        "bytes": dict.fromkeys(times, 0) | {"ours": extra},
+    }
+
+
+def page(**parts) -> str:
+    return benchmarks_markdown(
+        {"cpu": {k: {"stamp": STAMP, "rows": rows} for k, rows in parts.items()}, "cuda": {}}
+    )
+
+
+def verdicts(**parts) -> dict[str, tuple[str, bool]]:
+    measured = {"cpu": {k: {"rows": rows} for k, rows in parts.items()}, "cuda": {}}
+    return {goal.wanted.split(":")[0]: (goal.shown, goal.holds) for goal in goals(measured)}
+
+
+def test_ratio_is_formed_round_by_round():
+    # In the second round the machine was ten times slower for both.
+    row = {"rounds": {"ours": [1.0, 10.0, 1.0], "peer": [2.0, 20.0, 4.0]}}
+    assert ratio(row, "ours", "peer") == (0.5, 0.375, 0.5)
+    assert spread([3.0]) == (3.0, 3.0, 3.0)
+    assert geometric_mean([0.5, 2.0]) == pytest.approx(1.0)
+
+
+def test_nothing_measured_says_so_and_meets_no_goal():
+    text = page()
+    assert text.count("Not measured.") == 9  # five parts, four of them on two devices
+    assert "0 of 11 goals" in text
+    assert "yes" not in text.split("## Formulas")[0].split("|---|")[1]
+    assert all(shown == "not measured" for shown, _ in verdicts().values())
+
+
+def test_goals_are_judged_by_the_measured_ratios():
+    found = verdicts(
+        formulas=[formula(1.0), formula(4.0, entries=2**22), formula(9.0, backward=False)]
+    )
+    assert found["Formulas, compiled forward + backward against PyTorch's own"] == ("1.00", True)
+    assert found["… and none worse than 1.3"] == (
+        "worst 2.00 (soft_threshold, float32, 4 Mi)",
+        False,
+    )
+    found = verdicts(optimizers=[optimizer("transformer", 1.5), optimizer("tiny", 7.0)])
+    assert found["Optimizers on the transformer"] == ("least 4.0 (AdamW, float32)", True)
+    assert found["… ours / fused ≤ 1.2"] == ("worst 0.75 (AdamW, float32)", True)
+    assert found["Optimizers on the tiny model"] == ("worst 1.17 (AdamW, float32)", False)
+    found = verdicts(
+        lora=[
+            {"name": "merge", "dtype": "float32", "rounds": {"ours": [1.0] * 2, "peft": [2.0] * 2}}
+        ]
+    )
+    assert found["LoRA"] == ("worst 0.50 (merge, float32)", True)
+    book = [
+        {"name": "verification", "rounds": {"ours": [1.0], "nbclient": [4.0]}},
+        {
+            "name": "edit to refresh",
+            "pages": 14,
+            "rounds": {"ours": [1.0, 1.5, 9.0], "mkdocs": [9.0] * 3},
+        },
+    ]
+    found = verdicts(book=book)
+    assert found["Verification"] == ("least 4.0 (nbclient)", False)
+    assert found["Edit to refresh ≤ 2 s"] == ("worst 1.5 s (14 pages)", True)
+    book = [
+        {"name": "site of synthetic pages", "pages": pages, "rounds": {"ours": [seconds]}}
+        for pages, seconds in ((50, 3.0), (200, 6.0), (800, 30.0))
+    ]
+    assert "the names of all families into every page" in page(book=book)
+    assert verdicts(book=book)["Linear cost"] == (
+        "worst 2.00 times (site of synthetic pages)",
+        False,
+    )
+
+
+def test_peak_memory_counts_what_is_held_beside_what_a_step_needs():
+    row = optimizer("transformer", 1.0, extra=2**20)
+    assert peak(row, "fused") == 4 * 4 * 2**20
+    assert peak(row, "ours") / peak(row, "fused") == pytest.approx(1 + 1 / 16)
+
+
+def test_tables_hold_the_ratios_and_the_stamp():
+    text = page(formulas=[formula(1.0), formula(3.0, entries=2**22)])
+    row = next(line for line in text.split("\n") if line.startswith("| `soft_threshold`, compiled"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:] == ["0.50", "1.50", "6.00"]
+    assert str(spread([1.0, 2.0, 3.0, 30.0, 40.0])) == "3.00 <small>2.00–30</small>"
+    assert "Some CPU, 2 threads, PyTorch 2.13.0" in text
+    assert "commit abc1234.*" in text
+
+
+def test_what_is_committed_has_a_stamp_and_is_shown(tmp_path):
+    measured = load(ROOT)
+    assert measured["cpu"], "make bench writes benchmarks/cpu.json"
+    for part in measured["cpu"].values():
+        assert {"processor", "torch", "date", "commit"} <= part["stamp"].keys()
+        for row in part["rows"]:
+            for seconds in row.get("rounds", {}).values():
+                assert all(math.isfinite(s) and s > 0 for s in seconds)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "cpu.json").write_text(json.dumps(measured["cpu"]))
+    write_benchmarks(tmp_path)
+    assert (
+        measured["cpu"]["formulas"]["stamp"]["commit"]
+        in (tmp_path / "docs" / "benchmarks.md").read_text()
+    )

@@ -1,0 +1,73 @@
+import json
+
+import pytest
+
+from dlkb.book.publish.downloads import ENDINGS, write_downloads
+from dlkb.book.read.pages import PageError, read_book
+
+
+def written(book):
+    return write_downloads(book.root, read_book(book.root))
+
+
+def files(book):
+    return {
+        ending: book.root / "docs" / "downloads" / "optimizers" / f"toy.{ending}"
+        for ending in ENDINGS
+    }
+
+
+def test_a_page_runs_once_and_again_when_it_changes(book):
+    assert written(book) == ["optimizers/toy"]
+    found = files(book)
+    assert json.loads(found["ipynb"].read_text())["nbformat"] == 4
+    assert "def square(x):" in found["py"].read_text()
+    assert found["md.txt"].read_bytes() == book.page.read_bytes()
+    assert written(book) == []
+    book.edit("## In practice", "More.\n\n## In practice")
+    assert written(book) == ["optimizers/toy"]
+    assert "More." in found["md.txt"].read_text()
+    found["py"].write_text("")
+    assert written(book) == ["optimizers/toy"]
+    assert "def square(x):" in found["py"].read_text()
+
+
+def test_a_page_runs_again_when_what_it_imports_changes(book):
+    module = book.root / "half.py"
+    module.write_text("HALF = 0.5\n")
+    book.edit(">>> square(3)", ">>> import half\n>>> square(3)")
+    assert written(book) == ["optimizers/toy"]
+    module.write_text("HALF = 1 / 2\n")
+    assert written(book) == ["optimizers/toy"]
+    assert written(book) == []
+
+
+def test_what_does_not_run_is_not_offered(book):
+    written(book)
+    book.edit("```output\n4", "```output\n5")
+    with pytest.raises(PageError, match="the fence under 'In code' fails"):
+        written(book)
+    with pytest.raises(PageError, match=rf"toy.md:{book.line('print(square(2))')}: not exported"):
+        written(book)
+
+
+def test_downloads_of_a_page_that_is_gone_are_removed(book):
+    written(book)
+    book.page.rename(book.page.with_name("toys.md"))
+    assert written(book) == ["optimizers/toys"]
+    assert not any(path.exists() for path in files(book).values())
+
+
+def test_llms_txt_leads_to_the_sources(book):
+    written(book)
+    lines = (book.root / "docs" / "llms.txt").read_text().split("\n")
+    assert lines[0] == "# toy"
+    assert lines[2] == "> A book for tests."
+    address = "https://example.org/toy/downloads/optimizers/toy.md.txt"
+    assert f"- [Toy]({address}): A page for tests." in lines
+
+
+def test_an_address_that_is_missing_is_named(book):
+    (book.root / "mkdocs.yml").write_text("site_name: toy\n")
+    with pytest.raises(PageError, match="lacks site_description, site_url, repo_url, extra: colab"):
+        written(book)

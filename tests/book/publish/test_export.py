@@ -1,0 +1,100 @@
+import base64
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from dlkb.book.publish.export import run_whole, to_script
+from dlkb.book.publish.notebook import to_notebook
+from dlkb.book.read.pages import PageError, read_book
+
+FIGURE = "![A wave that rises and falls.](../assets/figures/optimizers/toy/wave.svg)\n\n"
+
+
+def session(book):
+    return run_whole(read_book(book.root)[0])
+
+
+def notebook(book):
+    return nbformat.reads(to_notebook(session(book), book.root), as_version=4)
+
+
+def test_notebook_holds_prose_math_and_code(book):
+    cells = notebook(book).cells
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert "# Toy" in prose
+    assert r"$$ x^2 \tag{1} $$" in prose
+    assert "See (1)." in prose
+    claim = (
+        "([C-001](https://example.org/toy/optimizers/toy/#c-001), notes 001, lines 16–18, checked)"
+    )
+    assert f"**Refuted**: *The square of two is five.* {claim}" in prose
+    assert "make serve" in prose
+    for gone in ("///", "attrs:", "label", "description:", "```output"):
+        assert gone not in prose
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert "dlkb[torch] @ git+https://example.org/toy-repository" in code[0]
+    assert code[2:4] == ["square(3)", "1 / 3"]
+    assert all(">>>" not in source for source in code)
+
+
+def test_notebook_runs(book):
+    executed = NotebookClient(notebook(book), timeout=60, kernel_name="python3").execute()
+    shown = [
+        output["data"]["text/plain"]
+        for cell in executed.cells
+        for output in cell.get("outputs", [])
+        if output["output_type"] == "execute_result"
+    ]
+    assert shown == ["9", "0.3333333333333333", "False"]
+
+
+def test_notebook_holds_what_the_page_shows(book):
+    outputs = [output for cell in notebook(book).cells for output in cell.get("outputs", [])]
+    kinds = [output["output_type"] for output in outputs]
+    assert kinds == ["execute_result", "execute_result", "stream", "execute_result", "error"]
+    assert outputs[0]["data"] == {"text/plain": "9"}
+    assert outputs[2]["text"] == "4\n"
+    assert outputs[4]["ename"] == "TypeError"
+
+
+def test_links_lead_to_the_site(book):
+    book.edit(
+        "See $",
+        "[a](../x/y.md#z) [b](#derivation) [c](index.md) [d](https://e.org/f.md)\n\nSee $",
+    )
+    prose = "\n".join(cell.source for cell in notebook(book).cells)
+    site = "https://example.org/toy"
+    assert (
+        f"[a]({site}/x/y/#z) [b]({site}/optimizers/toy/#derivation) [c]({site}/optimizers/) "
+        "[d](https://e.org/f.md)"
+    ) in prose
+
+
+def test_solutions_and_ties_are_readable(book):
+    book.edit(
+        "## Exercises", "## Exercises\n\n/// details | Solution\n    open: true\n\nAll.\n///\n"
+    )
+    prose = "\n".join(cell.source for cell in notebook(book).cells)
+    assert "**Solution**\n\nAll." in prose
+
+
+def test_figure_is_embedded(book):
+    book.edit("## Derivation", FIGURE + "## Derivation")
+    with pytest.raises(PageError, match="not drawn yet: run `dlkb figures`"):
+        to_notebook(session(book), book.root)
+    drawn = book.root / "docs" / "assets" / "figures" / "optimizers" / "toy" / "wave-light.svg"
+    drawn.parent.mkdir(parents=True)
+    drawn.write_text("<svg />")
+    prose = "\n".join(cell.source for cell in notebook(book).cells)
+    data = base64.b64encode(b'<svg style="background:#fff" />').decode()
+    assert f"![A wave that rises and falls.](data:image/svg+xml;base64,{data})" in prose
+
+
+def test_script_names_its_figures(book):
+    book.edit("## Derivation", FIGURE + "## Derivation")
+    assert "# Figure: A wave that rises and falls." in to_script(session(book), book.root)
+
+
+def test_notebook_is_the_same_every_time(book):
+    assert to_notebook(session(book), book.root) == to_notebook(session(book), book.root)

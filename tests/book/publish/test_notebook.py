@@ -1,0 +1,79 @@
+"""The notebook of every page, executed: what it prints is what it holds, and the page shows."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from dlkb.book.publish.downloads import OUTPUT
+from dlkb.book.publish.site import prepare
+from dlkb.book.read.pages import read_book
+from dlkb.book.run.compare import difference, same_output
+
+ROOT = Path(__file__).parents[3]
+TOPICS = [page for page in read_book(ROOT) if page.is_topic]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _written():
+    prepare(ROOT)
+
+
+def text_of(outputs):
+    """Return printed and shown text, and errors without their traceback."""
+    found = ""
+    for output in outputs:
+        if output["output_type"] == "error":
+            found += f"{output['ename'].rsplit('.', 1)[-1]}: {output['evalue']}\n"
+        elif output["output_type"] == "stream":
+            assert output["name"] == "stdout", output["text"]
+            found += output["text"]
+        else:
+            found += output["data"]["text/plain"] + "\n"
+    return found
+
+
+def squeezed(text):
+    """Drop what pretty-printers differ in: space after an opening or before a closing bracket."""
+    for bracket in "([{":
+        text = " ".join(text.split()).replace(f"{bracket} ", bracket)
+    return text
+
+
+@pytest.mark.parametrize("page", TOPICS, ids=lambda page: page.stem)
+def test_notebook_runs_and_prints_what_it_holds(page, tmp_path):
+    path = ROOT / OUTPUT / f"{page.stem}.ipynb"
+    held = nbformat.read(path, as_version=4)
+    fresh = nbformat.read(path, as_version=4)
+    for cell in fresh.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    client = NotebookClient(
+        fresh, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute()
+    shown = 0
+    for before, after in zip(held.cells, fresh.cells, strict=True):
+        if before.cell_type == "code":
+            want, got = squeezed(text_of(before.outputs)), squeezed(text_of(after.outputs))
+            assert same_output(want, got), f"{before.source}\n{difference(want, got)}"
+            shown += bool(want)
+    assert shown >= sum(fence.shown is not None for fence in page.runnable)
+    assert shown > 0
+
+
+@pytest.mark.parametrize("page", TOPICS, ids=lambda page: page.stem)
+def test_notebook_holds_prose_math_and_figures(page):
+    cells = nbformat.read(ROOT / OUTPUT / f"{page.stem}.ipynb", as_version=4).cells
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert f"# {page.title}\n" in prose
+    assert prose.count("data:image/svg+xml") == len(page.images)
+    assert r"\label" not in prose
+    assert r"\eqref" not in prose
+    assert "](../" not in prose
+    for claim in page.claims:
+        assert claim.statement in prose
+        assert claim.id.upper() in prose
+    for heading in page.headings:
+        assert heading.text in prose

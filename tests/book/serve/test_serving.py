@@ -1,0 +1,318 @@
+"""After an edit the served folder holds what a whole build would write, and no more is written."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dlkb.book.publish.ledger import write_ledger
+from dlkb.book.read.pages import read_book
+from dlkb.book.serve.incremental import Site
+from tests.book.conftest import PAGE, Book
+
+ROOT = Path(__file__).parents[3]
+URL = "http://127.0.0.1:8000/dlkb/"
+NAV = """\
+nav:
+  - Home: index.md
+  - optimizers/toy.md
+  - Claims: claims.md
+
+"""
+FORMULA = '''\
+"""Squares."""
+
+
+def double(x: float) -> float:
+    """Double a number."""
+    return 2 * x
+'''
+SVG = '<svg viewBox="0 0 {width} 60" width="{width}pt"></svg>'
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch) -> Book:
+    """A small book with the real configuration, a formula and a figure."""
+    shutil.copytree(ROOT / "overrides", tmp_path / "overrides")
+    shutil.copytree(ROOT / "scripts" / "inventories", tmp_path / "scripts" / "inventories")
+    found = Book(tmp_path)
+    config = (ROOT / "mkdocs.yml").read_text()
+    (tmp_path / "mkdocs.yml").write_text(re.sub(r"nav:\n.*?\n\n", NAV, config, count=1, flags=re.S))
+    figure = "![A line that rises from left to right.](../assets/figures/optimizers/toy/line.svg)"
+    api = "## In code\n\n::: dlkb.optimizers.toy\n\n"
+    found.page.write_text(PAGE.replace("## In code\n", api).replace("## Exercises", figure))
+    found.edit("## References", "## Exercises\n\n## References")
+    (tmp_path / "docs" / "index.md").write_text("# Home\n\nSee [toy](optimizers/toy.md).\n")
+    shutil.copytree(ROOT / "docs" / "assets" / "fonts", tmp_path / "docs" / "assets" / "fonts")
+    for name in ("logo.svg", "favicon.svg", "site.css", "print.css", "copy.js", "explore.js"):
+        shutil.copy(ROOT / "docs" / "assets" / name, tmp_path / "docs" / "assets" / name)
+    script = tmp_path / "scripts" / "figures" / "optimizers" / "toy.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(
+        "import matplotlib.pyplot as plt\nfrom matplotlib.figure import Figure\n\n\n"
+        "def line() -> Figure:\n    figure, ax = plt.subplots()\n    ax.plot([0, 1])\n"
+        "    return figure\n"
+    )
+    draw(tmp_path, width=80)
+    formula = tmp_path / "dlkb" / "optimizers" / "toy.py"
+    formula.parent.mkdir(parents=True)
+    formula.write_text(FORMULA)
+    for folder in (tmp_path / "dlkb", formula.parent):
+        (folder / "__init__.py").write_text("")
+    write_ledger(tmp_path, read_book(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
+    return found
+
+
+def draw(root: Path, width: int) -> None:
+    for theme in ("light", "dark"):
+        path = root / f"docs/assets/figures/optimizers/toy/line-{theme}.svg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(SVG.format(width=width))
+
+
+@pytest.fixture
+def site(book) -> Iterator[Site]:
+    found = Site(book.root, URL)
+    try:
+        assert found.update() == SHOWN
+        assert found.update() == NOTHING
+        yield found
+    finally:
+        found.close()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return all that is served, by path."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def assert_as_if_built_now(site: Site) -> None:
+    whole = Site(site.root, URL)
+    try:
+        assert whole.update() == SHOWN
+        assert files(site.folder) == files(whole.folder)
+    finally:
+        whole.close()
+
+
+def written_by(site: Site) -> set[str]:
+    """Return the paths that an update writes."""
+    before = {path: path.stat().st_mtime_ns for path in site.folder.rglob("*.*")}
+    folder = site.folder
+    assert site.update() == SHOWN
+    assert site.folder == folder, "the whole site was built"
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*.*")
+        if path.stat().st_mtime_ns != before.get(path)
+    }
+
+
+def text(site: Site, name: str) -> str:
+    return (site.folder / name).read_text()
+
+
+TOY = "optimizers/toy/index.html"
+SHOWN = (True, [])
+NOTHING = (False, [])
+ALWAYS = {"search/search_index.json", "assets/_mkdocstrings.css", "objects.inv"}
+
+
+def test_a_sentence_changes_its_page_and_its_part_of_the_index(site, book):
+    before = json.loads(text(site, "search/search_index.json"))["docs"]
+    book.edit("\nSee $", "\nA quetzal. See $")
+    assert written_by(site) - ALWAYS == {TOY}
+    assert "quetzal" in text(site, TOY)
+    after = json.loads(text(site, "search/search_index.json"))["docs"]
+    assert [entry["location"] for entry in after] == [entry["location"] for entry in before]
+    assert [entry["location"] for entry in after if "quetzal" in entry["text"]] == [
+        "optimizers/toy/#the-idea"
+    ]
+    assert_as_if_built_now(site)
+
+
+def test_a_second_edit_and_a_new_heading(site, book):
+    book.edit("## In practice", "## A quetzal\n\nFlies.\n\n## In practice")
+    assert written_by(site) - ALWAYS == {TOY}
+    book.edit("Flies.", "Sings.")
+    assert written_by(site) - ALWAYS == {TOY}
+    assert "Sings" in text(site, TOY)
+    assert "Flies" not in text(site, "search/search_index.json")
+    assert_as_if_built_now(site)
+
+
+def test_a_formula_changes_the_reference(site, book):
+    formula = book.root / "dlkb" / "optimizers" / "toy.py"
+    formula.write_text(FORMULA.replace("Double a number", "Add a number to itself"))
+    assert written_by(site) - ALWAYS == {TOY}
+    assert "Add a number to itself" in text(site, TOY)
+    assert site.unchecked
+    formula.write_text(FORMULA.replace("double", "twice"))  # others may link to it
+    assert site.update() == SHOWN
+    assert "dlkb.optimizers.toy.twice" in text(site, TOY)
+    assert_as_if_built_now(site)
+
+
+def test_a_formula_that_is_imported_changes_the_reference(site, book):
+    other = book.root / "dlkb" / "optimizers" / "other.py"
+    other.write_text("A = 1\n")
+    formula = book.root / "dlkb" / "optimizers" / "toy.py"
+    formula.write_text(
+        FORMULA.replace("\n\n\ndef", "\n\nfrom dlkb.optimizers import other\n\n\ndef")
+    )
+    assert written_by(site) - ALWAYS == {TOY}
+    other.write_text("A = 2\n")
+    assert written_by(site) - ALWAYS == {TOY}
+
+
+def test_a_figure_is_copied_and_measured(site, book):
+    assert 'width="107"' in text(site, TOY)
+    draw(book.root, width=160)
+    site.unchecked = False
+    folder = "assets/figures/optimizers/toy"
+    assert written_by(site) - ALWAYS == {f"{folder}/line-{t}.svg" for t in ("light", "dark")} | {
+        TOY
+    }
+    assert 'width="213"' in text(site, TOY)
+    assert not site.unchecked, "what we write ourselves needs no check"
+    assert_as_if_built_now(site)
+
+
+def test_the_ledger_follows(site, book):
+    book.edit("/// refuted | The square of two is five.", "/// refuted | Two squared is five.")
+    assert written_by(site) - ALWAYS == {TOY}
+    assert written_by(site) - ALWAYS == {"claims/index.html", "claims.json"}
+    assert "Two squared is five." in text(site, "claims/index.html")
+    assert_as_if_built_now(site)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("title: Toy\n", "title: A quetzal\n"), ("# Toy\n", "# Toy\n\nText.\n")],
+)
+def test_a_title_shows_on_all_pages(site, book, old, new):
+    book.page.write_text(book.page.read_text().replace(old, new, 1))
+    assert site.update() == SHOWN
+    assert ("A quetzal" in text(site, "index.html")) == ("quetzal" in new)
+    assert_as_if_built_now(site)
+
+
+def test_a_new_page_and_one_less(site, book):
+    page = book.root / "docs" / "new.md"
+    page.write_text("# New\n\nA quetzal.\n")
+    config = book.root / "mkdocs.yml"
+    before = config.read_text()
+    config.write_text(before.replace("Home: index.md", "Home: index.md\n  - New: new.md"))
+    assert site.update() == SHOWN
+    assert "New" in text(site, TOY)
+    assert "quetzal" in text(site, "search/search_index.json")
+    page.unlink()
+    config.write_text(before)
+    assert site.update() == SHOWN
+    assert not (site.folder / "new").exists()
+    assert_as_if_built_now(site)
+
+
+def test_a_broken_rule_is_reported_and_the_last_good_state_stays(site, book):
+    good = files(site.folder)
+    book.edit("## References", "## Sources\n\nA quetzal.")
+    shown, problems = site.update()
+    assert not shown
+    assert [problem.rpartition("/")[2] for problem in problems] == [
+        "toy.md:1: the page lacks the part 'References'"
+    ]
+    assert files(site.folder) == good
+    assert site.update() == NOTHING, "reported once"
+    (book.root / "docs" / "index.md").write_text("# Home\n\nA motmot.\n")
+    assert site.update() == (True, problems)
+    assert "motmot" in text(site, "index.html")
+    assert "quetzal" not in text(site, TOY)
+    book.edit("## Sources", "## References")
+    assert site.update() == SHOWN
+    assert "quetzal" in text(site, TOY)
+    assert_as_if_built_now(site)
+
+
+@pytest.mark.parametrize("name", ["dlkb/optimizers/toy.py", "mkdocs.yml"])
+def test_what_cannot_be_read_leaves_the_last_good_state(site, book, name):
+    good = files(site.folder)
+    path = book.root / name
+    before = path.read_text()
+    path.write_text("nav: [def (")
+    with pytest.raises((Exception, SystemExit)):
+        site.update()
+    assert files(site.folder) == good
+    path.write_text(before)
+    site.update()
+    assert files(site.folder) == good
+
+
+def test_a_page_that_cannot_be_read_is_reported(site, book):
+    good = files(site.folder)
+    book.edit("## References", "```python\n")
+    shown, problems = site.update()
+    assert not shown
+    assert problems[0].endswith("this fence is not closed")
+    assert files(site.folder) == good
+
+
+def test_drafts_are_no_edits(site, book):
+    (book.root / "dlkb" / "__pycache__").mkdir()
+    for name in ("docs/.toy.md.swp", "docs/toy.md~", "dlkb/__pycache__/x.pyc"):
+        (book.root / name).write_text("draft")
+    assert site.update() == NOTHING
+
+
+def wait_for(happens: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not happens():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def test_serve_shows_an_edit_reloads_browsers_and_runs_the_page(book):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    base = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "dlkb.book", "serve", "--address", f"127.0.0.1:{port}"]
+    terminal = book.root / "terminal"
+    # The toy package must not hide the engine.
+    environment = {**os.environ, "PYTHONSAFEPATH": "1", "COLUMNS": "300"}
+
+    def get(path: str) -> str:
+        try:
+            with urllib.request.urlopen(base + path, timeout=60) as answer:
+                return answer.read().decode()
+        except (urllib.error.URLError, ConnectionError):
+            assert server.poll() is None, terminal.read_text()
+            return ""
+
+    with terminal.open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        try:
+            wait_for(lambda: "See" in get("/dlkb/optimizers/toy/"), "no answer")
+            epoch = int(re.search(r"livereload\((\d+),", get("/dlkb/optimizers/toy/"))[1])
+            book.edit("return x * x\n", "return x * x * x  # quetzal\n")
+            assert int(get(f"/livereload/{epoch}/1")) > epoch
+            assert "quetzal" in get("/dlkb/optimizers/toy/")
+            wait_for(lambda: "+27" in terminal.read_text(), "the page has not run")
+            book.edit("return x * x * x  # quetzal\n", "return x * x\n")
+            wait_for(lambda: "agree with what they print" in terminal.read_text(), "not mended")
+        finally:
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(10) == 0
