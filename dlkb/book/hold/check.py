@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dlkb.book.draw.drawing import SCRIPTS
 from dlkb.book.draw.figures import figures_of
+from dlkb.book.hold.code import code_problems
 from dlkb.book.publish import math
 from dlkb.book.read.pages import Claim, Page, read_book
 
@@ -27,7 +28,6 @@ PARTS = (
 RUNNING_EVIDENCE = ("proved", "checked", "measured")
 EVIDENCE = (*RUNNING_EVIDENCE, "cited")
 
-_PYTHON_FENCE = re.compile(r"^ *(?:`{3,}|~{3,}) *\{? *\.?(py\w*|doctest|python\w*)\b", re.M)
 _SOURCE = re.compile(r"00\d:\d+(?:[-,]\d+)*(?:[;,] *00\d:\d+(?:[-,]\d+)*)*")
 
 
@@ -97,13 +97,8 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
     def add(line: int, *messages: str) -> None:
         found.extend(Problem(page.path, line, message) for message in messages)
 
-    openings = len(_PYTHON_FENCE.findall(page.text))
-    if openings != len(page.runnable):
-        add(
-            page.first_line,
-            f"{openings} fences look like Python, {len(page.runnable)} are run: "
-            "name them `python` or `pycon`, and not inside another fence",
-        )
+    for line, message in code_problems(page):
+        add(line, message)
     for fence in page.fences:
         if fence.language == "output":
             add(fence.line - 1, "an `output` fence must follow a `python` fence")

@@ -6,9 +6,9 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from dlkb.book.hold.verify import Ran
 from dlkb.book.publish.export import Prose, is_expression, parts
 from dlkb.book.read.pages import Fence
-from dlkb.book.run.session import Session
 
 _SETUP = """\
 # Where dlkb is not installed, as on Colab, this installs it.
@@ -39,7 +39,7 @@ def _shown(example: doctest.Example, is_value: bool) -> NotebookNode | None:
     return _stream(text)
 
 
-def _cells(fence: Fence, session: Session) -> list[NotebookNode]:
+def _cells(fence: Fence, whole: Ran) -> list[NotebookNode]:
     """Return a fence's code without prompts, in cells that hold their outputs.
 
     A notebook shows only the last value of a cell: every value that the page shows ends one.
@@ -52,7 +52,7 @@ def _cells(fence: Fence, session: Session) -> list[NotebookNode]:
     examples = doctest.DocTestParser().get_examples(fence.code)
     for example in examples:
         source += example.source
-        if shown := _shown(example, fence.line + example.lineno in session.displayed):
+        if shown := _shown(example, fence.line + example.lineno in whole.displayed):
             outputs.append(shown)
         raises = example.exc_msg is not None
         ends = raises or (example.want and is_expression(example.source))
@@ -64,14 +64,14 @@ def _cells(fence: Fence, session: Session) -> list[NotebookNode]:
     return cells
 
 
-def to_notebook(session: Session, root: Path) -> str:
+def to_notebook(whole: Ran, root: Path) -> str:
     """Return a page that has run as a notebook."""
-    prose = Prose(session.page, root)
+    prose = Prose(whole.page, root)
     setup = _SETUP.format(repository=prose.addresses.repository).rstrip("\n")
     cells = []
-    for part in parts(session.page):
+    for part in parts(whole.page):
         if isinstance(part, Fence):
-            cells += _cells(part, session)
+            cells += _cells(part, whole)
         elif text := prose.text(part):
             cells.append(nbformat.v4.new_markdown_cell(text))
     first = next((n for n, cell in enumerate(cells) if cell.cell_type == "code"), None)
