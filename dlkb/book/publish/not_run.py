@@ -16,7 +16,8 @@ from dlkb.book.hold.code import looks_like_python
 MARK = '<span class="filename">Not run</span>'  # the theme's line above a block
 
 _TEXT = re.compile(
-    r'(<div class="language-text highlight">)(<pre><span></span><code>(.*?)</code></pre>)', re.DOTALL
+    r'(<div class="language-text highlight">)(<pre><span></span><code>(.*?)</code></pre>)',
+    re.DOTALL,
 )
 
 

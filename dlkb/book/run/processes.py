@@ -14,10 +14,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from dlkb.book.read.pages import Page, PageError
@@ -99,26 +99,27 @@ class _Running:
 def _start(work: Work, page: Page, root: Path, device: str, limit: float) -> _Running:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    with _environment():
-        forkserver.ensure_running()
     receiver, sender = context.Pipe(duplex=False)
     arguments = (work, page, str(root), device, limit, sender)
     process = context.Process(target=_run_here, args=arguments, daemon=True)
-    process.start()
+    with _clean_start():
+        process.start()
     sender.close()
     return _Running(page, process, receiver, time.monotonic(), page.runnable[0].line)
 
 
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    """Hold `ENVIRONMENT` while the server starts."""
-    before = dict(os.environ)
+def _clean_start() -> Iterator[None]:
+    """Let the server start in `ENVIRONMENT`, and no process import the program that runs here."""
+    environment, program = dict(os.environ), sys.modules["__main__"]
     os.environ.update(ENVIRONMENT)
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = program
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(environment)
 
 
 def run_apart(

@@ -130,19 +130,18 @@ class Session:
         error = line = None
         with self._surroundings():
             before = state()
-            first: dict[str, int] = {}  # the line at which each thing was seen to differ
+            left: dict[str, int] = {}  # what differs, and since which line
             for step in _steps(fence):
                 self.on_step(step.line)
                 printed, error, line = self._run_step(step, fence.asks)
                 output.write(printed)
                 if error:
                     break
-                first |= dict.fromkeys(
-                    {*changed(before, state(), fence.code)} - first.keys(), step.line
-                )
-            if not error and (left := changed(before, state(), fence.code)):
-                error = f"leaves changed: {', '.join(sorted(left))}: {_UNDO}"
-                line = min(first[name] for name in left)
+                differs = changed(before, state(), fence.code)
+                left = {name: left.get(name, step.line) for name in sorted(differs)}
+            if left and not error:
+                error = f"leaves changed: {', '.join(left)}: {_UNDO}"
+                line = min(left.values())
         return Outcome(fence, output.getvalue(), time.perf_counter() - started, error, line)
 
     @contextlib.contextmanager
@@ -168,9 +167,7 @@ class Session:
             self.displayed.add(line)
         sys.__displayhook__(value)
 
-    def _run_step(
-        self, step: _Step, asks: tuple[str, ...]
-    ) -> tuple[str, str | None, int | None]:
+    def _run_step(self, step: _Step, asks: tuple[str, ...]) -> tuple[str, str | None, int | None]:
         """Return what was printed, what is wrong, and at which line."""
         printed = io.StringIO()
         path = str(self.page.path)

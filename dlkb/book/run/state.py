@@ -7,43 +7,51 @@ same page means, or of a program that a reader copies a fence into.
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from types import ModuleType
+from typing import Any
 
+# Not torch: its compiler replaces some of its own functions when it is first needed.
 _FUNCTIONS_OF = ("builtins", "math", "cmath", "random", "time", "numpy", "numpy.linalg")
-_FUNCTIONS_OF_TORCH = ("torch", "torch.linalg", "torch.nn.functional")
 
-State = dict[str, object]
+State = dict[str, Mapping[str, Any]]
+"""By kind, as `_NAMES` has them or a module, what has which value."""
+
+_NAMES: dict[str, Callable[[str], str]] = {
+    "modules": "sys.modules['{}']".format,
+    "environment": "os.environ['{}']".format,
+    "settings": "{}".format,
+}
 
 
 def state() -> State:
-    """Return what may not change, by the name that a message gives it."""
+    """Return what may not change."""
     modules = {name: module for name, module in list(sys.modules.items()) if module is not None}
-    found: State = {f"sys.modules['{name}']": id(module) for name, module in modules.items()}
-    for name, module in modules.items():
-        if name in (*_FUNCTIONS_OF, *_FUNCTIONS_OF_TORCH) or name.startswith("dlkb."):
-            found |= _functions(name, module)
-    found |= {f"os.environ['{name}']": value for name, value in os.environ.items()}
-    found |= {
+    functions = {
+        name: _functions(module)
+        for name, module in modules.items()
+        if name in _FUNCTIONS_OF or name.startswith("dlkb.")
+    }
+    settings = {
         "the current folder": _folder(),
-        "sys.path": tuple(sys.path),
+        "sys.path": list(sys.path),
         "sys.stdout": id(sys.stdout),
         "the recursion limit": sys.getrecursionlimit(),
     }
     if numpy := modules.get("numpy"):
-        found["np.seterr"] = tuple(numpy.geterr().items())
+        settings["np.seterr"] = numpy.geterr()
     if torch := modules.get("torch"):
-        found |= {
-            "torch's default dtype": torch.get_default_dtype(),
-            "torch's default device": torch.get_default_device(),
-            "torch.set_grad_enabled": torch.is_grad_enabled(),
-            "torch.use_deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-        }
-    return found
+        settings["torch's default dtype"] = torch.get_default_dtype()
+        settings["torch's default device"] = torch.get_default_device()
+        settings["torch.set_grad_enabled"] = torch.is_grad_enabled()
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        settings["torch.use_deterministic_algorithms"] = deterministic
+    kinds = {"modules": modules, "environment": dict(os.environ), "settings": settings}
+    return {**kinds, **functions}
 
 
-def _functions(name: str, module: ModuleType) -> State:
-    held = list(vars(module).items())
-    return {f"{name}.{key}": id(value) for key, value in held if callable(value)}
+def _functions(module: ModuleType) -> dict[str, Any]:
+    return {name: value for name, value in list(vars(module).items()) if callable(value)}
 
 
 def _folder() -> str:
@@ -53,7 +61,7 @@ def _folder() -> str:
         return "none: it was removed"
 
 
-def changed(before: State, after: State, source: str) -> list[str]:
+def changed(before: State, after: State, source: str) -> set[str]:
     """Return the names of what differs.
 
     Args:
@@ -62,6 +70,13 @@ def changed(before: State, after: State, source: str) -> list[str]:
         source: The code. A variable that is new in the environment counts if the code names it;
             else a library that was imported set it.
     """
-    names = [name for name, value in before.items() if after.get(name) != value]
-    environment = [name for name in after.keys() - before.keys() if name.startswith("os.environ")]
-    return names + sorted(name for name in environment if name.split("'")[1] in source)
+    found = set()
+    for kind, values in before.items():
+        now = after.get(kind, {})
+        name_of = _NAMES.get(kind, f"{kind}.{{}}".format)
+        if kind in ("environment", "settings"):
+            found |= {name_of(name) for name, value in values.items() if now.get(name) != value}
+        else:  # by identity: what modules hold need not be comparable
+            found |= {name_of(name) for name, value in values.items() if now.get(name) is not value}
+    new = after["environment"].keys() - before["environment"].keys()
+    return found | {_NAMES["environment"](name) for name in new if name in source}
