@@ -51,10 +51,12 @@ def list_pages() -> None:
 
 def _show(page: Page, found: Iterable["Outcome | Problem"]) -> bool:
     """Print what comes of a page while it comes; return whether all of it agrees."""
+    from dlkb.book.hold.check import Problem
+
     total, heading, agrees = 0.0, "", True
     console.rule(f"[bold]{escape(page.title)}[/bold]  {page.stem}", align="left")
     for outcome in found:
-        if not hasattr(outcome, "fence"):
+        if isinstance(outcome, Problem):
             console.print(f"[red]{escape(str(outcome))}[/red]", soft_wrap=True)
             agrees = False
             continue

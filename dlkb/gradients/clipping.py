@@ -163,8 +163,9 @@ def clip_each_by_norm(
 
     Example:
         >>> import numpy as np
-        >>> tuple(v.round(1) for v in clip_each_by_norm([np.asarray([3.0, 4.0]), np.asarray([0.1])], max_norm=1.0))
-        (array([0.6, 0.8]), array([0.1]))
+        >>> grads = [np.asarray([3.0, 4.0]), np.asarray([0.1])]
+        >>> [grad.round(3) for grad in clip_each_by_norm(grads, max_norm=1.0)]
+        [array([0.6, 0.8]), array([0.1])]
     """
     return tuple(
         clip_by_global_norm((grad,), max_norm=max_norm, norm_type=norm_type, eps=eps).grads[0]

@@ -294,7 +294,8 @@ def largest_curvature(
     Example:
         >>> import numpy as np
         >>> H = np.asarray([[2.0, 1.0], [1.0, 2.0]])
-        >>> round(float(largest_curvature(lambda v: v @ H, np.asarray([1.0, 0.0]), steps=20).value), 1)
+        >>> found = largest_curvature(lambda v: v @ H, np.asarray([1.0, 0.0]), steps=20)
+        >>> round(float(found.value), 3)
         3.0
     """
     check_float("start", start)

@@ -274,7 +274,8 @@ def gradient_factor(q: Array, derivative: Callable[[Array], Array], *, sigma_w: 
 
     Example:
         >>> import numpy as np
-        >>> gradient_factor(np.asarray([1.0]), lambda z: 1 - np.tanh(z) ** 2, sigma_w=5 / 3).round(3)
+        >>> slope = lambda z: 1 - np.tanh(z) ** 2
+        >>> gradient_factor(np.asarray([1.0]), slope, sigma_w=5 / 3).round(3)
         array([1.29])
     """
     check_between("sigma_w", sigma_w, 0, math.inf)

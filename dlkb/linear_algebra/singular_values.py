@@ -267,7 +267,8 @@ def spectral_radius_bounds(W: Array, *, doublings: int) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> spectral_radius_bounds(np.asarray([[0.5, 10.0], [0.0, 0.5]]), doublings=10)[[0, 5, 10]].round(3)
+        >>> bounds = spectral_radius_bounds(np.asarray([[0.5, 10.0], [0.0, 0.5]]), doublings=10)
+        >>> bounds[[0, 5, 10]].round(3)
         array([10.025,  0.612,  0.505])
     """
     check_between("doublings", doublings, 0, math.inf)

@@ -152,7 +152,9 @@ def gaussian_design_error(*, n: int, d: int, noise_variance: float, signal: floa
         data can hurt for linear regression, 2019.
 
     Example:
-        >>> [round(v, 4) for v in [gaussian_design_error(n=n, d=20, noise_variance=1.0) for n in (10, 20, 22, 41)]]
+        >>> sizes = (10, 20, 22, 41)
+        >>> errors = [gaussian_design_error(n=n, d=20, noise_variance=1.0) for n in sizes]
+        >>> [round(error, 4) for error in errors]
         [2.1111, inf, 21.0, 2.0]
     """
     _check_counts(n, d)
@@ -556,7 +558,7 @@ def expected_maximum(k: int) -> float:
         The density is that of the largest order statistic.
 
     Example:
-        >>> [round(v, 3) for v in [round(expected_maximum(k), 3) for k in (1, 2, 10, 100)]]
+        >>> [round(expected_maximum(k), 3) for k in (1, 2, 10, 100)]
         [-0.0, 0.564, 1.539, 2.508]
     """
     check_between("k", k, 1, 1e6)

@@ -148,7 +148,9 @@ def _endings(fence: Fence) -> Iterator[tuple[int, str]]:
         except SyntaxError:  # running it will say so
             continue
         for node in ast.walk(tree):
-            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
             if called in _ENDS:
                 yield line + node.lineno - 1, f"{called}() ends the page: what follows never runs"
             elif called in _ASKS_THE_READER:

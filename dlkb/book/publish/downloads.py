@@ -20,8 +20,11 @@ _ENGINE = sorted(Path(__file__).parents[1].rglob("*.py"))
 
 
 def _key(root: Path, page: Page) -> str:
+    from dlkb.book.publish.notebook import commit_of
+
     figures = [root / "docs/assets/figures" / f"{image.name}-light.svg" for image in page.images]
-    return page_key(root, page, [*_ENGINE, *figures, root / "mkdocs.yml"])
+    key = page_key(root, page, [*_ENGINE, *figures, root / "mkdocs.yml"])
+    return key + commit_of(root)
 
 
 def _make(root: Path, page: Page) -> list[bytes]:

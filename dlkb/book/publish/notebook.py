@@ -1,6 +1,7 @@
 """A page as a notebook: prose, math, figures, code, and the outputs that the page shows."""
 
 import doctest
+import subprocess
 from pathlib import Path
 
 import nbformat
@@ -8,15 +9,44 @@ from nbformat import NotebookNode
 
 from dlkb.book.hold.verify import Ran
 from dlkb.book.publish.export import Prose, is_expression, parts
-from dlkb.book.read.pages import Fence
+from dlkb.book.read.freshness import imports_of
+from dlkb.book.read.pages import Fence, Page
 
 _SETUP = """\
-# Where dlkb is not installed, as on Colab, this installs it.
+# Where something is not installed, as on Colab, this installs it.
 import importlib.util
 
-if importlib.util.find_spec("dlkb") is None:
-    %pip install --quiet "dlkb[torch] @ git+{repository}"
+if any(importlib.util.find_spec(name) is None for name in {modules}):
+    %pip install --quiet "dlkb[torch] @ git+{repository}{commit}"{packages}
 """
+_PACKAGES = {
+    "sklearn": "scikit-learn",
+    "sympy": "sympy",
+    "scipy": "scipy",
+    "matplotlib": "matplotlib",
+}
+"""What pages import and `dlkb[torch]` does not bring."""
+
+
+def _setup(page: Page, root: Path, repository: str) -> str:
+    """Return the code that installs what the page imports, as of the commit it was built from."""
+    found = imports_of(page) & _PACKAGES.keys()
+    return _SETUP.format(
+        modules=sorted({"dlkb", *found}),
+        repository=repository,
+        commit=commit_of(root),
+        packages="".join(f" {_PACKAGES[name]}" for name in sorted(found)),
+    ).rstrip("\n")
+
+
+def commit_of(root: Path) -> str:
+    """Return `@` and the checked-out commit, nothing outside of a clone."""
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return f"@{asked.stdout.strip()}" if asked.returncode == 0 else ""
 
 
 def _stream(text: str) -> NotebookNode:
@@ -67,7 +97,7 @@ def _cells(fence: Fence, whole: Ran) -> list[NotebookNode]:
 def to_notebook(whole: Ran, root: Path) -> str:
     """Return a page that has run as a notebook."""
     prose = Prose(whole.page, root)
-    setup = _SETUP.format(repository=prose.addresses.repository).rstrip("\n")
+    setup = _setup(whole.page, root, prose.addresses.repository)
     cells = []
     for part in parts(whole.page):
         if isinstance(part, Fence):

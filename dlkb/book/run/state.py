@@ -8,6 +8,7 @@ same page means, or of a program that a reader copies a fence into.
 import os
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -27,12 +28,12 @@ _NAMES: dict[str, Callable[[str], str]] = {
 def state() -> State:
     """Return what may not change."""
     modules = {name: module for name, module in list(sys.modules.items()) if module is not None}
-    functions = {
+    functions: State = {
         name: _functions(module)
         for name, module in modules.items()
         if name in _FUNCTIONS_OF or name.startswith("dlkb.")
     }
-    settings = {
+    settings: dict[str, Any] = {
         "the current folder": _folder(),
         "sys.path": list(sys.path),
         "sys.stdout": id(sys.stdout),
@@ -46,8 +47,12 @@ def state() -> State:
         settings["torch.set_grad_enabled"] = torch.is_grad_enabled()
         deterministic = torch.are_deterministic_algorithms_enabled()
         settings["torch.use_deterministic_algorithms"] = deterministic
-    kinds = {"modules": modules, "environment": dict(os.environ), "settings": settings}
-    return {**kinds, **functions}
+    kinds: State = {
+        "modules": modules,
+        "environment": dict(os.environ),
+        "settings": settings,
+    }
+    return kinds | functions
 
 
 def _functions(module: ModuleType) -> dict[str, Any]:
@@ -56,7 +61,7 @@ def _functions(module: ModuleType) -> dict[str, Any]:
 
 def _folder() -> str:
     try:
-        return os.getcwd()
+        return str(Path.cwd())
     except FileNotFoundError:
         return "none: it was removed"
 
