@@ -36,7 +36,7 @@ def square(x):
 
 ## Derivation
 
-```pycon
+``` {.pycon .digits}
 >>> square(3)
 9
 >>> 1 / 3

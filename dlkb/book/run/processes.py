@@ -112,7 +112,8 @@ def _start(work: Work, page: Page, root: Path, device: str, limit: float) -> _Ru
 def _clean_start() -> Iterator[None]:
     """Let the server start in `ENVIRONMENT`, and no process import the program that runs here."""
     environment, program = dict(os.environ), sys.modules["__main__"]
-    os.environ.update(ENVIRONMENT)
+    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)  # else not ours
+    os.environ.update(ENVIRONMENT | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"})
     sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield

@@ -4,15 +4,21 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from dlkb.book.publish.export import run_whole, to_script
+from dlkb.book.hold.verify import Ran
+from dlkb.book.publish.export import to_script
 from dlkb.book.publish.notebook import to_notebook
 from dlkb.book.read.pages import PageError, read_book
+from dlkb.book.run.session import Session
 
 FIGURE = "![A wave that rises and falls.](../assets/figures/optimizers/toy/wave.svg)\n\n"
 
 
 def session(book):
-    return run_whole(read_book(book.root)[0])
+    page = read_book(book.root)[0]
+    session = Session(page)
+    for fence in page.runnable:
+        assert session.outcomes_through(fence).error is None
+    return Ran(page, frozenset(session.displayed))
 
 
 def notebook(book):
