@@ -100,7 +100,7 @@ def test_a_page_runs_again_when_a_library_or_the_engine_changes(book, monkeypatc
 def test_what_was_not_verified_is_not_given(book):
     assert problems(book) == []
     book.edit("See $", "Look: $")
-    with pytest.raises(PageError, match="toy.md:1: changed since it was verified"):
+    with pytest.raises(PageError, match=r"toy\.md:1: changed since it was verified"):
         ran(book.root, read_book(book.root)[0])
 
 

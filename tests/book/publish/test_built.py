@@ -14,9 +14,12 @@ EXTENSIONS = [
     "dlkb.book.publish.not_run",
 ]
 
+CONFIGS = {"pymdownx.highlight": {"pygments_lang_class": True}}
+
 
 def html_of(text):
-    return f"<article>{markdown.markdown(text, extensions=EXTENSIONS)}</article>"
+    html = markdown.markdown(text, extensions=EXTENSIONS, extension_configs=CONFIGS)
+    return f"<article>{html}</article>"
 
 
 def found(book, html=None):
@@ -35,7 +38,6 @@ def test_a_good_page(book):
 @pytest.mark.parametrize(
     "block",
     [
-        "    x = square(2)",
         "> ```python\n> x = square(2)\n> ```",
         "<pre>x = square(2)</pre>",
         "```js\nimport x\n```",
