@@ -18,7 +18,9 @@ from dlkb.book.read.references import (
 from dlkb.book.read.tex import blanked
 
 _YEAR = r"(?:1[89]|20)\d\d[a-z]?\b"
-_IDENTIFIER = re.compile(r"(?:arXiv:\s*|\barxiv\.org/|\bdoi\.org/)[^\s\])]*[^\s\]).,;]", re.IGNORECASE)
+_IDENTIFIER = re.compile(
+    r"(?:arXiv:\s*|\barxiv\.org/|\bdoi\.org/)[^\s\])]*[^\s\]).,;]", re.IGNORECASE
+)
 _BY_NAME = re.compile(
     rf"\b[A-Z][\w'’-]+(?:\set\sal\.?(?:'s|’s)?,?\s\(?{_YEAR}"
     rf"|(?:\sand\s[A-Z][\w'’-]+)?,?\s\({_YEAR})"
@@ -71,7 +73,7 @@ def _prose_problems(page: Page, sources: Mapping[str, Source]) -> list[tuple[int
 
     for match in _IDENTIFIER.finditer(prose):
         add(match.start(), f"'{match[0]}': cite the source by its key, [@name2000]")
-    for match in [*_BY_NAME.finditer(prose), *_surname_and_year(sources).finditer(prose)]:
+    for match in (*_BY_NAME.finditer(prose), *_surname_and_year(sources).finditer(prose)):
         words = " ".join(match[0].split())
         add(match.start(), f"'{words}': cite it by its key, {_meant(words, sources)}")
     words = " ".join(prose.lower().split())
@@ -79,8 +81,9 @@ def _prose_problems(page: Page, sources: Mapping[str, Source]) -> list[tuple[int
         title = source.title.lower()
         if len(title.split()) >= _SHORT_TITLE and title in words:
             first = re.compile(r"\s+".join(map(re.escape, title.split())), re.IGNORECASE)
-            start = match.start() if (match := first.search(prose)) else 0
-            add(start, f"the title of {source.key} stands here: cite it, [@{source.key}]")
+            where = first.search(prose)
+            message = f"the title of {source.key} stands here: cite it, [@{source.key}]"
+            add(where.start() if where else 0, message)
     heading = REFERENCES.search(prose)
     if heading and (own := re.search(r"\S[^\n]*", prose[heading.end() :])):
         add(heading.end() + own.start(), "text under `## References`: the list is generated")

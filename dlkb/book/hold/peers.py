@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 
 from dlkb.book.read.pages import Page, PageError
@@ -46,9 +47,7 @@ def _cells(row: str) -> tuple[str, ...]:
     marked = re.sub(r"\\.|`[^`]*`|\$[^$]*\$", lambda m: "x" * len(m[0]), row.strip())
     bars = [place for place, mark in enumerate(marked) if mark == "|"]
     row = row.strip()
-    return tuple(
-        " ".join(row[a + 1 : b].split()) for a, b in zip(bars, bars[1:], strict=False)
-    )
+    return tuple(" ".join(row[a + 1 : b].split()) for a, b in pairwise(bars))
 
 
 def tables(page: Page) -> list[Table]:
@@ -78,10 +77,9 @@ def tables(page: Page) -> list[Table]:
 
 def functions(root: Path, stem: str) -> list[str]:
     """Return the names of the functions of a topic's module, none if there is no module."""
-    tree = _tree(root, stem)
     return [
         node.name
-        for node in (tree.body if tree else [])
+        for node in _statements(root, stem)
         if isinstance(node, ast.FunctionDef)
         and not node.name.startswith("_")
         and node.returns is not None
@@ -89,9 +87,9 @@ def functions(root: Path, stem: str) -> list[str]:
     ]
 
 
-def _tree(root: Path, stem: str) -> ast.Module | None:
+def _statements(root: Path, stem: str) -> list[ast.stmt]:
     path = root / FOLDER / f"{stem}.py"
-    return ast.parse(path.read_bytes()) if path.is_file() else None
+    return ast.parse(path.read_bytes()).body if path.is_file() else []
 
 
 def libraries(root: Path, stem: str) -> list[str]:
@@ -100,10 +98,12 @@ def libraries(root: Path, stem: str) -> list[str]:
     Raises:
         PageError: If the module does not name them as a tuple of strings.
     """
-    for node in (tree := _tree(root, stem)) and tree.body or []:
+    for node in _statements(root, stem):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LIBRARIES":
             return [str(name) for name in ast.literal_eval(node.value)]
-    raise PageError(f'{root / FOLDER / stem}.py: write LIBRARIES = ("torch", …), whose versions show')
+    raise PageError(
+        f'{root / FOLDER / stem}.py: write LIBRARIES = ("torch", …), whose versions show'
+    )
 
 
 def versions(root: Path, stem: str) -> str:
@@ -129,7 +129,11 @@ def peers_problems(root: Path, page: Page) -> list[tuple[int, str]]:
     for table in marked:
         if table.name not in known:
             near = get_close_matches(str(table.name), known, n=1)
-            hint = f", did you mean {near[0]}?" if near else ": write it, -> dict[str, tuple[str, ...]]"
+            hint = (
+                f", did you mean {near[0]}?"
+                if near
+                else ": write it, -> dict[str, tuple[str, ...]]"
+            )
             found.append((table.line, f"{module} has no function '{table.name}'{hint}"))
     if marked and known:
         try:
@@ -165,13 +169,15 @@ def run(root: Path, stem: str) -> dict[str, Rows]:
     if ran.returncode:
         raise PageError(f"{root / FOLDER / stem}.py fails:\n{ran.stderr}")
     rows = json.loads(ran.stdout.rstrip().rsplit("\n", 1)[-1])
-    return {name: {row: tuple(cells) for row, cells in table.items()} for name, table in rows.items()}
+    return {
+        name: {row: tuple(cells) for row, cells in table.items()} for name, table in rows.items()
+    }
 
 
 def compare(table: Table, rows: Rows) -> list[tuple[int, str]]:
     """Return line and message where a table differs from what the libraries do."""
     found = []
-    wanted = {" ".join(name.split()): cells for name, cells in rows.items()}
+    wanted = {" ".join(name.split()): list(cells) for name, cells in rows.items()}
     for line, (name, *cells) in table.rows:
         if name in wanted:
             returned = [" ".join(cell.split()) for cell in wanted.pop(name)]

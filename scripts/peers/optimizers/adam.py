@@ -234,7 +234,8 @@ def which_convention() -> dict[str, tuple[str, ...]]:
         "Keras": (
             eps_words(of_keras, keras.optimizers.Adam().epsilon),
             maximum_words(of_keras),
-            decay_words(of_keras) + (", in the other optimizers too" if keras_decays_alike() else ""),
+            decay_words(of_keras)
+            + (", in the other optimizers too" if keras_decays_alike() else ""),
         ),
         "optax `adam`, `amsgrad`": (
             eps_words(of_optax, optax_eps) + ("; `eps_root` inside the root" if inside else ""),

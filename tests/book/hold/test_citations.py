@@ -101,7 +101,7 @@ def test_old_pages_keep_their_own_references_but_no_unknown_key(cited):
 def test_entry_that_nobody_cites(cited):
     found = [str(p) for p in book_problems(cited.root) if "may1976" in p.message]
     path = cited.root / "docs/references.bib"
-    assert found == [f"{path}:24: no page cites may1976: cite it, or take it out"]
+    assert found == [f"{path}:22: no page cites may1976: cite it, or take it out"]
     assert not [p for p in book_problems(cited.root, ["toy"]) if "may1976" in p.message]
     cited.edit("size: S\n", "")  # an old page may cite it in its own words
     assert bibliography_problems(cited.root, read_book(cited.root)) == []

@@ -119,7 +119,12 @@ def test_function_without_its_table(tabled):
     ("old", "new", "message", "at"),
     [
         ("peers: convention", "peers: conventions", "'conventions', did you mean con", "| source"),
-        ("peers: convention", "peers: other", "no function 'other': write it, -> dict[", "| source"),
+        (
+            "peers: convention",
+            "peers: other",
+            "no function 'other': write it, -> dict[",
+            "| source",
+        ),
         ("convention-->\n", "convention-->\n\n", "no table stands on the line after", "<!--peers"),
         ("<!--peers: convention-->\n", "", "a table about libraries is executed", "| torch"),
     ],
@@ -137,7 +142,9 @@ def test_rules_for_moved_pages_leave_the_old_ones_alone(tabled):
 
 
 def test_other_tables_and_tables_in_fences_are_free(tabled):
-    tabled.edit("<!--peers: convention-->\n" + TABLE.split("\n", 1)[1], "| a |\n|---|\n| torches |\n")
+    tabled.edit(
+        "<!--peers: convention-->\n" + TABLE.split("\n", 1)[1], "| a |\n|---|\n| torches |\n"
+    )
     tabled.edit("make serve", "| a |\n|---|\n| torch |")
     assert peers_problems(tabled.root, page(tabled)) == []
 

@@ -13,7 +13,9 @@ from tests.book.hold.test_peers import MODULE, TABLE
 from tests.book.read.test_references import BIB
 
 SAID = "Run with torch 2.13.0, keras 3.15.1."
-ENTRY = "Diederik P. Kingma and Jimmy Ba (2015). *Adam: A Method for Stochastic Optimization.* ICLR."
+ENTRY = (
+    "Diederik P. Kingma and Jimmy Ba (2015). *Adam: A Method for Stochastic Optimization.* ICLR."
+)
 
 
 @pytest.fixture

@@ -51,7 +51,10 @@ def sources(tmp_path):
         ("[@reddi2018b]", "Reddi et al. (2018b)"),
         ("[@may1976]", "May (1976)"),
         ("(see [@kingma2015])", "(see Kingma and Ba, 2015)"),
-        ("([@may1976]; [@kingma2015, Algorithm 1])", "(May, 1976; Kingma and Ba, 2015, Algorithm 1)"),
+        (
+            "([@may1976]; [@kingma2015, Algorithm 1])",
+            "(May, 1976; Kingma and Ba, 2015, Algorithm 1)",
+        ),
         ("(so) [@may1976]", "(so) May (1976)"),
         ("a) [@may1976]", "a) May (1976)"),
         ("(open\n\n[@may1976]", "(open\n\nMay (1976)"),
@@ -68,7 +71,13 @@ def test_words_of_a_citation(sources, text, shown):
 
 @pytest.mark.parametrize(
     "text",
-    ["`[@may1976]`", "```text\n[@may1976]\n```", "<!-- [@may1976] -->", r"\[@may1976]", "[may1976]"],
+    [
+        "`[@may1976]`",
+        "```text\n[@may1976]\n```",
+        "<!-- [@may1976] -->",
+        r"\[@may1976]",
+        "[may1976]",
+    ],
 )
 def test_no_citation_in_code_and_comments(sources, text):
     assert citations(text) == []
@@ -76,7 +85,9 @@ def test_no_citation_in_code_and_comments(sources, text):
 
 
 def test_citation_leads_to_the_list_on_the_site_and_to_the_source_elsewhere(sources):
-    assert cite("[@kingma2015]", sources) == "[Kingma and Ba (2015)](https://arxiv.org/abs/1412.6980)"
+    assert (
+        cite("[@kingma2015]", sources) == "[Kingma and Ba (2015)](https://arxiv.org/abs/1412.6980)"
+    )
     assert cite("[@kingma2015]", sources, site=True) == "[Kingma and Ba (2015)](#ref-kingma2015)"
     assert cite("[@may1976]", sources) == "May (1976)"
 
