@@ -221,6 +221,13 @@ def test_figure_scripts_import_formulas_numpy_and_matplotlib(stem):
         assert not within(name, ("dlkb.book",)), name
 
 
+@pytest.mark.parametrize("stem", stems("scripts/peers"))
+def test_modules_of_peers_have_a_page_and_import_libraries_and_formulas(stem):
+    assert stem in [page.stem for page in TOPICS]
+    for name in imports(ROOT / "scripts" / "peers" / f"{stem}.py"):
+        assert not within(name, ("dlkb.book", "scripts", "tests")), name
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_family_packages_are_empty(family):
     assert (ROOT / "dlkb" / family / "__init__.py").read_text() == ""
