@@ -81,8 +81,8 @@ def train_modules(
 
     Args:
         models: The models; their parameters are changed.
-        x: Inputs, shape (batch, …) for all models, or (models, batch, …) with `y` likewise.
-        y: Labels or targets, shape (batch, …) or (models, batch, …), an array or a tensor.
+        x: Inputs of each model, shape (models, batch, …), an array or a tensor.
+        y: Labels or targets of each, shape (models, batch, …), an array or a tensor.
         rule: Update rule, or a function from the number of the step, 1 … `steps`, to one.
         steps: Number of steps ≥ 0.
         loss: From outputs (models, batch, classes) and targets to one loss a model.
@@ -91,7 +91,7 @@ def train_modules(
         The loss before each step, shape (models, steps).
 
     Raises:
-        ValueError: If `steps` is negative.
+        ValueError: If `steps` is negative, nothing is trainable, or `x` or `y` is not one a model.
 
     Example:
         >>> from dlkb.experiments.digits import digits
@@ -107,16 +107,22 @@ def train_modules(
     check_between("steps", steps, 0, float("inf"), closed="left")
     parameters, buffers = stack_module_state(list(models))
     names = [name for name, p in models[0].named_parameters() if p.requires_grad]
+    if not names:
+        raise ValueError("models has no parameter that requires a gradient: unfreeze some")
     like = parameters[names[0]]
     inputs, targets = (torch.as_tensor(part, device=like.device) for part in (x, y))
     inputs = inputs.to(like.dtype) if inputs.is_floating_point() else inputs
-    own = targets.ndim >= 2 and len(targets) == len(models) and len(inputs) == len(models)
+    for argument, given in (("x", inputs), ("y", targets)):
+        if given.ndim < 2 or len(given) != len(models):
+            raise ValueError(
+                f"{argument} has shape {tuple(given.shape)}: it must be ({len(models)}, batch, …)"
+            )
     model = models[0]
 
     def output(parts: dict[str, Tensor], fixed: dict[str, Tensor], given: Tensor) -> Tensor:
         return functional_call(model, (parts, fixed), (given,))
 
-    outputs = vmap(output, in_dims=(0, 0, 0 if own else None), randomness="different")
+    outputs = vmap(output, randomness="different")
     state = {name: at_step(rule, 1).start(parameters[name].detach()) for name in names}
     losses = []
     for t in range(1, steps + 1):

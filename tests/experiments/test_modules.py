@@ -40,15 +40,15 @@ def test_training_is_that_of_the_networks():
             torch.testing.assert_close(p, other, rtol=1e-5, atol=1e-7)
 
 
-def test_training_is_torchs_on_shared_examples():
-    x, y = DATA.x_train[0], DATA.y_train[0]
+def test_training_is_torchs():
+    x, y = DATA.x_train[:2], DATA.y_train[:2]
     models = as_modules(draw((64, 8, 10), seeds=2))
     twin = as_modules(draw((64, 8, 10), seeds=2))[1]
     optimizer = torch.optim.SGD(twin.parameters(), lr=0.3, momentum=0.9)
     losses = train_modules(models, x, y, rule=sgd_rule(lr=0.3, momentum=0.9), steps=6)
     for step in range(6):
         optimizer.zero_grad()
-        loss = F.cross_entropy(twin(torch.tensor(x)), torch.tensor(y))
+        loss = F.cross_entropy(twin(torch.tensor(x[1])), torch.tensor(y[1]))
         loss.backward()
         optimizer.step()
         assert losses[1, step] == pytest.approx(loss.item())
@@ -71,15 +71,9 @@ def test_dropout_differs_from_model_to_model_and_example_to_example():
     for model in models:
         nn.init.ones_(model[0].weight)
     torch.manual_seed(0)
-    x, y = np.ones((50, 1), dtype=np.float32), np.zeros((50, 1))
-    share = train_modules(
-        models,
-        x,
-        y,
-        rule=sgd_rule(lr=0.0),
-        steps=1,
-        loss=lambda out, _: (out > 0).float().mean((1, 2)),
-    )
+    x, y = np.ones((40, 50, 1), dtype=np.float32), np.zeros((40, 50, 1))
+    half = lambda outputs, _: outputs.mean((1, 2)) / 2  # kept ones count 1 / (1 − p) = 2  # noqa: E731
+    share = train_modules(models, x, y, rule=sgd_rule(lr=0.0), steps=1, loss=half)
     assert len(np.unique(share)) > 5
     assert abs(share.mean() - 0.5) < 0.05
 
@@ -109,5 +103,18 @@ def test_schedule_and_no_step():
 def test_errors_name_the_argument(options, message):
     with pytest.raises(ValueError, match=message):
         as_modules(draw((4, 3, 2), **options))
+
+
+def test_inputs_must_fit():
+    models = as_modules(draw((64, 10), seeds=3))
+    x, y, rule = DATA.x_train, DATA.y_train, sgd_rule(lr=1.0)
     with pytest.raises(ValueError, match="steps is -1"):
-        train_modules(as_modules(draw((4, 2))), [], [], rule=sgd_rule(lr=1.0), steps=-1)
+        train_modules(models, x, y, rule=rule, steps=-1)
+    with pytest.raises(ValueError, match=r"x has shape \(2, 30, 64\): it must be \(3, batch, …\)"):
+        train_modules(models, x[:2], y, rule=rule, steps=1)
+    with pytest.raises(ValueError, match=r"y has shape \(3,\)"):
+        train_modules(models, x, y[:, 0], rule=rule, steps=1)
+    for model in models:
+        model.requires_grad_(False)
+    with pytest.raises(ValueError, match="models has no parameter"):
+        train_modules(models, x, y, rule=rule, steps=1)
