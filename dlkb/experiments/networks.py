@@ -92,12 +92,14 @@ def layers(networks: Networks) -> list[Layer]:
         >>> [tuple(layer.weight.shape) for layer in layers(draw((64, 32, 10)))]
         [(10, 64, 32), (10, 32, 10)]
     """
-    found = []
-    rows = networks.theta.split(layer_sizes(networks), dim=1)
-    for (fan_in, fan_out), row in zip(pairwise(networks.widths), rows, strict=True):
-        weight = row[:, : fan_in * fan_out].unflatten(1, (fan_in, fan_out))
-        found.append(Layer(weight, row[:, None, fan_in * fan_out :] if networks.bias else None))
-    return found
+    sizes: list[int] = []
+    for fan_in, fan_out in pairwise(networks.widths):
+        sizes += [fan_in * fan_out, fan_out] if networks.bias else [fan_in * fan_out]
+    parts = iter(networks.theta.split(sizes, dim=1))
+    return [
+        Layer(next(parts).unflatten(1, fans), next(parts)[:, None] if networks.bias else None)
+        for fans in pairwise(networks.widths)
+    ]
 
 
 def _draw_layer(
@@ -242,7 +244,8 @@ def forward(
     last = len(networks.widths) - 2
     z, h = x, x
     for k, (weight, bias) in enumerate(layers(networks)):
-        branch = h @ weight if bias is None else h @ weight + bias
+        h = h.expand(seeds, *h.shape[-2:])
+        branch = torch.bmm(h, weight) if bias is None else torch.baddbmm(bias, h, weight)
         hidden = k < last
         if hidden and networks.norm:
             branch = normalize(branch, networks.norm)

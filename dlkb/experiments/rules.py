@@ -49,9 +49,18 @@ def plain_rule(step: Callable[[Array, Array], Array]) -> Rule:
 
 
 def _sgd(
-    theta: Array, grad: Array, velocity: Array, *, lr: float, momentum: float, nesterov: bool
+    theta: Array,
+    grad: Array,
+    velocity: Array,
+    *,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
 ) -> tuple[Array, Array]:
-    velocity = momentum * velocity + grad
+    # Terms that are zero are left out: they would cost as much as the step, and 0 · inf is NaN.
+    grad = grad + weight_decay * theta if weight_decay else grad
+    velocity = momentum * velocity + grad if momentum else grad
     ahead = grad + momentum * velocity if nesterov else velocity
     return theta - lr * ahead, velocity
 
@@ -85,11 +94,8 @@ def sgd_rule(
     check_between("lr", lr, 0, float("inf"), closed="left")
     check_between("momentum", momentum, 0, 1, closed="left")
     check_between("weight_decay", weight_decay, 0, float("inf"), closed="left")
-    update = partial(_sgd, lr=lr, momentum=momentum, nesterov=nesterov)
-    return Rule(
-        lambda theta: 0 * theta,
-        lambda theta, grad, state: update(theta, grad + weight_decay * theta, state),
-    )
+    options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+    return Rule(lambda theta: 0 * theta, partial(_sgd, nesterov=nesterov, **options))
 
 
 def _adam_start(theta: Array, amsgrad: bool = False) -> AdamState:

@@ -72,7 +72,7 @@ def jacobian(networks: Networks, x: Any) -> Array:
         Shape (seeds, out, in).
 
     Raises:
-        ValueError: If `x` does not fit the networks.
+        ValueError: If `x` does not fit, or batch normalization ties an example to others.
 
     Example:
         >>> import numpy as np
@@ -81,16 +81,18 @@ def jacobian(networks: Networks, x: Any) -> Array:
         >>> np.linalg.svd(J, compute_uv=False).shape
         (10, 64)
     """
+    if networks.norm == "batch":
+        raise ValueError("networks has batch normalization: one example has no Jacobian of its own")
     seeds, outputs = len(networks.theta), networks.widths[-1]
     point = as_tensor(x, networks)
     if point.ndim not in (1, 2):
         raise ValueError(f"x has shape {tuple(point.shape)}: it must be (in,) or (seeds, in)")
-    point = point.expand(seeds, point.shape[-1])[:, None].detach().requires_grad_()
-    out = forward(networks, point)[-1]
-    rows = torch.eye(outputs, dtype=out.dtype, device=out.device)
-    directions = rows[:, None, None].expand(outputs, seeds, 1, outputs)
-    (found,) = torch.autograd.grad(out, point, directions, is_grads_batched=True)
-    return as_numpy(found[:, :, 0].transpose(0, 1))
+    # A copy of the example for each output: one pass back gives all rows.
+    copies = point.expand(seeds, point.shape[-1])[:, None].repeat(1, outputs, 1)
+    copies = copies.detach().requires_grad_()
+    out = forward(networks, copies)[-1]
+    (rows,) = torch.autograd.grad(out.diagonal(dim1=1, dim2=2).sum(), copies)
+    return as_numpy(rows)
 
 
 def _mean_squares(rows: Any) -> Array:
