@@ -218,7 +218,7 @@ def reddi_gradient(theta: Array, t: int, *, C: float = 3.0, period: int = 3) -> 
         ValueError: If `period` is below 2.
 
     Reference:
-        Reddi, Kale and Kumar, On the Convergence of Adam and Beyond (2018), section 3.
+        Reddi, Kale and Kumar, On the Convergence of Adam and Beyond (2018).
 
     Example:
         >>> import numpy as np
