@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 FAMILIES = [
     path.parent.name
     for path in sorted((ROOT / "dlkb").glob("*/__init__.py"))
-    if path.parent.name not in ("nn", "optim", "book")
+    if path.parent.name not in ("nn", "optim", "book", "experiments")
 ]
 PAGES = read_book(ROOT)
 TOPICS = [page for page in PAGES if page.is_topic]
@@ -35,6 +35,9 @@ def stems(folder: str, pattern: str = "*.py", prefix: str = "") -> list[str]:
 
 FORMULAS = stems("dlkb")
 FIGURES = stems("scripts/figures")
+EXPERIMENTS = [
+    path for path in sorted((ROOT / "dlkb" / "experiments").glob("*.py")) if path.stem != "__init__"
+]
 
 
 def public(stem: str) -> dict[str, object]:
@@ -80,6 +83,7 @@ def test_there_is_something_to_look_at():
     assert len(FORMULAS) >= 5
     assert len(TOPICS) >= 4
     assert len(FIGURES) >= 4
+    assert len(EXPERIMENTS) >= 5
 
 
 @pytest.mark.parametrize("stem", FORMULAS)
@@ -205,6 +209,29 @@ def test_shells_import_torch_and_formulas(package):
         for name in imports(path):
             assert within(name, allowed), f"{path} imports {name}"
             assert not within(name, ("dlkb.book", "torch.nn.functional", "peft")), name
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_experiment_is_tested_documented_and_free_of_figures_and_engine(path):
+    assert (ROOT / "tests" / "experiments" / f"test_{path.stem}.py").is_file()
+    assert (ROOT / "tests" / "experiments" / f"bugs_{path.stem}.toml").is_file()
+    assert f"::: dlkb.experiments.{path.stem}\n" in (ROOT / "docs" / "api.md").read_text()
+    for name in imports(path):
+        assert within(name, (*STANDARD, "numpy", "torch", "sklearn.datasets", "dlkb")), name
+        assert not within(name, ("dlkb.book",)), name
+    functions = {
+        k: f for k, f in public(f"experiments/{path.stem}").items() if inspect.isfunction(f)
+    }
+    for key, function in functions.items():
+        doc = inspect.getdoc(function) or ""
+        assert ">>>" in doc, f"{key} has no doctest example"
+        assert "Returns:" in doc, f"{key} does not say what it returns"
+
+
+def test_only_experiments_import_experiments():
+    for path in (ROOT / "dlkb").rglob("*.py"):
+        if "experiments" not in path.parts:
+            assert not any(within(name, ("dlkb.experiments",)) for name in imports(path)), path
 
 
 def test_nothing_but_the_engine_imports_the_engine():
