@@ -8,10 +8,12 @@ import json
 from itertools import groupby
 from pathlib import Path
 
+from dlkb.book.hold.peers import FOLDER
 from dlkb.book.hold.verify import ran
 from dlkb.book.read.addresses import addresses
 from dlkb.book.read.freshness import digest, digest_of, page_key, write
 from dlkb.book.read.pages import Page
+from dlkb.book.read.references import BIBLIOGRAPHY
 
 OUTPUT = Path("docs/downloads")
 CACHE = Path(".cache/downloads.json")
@@ -23,21 +25,18 @@ def _key(root: Path, page: Page) -> str:
     from dlkb.book.publish.notebook import commit_of
 
     figures = [root / "docs/assets/figures" / f"{image.name}-light.svg" for image in page.images]
-    key = page_key(root, page, [*_ENGINE, *figures, root / "mkdocs.yml"])
-    return key + commit_of(root)
+    shared = [root / "mkdocs.yml", root / BIBLIOGRAPHY, root / "constraints.txt"]
+    table = root / FOLDER / f"{page.stem}.py"
+    return page_key(root, page, [*_ENGINE, *figures, *shared, table]) + commit_of(root)
 
 
 def _make(root: Path, page: Page) -> list[bytes]:
     """Return the downloads of one page, in the order of `ENDINGS`."""
-    from dlkb.book.publish.export import to_script
+    from dlkb.book.publish.export import to_markdown, to_script
     from dlkb.book.publish.notebook import to_notebook
 
     whole = ran(root, page)
-    texts = (
-        to_notebook(whole, root),
-        to_script(whole, root),
-        page.path.read_text(encoding="utf-8"),
-    )
+    texts = (to_notebook(whole, root), to_script(whole, root), to_markdown(page, root))
     return [text.encode() for text in texts]
 
 

@@ -4,21 +4,16 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from dlkb.book.hold.verify import Ran
 from dlkb.book.publish.export import to_script
 from dlkb.book.publish.notebook import to_notebook
 from dlkb.book.read.pages import PageError, read_book
-from dlkb.book.run.session import Session
+from tests.book.conftest import whole
 
 FIGURE = "![A wave that rises and falls.](../assets/figures/optimizers/toy/wave.svg)\n\n"
 
 
 def session(book):
-    page = read_book(book.root)[0]
-    session = Session(page)
-    for fence in page.runnable:
-        assert session.outcomes_through(fence).error is None
-    return Ran(page, frozenset(session.displayed))
+    return whole(read_book(book.root)[0])
 
 
 def notebook(book):
