@@ -29,15 +29,14 @@ def run_whole(page: Page) -> Session:
     """Run the page: only what has run can be exported.
 
     Raises:
-        PageError: Naming the first fence that fails.
+        PageError: Naming the first fence that fails, or the bound numbers that are wrong.
     """
     session = Session(page)
-    for fence in page.runnable:
-        outcome = session.outcomes_through(fence)
+    for outcome in session.whole():
         if outcome.error:
             raise PageError(
-                f"{page.path}:{outcome.line}: not exported, the fence under "
-                f"'{fence.heading}' fails\n{outcome.error}"
+                f"{page.path}:{outcome.line}: not exported, what stands under "
+                f"'{outcome.fence.heading}' fails\n{outcome.error}"
             )
     return session
 
