@@ -40,15 +40,16 @@ def list_pages() -> None:
     from dlkb.book.hold.numbers import held_counts
 
     table = Table(box=None, pad_edge=False)
-    for name in ("page", "title"):
-        table.add_column(name)
-    for name in ("words", "fences", "claims", "figures", "printed", "bound", "given", "unheld"):
-        table.add_column(name, justify="right")
+    table.add_column("page", no_wrap=True)
+    for name in ("words", "fences", "claims", "figures", "numbers held"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("title")
     for page in read_book(find_root()):
         figures = {image.name for image in page.images}
-        counts = [unfolded_words(page), len(page.runnable), len(page.claims), len(figures)]
-        counts += held_counts(page).values()
-        table.add_row(page.stem, page.title, *(str(count or "") for count in counts))
+        counts = (unfolded_words(page), len(page.runnable), len(page.claims), len(figures))
+        held = held_counts(page)
+        share = f"{held['printed'] + held['bound']} of {sum(held.values())}"
+        table.add_row(page.stem, *(str(count or "") for count in counts), share, page.title)
     console.print(table)
 
 

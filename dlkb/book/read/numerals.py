@@ -31,7 +31,8 @@ _NUMBER = re.compile(
     (?P<sign> (?: (?<=[(\[{{$|=,;<>≈≤≥]) | (?<=[\s]) | (?<![\s\S]) ) [-−](?=[\d.]) )?
     (?:
         (?: (?P<factor>{_POINT}) \s*(?:\\cdot|\\times|·|×)\s*)?
-        (?P<base>\d+) (?: \^ (?:\{{(?P<power>[-−]?\d+)\}}|(?P<digit>\d)) | (?P<raised>⁻?[⁰¹²³⁴-⁹]+) )
+        (?P<base>\d+)
+        (?: \^ (?:\{{(?P<power>[-−]?\d+)\}}|(?P<digit>\d)) | (?P<raised>⁻?[⁰¹²³⁴-⁹]+) )
       | (?P<plain>{_POINT}|\.\d+) (?:[eE](?P<exponent>[+-]?\d+))? (?:st|nd|rd|th|x)?
         (?:[ \u00a0](?P<scale>{"|".join(_SCALES)})\b)?
     )

@@ -63,6 +63,18 @@ def comments(text: str) -> list[re.Match[str]]:
     return list(_COMMENT.finditer(_without_code(text)))
 
 
+def without_comments(text: str) -> str:
+    """Return a page's Markdown without its comments; code keeps what looks like one.
+
+    Example:
+        >>> without_comments("7.27<!--= bound --> in `<!-- this -->`")
+        '7.27 in `<!-- this -->`'
+    """
+    for comment in reversed(comments(text)):
+        text = text[: comment.start()] + text[comment.end() :]
+    return text
+
+
 def readable(text: str) -> str:
     r"""Return a page's Markdown with all but its sentences and formulas blanked.
 

@@ -34,10 +34,10 @@ class Row:
 
 
 def rows(text: str) -> list[Row]:
-    """Return the lines of a page's Markdown, without front matter.
+    r"""Return the lines of a page's Markdown, without front matter.
 
     Example:
-        >>> [row.kind for row in rows("# Title\\n/// details | More\\n    open: true\\nText.\\n///")]
+        >>> [row.kind for row in rows("# Title\n/// details | More\n    open: true\nSo.\n///")]
         ['heading', 'title', 'options', 'text', 'end']
     """
     found: list[Row] = []
