@@ -34,7 +34,12 @@ def test_booleans_of_arrays_will_do_and_arrays_will_not():
 
 @pytest.mark.parametrize(
     ("runs", "agrees", "expected"),
-    [(True, True, "holds"), (True, False, "buggy"), (False, True, "buggy"), (False, False, "buggy")],
+    [
+        (True, True, "holds"),
+        (True, False, "buggy"),
+        (False, True, "buggy"),
+        (False, False, "buggy"),
+    ],
 )
 def test_code(runs, agrees, expected):
     assert code_verdict(runs=runs, agrees=agrees, repaired_agrees=True) == expected

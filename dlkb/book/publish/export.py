@@ -36,7 +36,7 @@ def run_whole(page: Page) -> Session:
     for outcome in session.whole():
         if outcome.error:
             raise PageError(
-                f"{page.path}:{outcome.line}: not exported, what stands under "
+                f"{page.path}:{outcome.line}: not exported, the fence under "
                 f"'{outcome.fence.heading}' fails\n{outcome.error}"
             )
     return session

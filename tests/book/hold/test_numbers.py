@@ -159,7 +159,9 @@ def test_one_number_may_be_given(moved):
 def test_a_tied_equation_is_held_by_its_function(moved):
     moved.edit("Two steps.", "$$ y = 0.25\\,x \\label{eq:quarter} $$")
     assert [message[:18] for _, message in problems(moved)] == ["nothing holds 0.25"]
-    tie = '/// tied | `f(x)`\n    attrs: {data-equation: "eq:quarter", data-where: "0 < x < 1"}\n///'
+    tie = (
+        '/// tied | `f(x)`\n    attrs: {data-equation: "eq:quarter", data-where: "0 < x < 1"}\n///'
+    )
     moved.edit("\\label{eq:quarter} $$", f"\\label{{eq:quarter}} $$\n\n{tie}")
     assert problems(moved) == []
 
