@@ -33,10 +33,10 @@ _NUMBER = re.compile(
         (?: (?P<factor>{_POINT}) \s*(?:\\cdot|\\times|·|×)\s*)?
         (?P<base>\d+)
         (?: \^ (?:\{{(?P<power>[-−]?\d+)\}}|(?P<digit>\d)) | (?P<raised>⁻?[⁰¹²³⁴-⁹]+) )
-      | (?P<plain>{_POINT}|\.\d+) (?:[eE](?P<exponent>[+-]?\d+))? (?:st|nd|rd|th|x)?
+      | (?P<plain>{_POINT}|\.\d+) (?:[eE](?P<exponent>[+-]?\d+))? (?:st|nd|rd|th)?
         (?:[ \u00a0](?P<scale>{"|".join(_SCALES)})\b)?
     )
-    (?!\w) (?!\.\d)
+    (?![\d_]|[A-Za-z]{{2}}) (?!\.\d)  # 12n and 350M are numbers, 16bit is a word
   | \b (?P<words> (?:(?:a|{_SMALL}|{_NAMED}|half\ a)\s)? (?:{"|".join(_SCALES)}) | {_NAMED})
     (?: -?fold | (?<=teen)th )? (?!\w)
     """,

@@ -38,6 +38,9 @@ def values(text):
         ("the 12th step", "12", "1", 2),
         ("20-layer networks", "20", "1", 1),
         ("10x", "10", "1", 1),
+        ("−3.5x²", "-3.5", "0.1", 2),
+        ("$12n$", "12", "1", 2),
+        ("350M", "350", "1", 2),
         ("a change of -1.5", "-1.5", "0.1", 2),
         ("a change of −1.5", "-1.5", "0.1", 2),
         ("$x=-0.5$", "-0.5", "0.1", 1),
@@ -55,7 +58,7 @@ def test_value_precision_and_digits(text, value, place, digits):
 @pytest.mark.parametrize(
     "text",
     [
-        "a 5 and seven, twelve of 3",
+        "16bit, a 5 and seven, twelve of 3",
         "float32, bf16, ResNet-50, c-035, T5, GPT-2",
         "hundreds of steps, thousands of them, a thousandth",
         "torch 2.13.0",
