@@ -49,23 +49,9 @@ def part_problems(page: Page) -> list[tuple[int, str]]:
         return [(1, f"parts out of order; keep {', '.join(parts)}")]
     if not is_moved(page):
         return []
-    found = []
     if not any(image.line < second["The idea"] for image in page.images):
-        found.append((second["The idea"], "a figure must stand before 'The idea'"))
-    if line := _text_after(page, second["References"]):
-        found.append((line, "leave 'References' empty: the list is made from the keys cited"))
-    return found
-
-
-def _text_after(page: Page, heading: int) -> int:
-    """Return the line of the first text under a heading, 0 if there is none."""
-    lines = page.text.split("\n")[heading - page.first_line + 1 :]
-    for number, line in enumerate(lines, heading + 1):
-        if line.startswith("#"):
-            return 0
-        if line.strip():
-            return number
-    return 0
+        return [(second["The idea"], "a figure must stand before 'The idea'")]
+    return []
 
 
 def front_matter_problems(root: Path, page: Page) -> list[tuple[int, str]]:
