@@ -18,6 +18,8 @@ _BUILTINS = ("abs", "min", "max", "sum", "len", "float")
 def compile_call(text: str, names: Collection[str]) -> CodeType:
     """Compile the title of a tie: one call of this package, of which an entry may be taken.
 
+    Its arguments may use NumPy and calls of this package.
+
     Raises:
         FormulaError: If it is anything else, or uses what is not given.
     """
@@ -27,7 +29,7 @@ def compile_call(text: str, names: Collection[str]) -> CodeType:
         call = call.value
     if not isinstance(call, ast.Call) or not _dotted(call.func).startswith("dlkb."):
         raise FormulaError(f"{text!r} is not one call like dlkb.optimizers.adam.adam(...)")
-    return _checked(tree, text, names, ("dlkb",))
+    return _checked(tree, text, names)
 
 
 def compile_value(text: str, names: Collection[str]) -> CodeType:
@@ -36,7 +38,7 @@ def compile_value(text: str, names: Collection[str]) -> CodeType:
     Raises:
         FormulaError: If it uses what is not given.
     """
-    return _checked(_parsed(text), text, {*names, *_BUILTINS}, ("dlkb", "np"))
+    return _checked(_parsed(text), text, {*names, *_BUILTINS})
 
 
 def run(code: CodeType, values: Mapping[str, Any]) -> Any:
@@ -74,18 +76,16 @@ def _dotted(node: ast.expr) -> str:
     return ""
 
 
-def _checked(
-    tree: ast.Expression, text: str, names: Collection[str], packages: tuple[str, ...]
-) -> CodeType:
+def _checked(tree: ast.Expression, text: str, names: Collection[str]) -> CodeType:
     parameters = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             called = _dotted(node.func)
-            if not (called.startswith(tuple(f"{name}." for name in packages)) or called in names):
-                raise FormulaError(f"{text!r} calls {called or 'something'}: call {packages} only")
+            if not (called.startswith(("dlkb.", "np.")) or called in names):
+                raise FormulaError(f"{text!r} calls {called or 'something'}: call dlkb and np only")
             if called.startswith("dlkb."):
                 _resolve(called)
-        if isinstance(node, ast.Name) and node.id not in {*names, *parameters, *packages}:
+        if isinstance(node, ast.Name) and node.id not in {*names, *parameters, "dlkb", "np"}:
             raise FormulaError(f"{text!r} uses {node.id}: give its range in data-where")
     return compile(tree, "<tie>", "eval")
 

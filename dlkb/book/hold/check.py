@@ -11,6 +11,7 @@ from pathlib import Path
 from dlkb.book.draw.drawing import SCRIPTS
 from dlkb.book.draw.figures import figures_of
 from dlkb.book.hold.citations import bibliography_problems, citation_problems
+from dlkb.book.hold.equations import equation_problems
 from dlkb.book.hold.peers import peers_problems
 from dlkb.book.publish import math
 from dlkb.book.read.pages import Claim, Page, read_book
@@ -125,8 +126,12 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
             add(image.line, "the alt text must say what is to be seen")
     labels = {equation.label for equation in math.equations(page.text)}
     for tie in page.ties:
-        if tie.label not in labels:
-            add(tie.line, f"tied to '{tie.label}', but no equation has this label")
+        for label in (tie.label, *tie.definitions):
+            if label not in labels:
+                add(tie.line, f"tied to '{label}', but no equation has this label")
+    if page.meta.get("size"):  # moved to the contract of today
+        for line, message in equation_problems(page):
+            add(line, message)
     assigned = assignments(root).get(page.stem, [])
     for claim in page.claims:
         add(claim.line, *_claim_problems(page, claim, assigned))

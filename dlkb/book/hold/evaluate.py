@@ -28,7 +28,8 @@ _COMPARE: dict[str, Any] = {
 }
 _COMPARE |= {"=": np.equal, "!=": np.not_equal}
 _CONSTANTS = {"e": np.e, "pi": np.pi, "inf": np.inf, "true": True}
-_OVER = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
+_ALL_AT_ONCE = frozenset("number constant symbol neg add mul div pow call".split())
+_OVER: dict[str, Any] = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
 
 
 def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
@@ -50,6 +51,8 @@ def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
         given = values.get(key(show(node)))
         if given is not None and not callable(given):
             return _number(given)
+        if node.kind == "apply" and not callable(values.get(node.name)):
+            raise FormulaError(f"nothing gives a value to {show(node)}")
     if node.kind == "over":
         return _over(node, values)
     args = [evaluate(arg, values) for arg in node.args]
@@ -82,7 +85,7 @@ def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
             return _cases(args)
         case "call":
             return _call(node.name, args)
-        case "apply" if callable(values.get(node.name)):
+        case "apply":
             return values[node.name](*args)
     raise FormulaError(f"nothing gives a value to {show(node)}")
 
@@ -179,11 +182,18 @@ def _over(node: Node, values: Mapping[str, Any]) -> Any:
         low, high = (round(float(evaluate(bound, values))) for bound in bounds)
     else:
         low, high = 1, _length(node, values)
-    parts = [evaluate(body, {**values, index.name: place}) for place in range(low, high + 1)]
-    if not parts:
+    places = np.arange(low, high + 1.0)
+    if not places.size:
         if node.name in ("max", "min"):
             raise FormulaError(f"{show(node)} has nothing to choose from")
         return np.float64(node.name == "prod")
+    kinds = {part.kind for part in body.walk()}
+    axes = max(np.ndim(values.get(part.name, 0)) for part in body.walk())
+    if axes < 2 and kinds <= _ALL_AT_ONCE:
+        places = places.reshape(-1, *[1] * axes)
+        terms = evaluate(body, {**values, index.name: places})
+        return _OVER[node.name](np.broadcast_arrays(terms, places)[0], axis=0)
+    parts = [evaluate(body, {**values, index.name: place}) for place in places]
     return _OVER[node.name](np.stack(np.broadcast_arrays(*parts)), axis=0)
 
 

@@ -10,7 +10,7 @@ _FLIPPED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<", "!=": "="}
 
 
 def mutants(statement: Statement) -> Iterator[Statement]:
-    """Yield every statement that differs in one sign, exponent, factor or relation."""
+    r"""Yield every statement that differs in one sign, exponent, factor or relation."""
     for place, side in enumerate(statement.sides):
         before, after = statement.sides[:place], statement.sides[place + 1 :]
         for changed in (Node("neg", args=(side,)), *changes(side)):
@@ -25,12 +25,9 @@ def mutants(statement: Statement) -> Iterator[Statement]:
 def changes(node: Node) -> Iterator[Node]:
     """Yield a formula with one change at the top or below."""
     yield from _here(node)
-    if node.kind in ("index", "apply"):
-        return  # a name with its arguments
-    kept = node.args[1:2] if node.kind == "over" else ()  # the index is a name
     for place, arg in enumerate(node.args):
-        if arg in kept and place == 1:
-            continue
+        if node.kind == "over" and place == 1:
+            continue  # the index is a name
         for changed in changes(arg):
             yield Node(node.kind, node.name, (*node.args[:place], changed, *node.args[place + 1 :]))
 

@@ -8,7 +8,7 @@ by its name to be a number.
 
 from collections.abc import Collection
 
-from dlkb.book.read.nodes import Node, Statement
+from dlkb.book.read.nodes import Node, Statement, show
 from dlkb.book.read.pieces import BARS, BRACKETS, Pieces
 from dlkb.book.read.tokens import RELATIONS, SEPARATORS, TIMES, WORDS, FormulaError
 
@@ -26,8 +26,22 @@ def read_formula(tex: str, numbers: Collection[str] = ()) -> tuple[Statement, ..
 
     Raises:
         FormulaError: For what is not known, or could be read in two ways.
+
+    Example:
+        >>> (statement,) = read_formula(r"\rho = \max_i\lvert\lambda_i\rvert \le c")
+        >>> statement.relations, [show(side) for side in statement.sides]
+        (('=', '<='), ['rho', 'max(abs(lambda_[i]), i)', 'c'])
     """
-    return _Parser(tex, numbers).statements()
+    found = _Parser(tex, numbers).statements()
+    kinds: dict[str, set[str]] = {}
+    for node in (node for st in found for side in st.sides for node in side.walk()):
+        kinds.setdefault(node.name, set()).add(node.kind)
+    for name, uses in kinds.items():
+        if {"symbol", "apply"} <= uses:
+            raise FormulaError(rf"{name} is a function and a number: write {name}\,(…) in {tex!r}")
+        if {"symbol", "bold"} <= uses:
+            raise FormulaError(f"{name} is bold and plain: use two letters in {tex!r}")
+    return found
 
 
 def _product(factors: list[Node]) -> Node:

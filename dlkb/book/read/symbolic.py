@@ -29,7 +29,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 _SAME = frozenset("exp log sin cos tan sinh cosh tanh sign erf erfc digamma gamma floor".split())
 """Functions that SymPy calls so, too."""
-_RELATIONS = {name: sympy.Eq for name in ("=", "<-", "->", "~")}
+_RELATIONS = dict.fromkeys(("=", "<-", "->", "~"), sympy.Eq)
 _RELATIONS |= {"!=": sympy.Ne, "<": sympy.Lt, ">": sympy.Gt, "<=": sympy.Le, ">=": sympy.Ge}
 
 
