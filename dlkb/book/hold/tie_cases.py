@@ -56,10 +56,10 @@ def read_case(page: Page, tie: Tie) -> Case:
     renewed = first.relations[:1] == ("<-",)
     subject = is_plain(head) and len(first.sides) > 1 and (renewed or not _known(head, bound))
     if subject and not tie.left and ORDERS.keys() & {*first.relations}:
-        raise FormulaError(f"data-left must say what {show(head)} is: the call is the other side")
+        raise FormulaError(f"data-left must say what {show(head)} is: the call gives the last side")
     _check_names(tie, first, others, names, let)
     in_code = "call" in {name for text in (*let.values(), tie.left or "0") for name in used(text)}
-    _check_classes(first, tie.left != "", not in_code)
+    check_parts(first, tie.left != "", not in_code)
     identifiers = {*names, "call", *(name for name in let if name.isidentifier())}
     return Case(
         statements=(first, *others),
@@ -83,8 +83,12 @@ def _ordered(others: list[Statement], bound: set[str]) -> list[Statement]:
     return found[::-1]
 
 
-def _check_classes(statement: Statement, left: bool, call_is_last: bool) -> None:
-    """In an inequality each part between two relations needs a value, or it could be anything."""
+def check_parts(statement: Statement, left: bool, call_is_last: bool) -> None:
+    """Check that each part of an inequality has a value of its own, or it could be anything.
+
+    Raises:
+        FormulaError: If one has none.
+    """
     parts: list[list[Node]] = [[statement.sides[0]]]
     for relation, side in zip(statement.relations, statement.sides[1:], strict=True):
         if relation in ORDERS:
@@ -93,7 +97,10 @@ def _check_classes(statement: Statement, left: bool, call_is_last: bool) -> None
     for place, part in enumerate(parts):
         held = (place == 0 and left) or (place == len(parts) - 1 and call_is_last)
         if len(parts) > 1 and not held and not any(is_plain(side) for side in part):
-            raise FormulaError(f"data-left must say what {show(part[0])} is")
+            raise FormulaError(
+                f"nothing says what {show(part[0])} is: in an inequality the call gives the last "
+                "side, data-left the first, data-let a lone symbol"
+            )
 
 
 def _assignments(let: str) -> dict[str, str]:

@@ -16,7 +16,15 @@ from dlkb.book.hold.calls import run
 from dlkb.book.hold.check import Problem
 from dlkb.book.hold.evaluate import evaluate
 from dlkb.book.hold.mutants import mutants
-from dlkb.book.hold.tie_cases import EQUALITIES, ORDERS, Case, is_plain, read_case, written
+from dlkb.book.hold.tie_cases import (
+    EQUALITIES,
+    ORDERS,
+    Case,
+    check_parts,
+    is_plain,
+    read_case,
+    written,
+)
 from dlkb.book.read.nodes import Statement, key, show
 from dlkb.book.read.pages import Page, Tie
 from dlkb.book.read.tokens import FormulaError
@@ -64,7 +72,7 @@ def verify(page: Page, tie: Tie) -> None:
                 raise TieError(f"equation {tie.label} and {tie.call} differ: {fault}")
             for place, mutant in _survivors(case, trials):
                 raise TieError(
-                    f"equation {tie.label}: the tie would also hold '{written(mutant)}' in place of "
+                    f"equation {tie.label}: the tie would also hold '{written(mutant)}' for "
                     f"'{written(case.statements[place])}': widen data-where, or say with data-let "
                     "or data-left what is compared"
                 )
@@ -160,6 +168,8 @@ def _survivors(case: Case, trials: list[_Trial]) -> Iterator[tuple[int, Statemen
         for mutant in mutants(statement):
             changed = (*case.statements[:place], mutant, *case.statements[place + 1 :])
             try:
+                if place == 0:
+                    check_parts(mutant, case.left is not None, not case.entered)
                 noticed = _fault(case, changed, trials) is not None
             except (FormulaError, ValueError, IndexError, ArithmeticError, np.linalg.LinAlgError):
                 noticed = True

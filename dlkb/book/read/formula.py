@@ -8,7 +8,7 @@ by its name to be a number.
 
 from collections.abc import Collection
 
-from dlkb.book.read.nodes import Node, Statement, show
+from dlkb.book.read.nodes import Node, Statement
 from dlkb.book.read.pieces import BARS, BRACKETS, Pieces
 from dlkb.book.read.tokens import RELATIONS, SEPARATORS, TIMES, WORDS, FormulaError
 
@@ -28,6 +28,7 @@ def read_formula(tex: str, numbers: Collection[str] = ()) -> tuple[Statement, ..
         FormulaError: For what is not known, or could be read in two ways.
 
     Example:
+        >>> from dlkb.book.read.nodes import show
         >>> (statement,) = read_formula(r"\rho = \max_i\lvert\lambda_i\rvert \le c")
         >>> statement.relations, [show(side) for side in statement.sides]
         (('=', '<='), ['rho', 'max(abs(lambda_[i]), i)', 'c'])

@@ -8,7 +8,9 @@ from dlkb.book.read.nodes import key, show
 from dlkb.book.read.symbolic import to_sympy
 from dlkb.book.read.tokens import FormulaError
 
-NAMES = "m m_hat v_hat epsilon eta lambda_ theta_t_1 r x y z n k t s a b p n_in n_out beta_1".split()
+NAMES = (
+    "m m_hat v_hat epsilon eta lambda_ theta_t_1 r x y z n k t s a b p n_in n_out beta_1".split()
+)
 LOCAL = {name: sympy.Symbol(name) for name in NAMES}
 
 
