@@ -25,7 +25,7 @@ from dlkb.book.hold.tie_cases import (
     read_case,
     written,
 )
-from dlkb.book.read.nodes import Statement, key, show
+from dlkb.book.read.nodes import Node, Statement, key, show
 from dlkb.book.read.pages import Page, Tie
 from dlkb.book.read.tokens import FormulaError
 
@@ -76,7 +76,7 @@ def verify(page: Page, tie: Tie) -> None:
                     f"'{written(case.statements[place])}': widen data-where, or say with data-let "
                     "or data-left what is compared"
                 )
-    except FormulaError as error:
+    except ValueError as error:
         raise TieError(f"equation {tie.label}: {error}") from None
 
 
@@ -103,44 +103,51 @@ def _fault(case: Case, statements: tuple[Statement, ...], trials: list[_Trial]) 
     strict: set[int] = set()
     for trial in trials:
         values = dict(trial.values)
-        for place in range(len(statements) - 1, -1, -1):
-            fault = _statement_fault(case, statements[place], place == 0, trial, values, strict)
-            if fault:
+        for definition in statements[:0:-1]:  # what a definition uses stands behind it
+            if fault := _chain_fault(definition, _defined(definition, values), strict):
                 return f"{fault} at {trial.values}"
+        if fault := _first_fault(case, statements[0], trial, values, strict):
+            return f"{fault} at {trial.values}"
     orders = {i for i, name in enumerate(statements[0].relations) if name in ORDERS}
     if orders - strict:
         return "the sides are equal in every trial: the relation could point the other way"
     return None
 
 
-def _statement_fault(
-    case: Case,
-    statement: Statement,
-    first: bool,
-    trial: _Trial,
-    values: dict[str, Any],
-    strict: set[int],
+def _defined(statement: Statement, values: dict[str, Any]) -> list[Any]:
+    """Return the sides of a definition, and add what it defines to the values."""
+    head, *rest = statement.sides
+    found = [_value(side, values) for side in rest]
+    if is_plain(head):
+        values.setdefault(key(show(head)), found[-1])
+    return [_value(head, values), *found]
+
+
+def _first_fault(
+    case: Case, statement: Statement, trial: _Trial, values: dict[str, Any], strict: set[int]
 ) -> str | None:
-    sides = statement.sides
-    found: list[Any] = []
-    for place, side in enumerate(sides):
-        opened = place == 0 and (case.subject if first else key(show(side)) not in values)
-        found.append(None if opened and is_plain(side) else evaluate(side, values))
-    if first and case.left is not None:
-        if found[0] is not None and not _same(found[0], trial.left):
-            return f"the left side is {found[0]}, data-left {trial.left}"
-        found[0] = trial.left
-    if first and found[0] is None:
-        found[0] = trial.call
-    if not first and found[0] is None:
-        found[0] = values[key(show(sides[0]))] = found[-1]
-    if first and not case.entered and not _same(found[-1], trial.call):
+    head, *rest = statement.sides
+    given = case.left is not None
+    if case.subject and is_plain(head):
+        left = trial.left if given else trial.call
+    else:
+        left = _value(head, values)
+    found = [left, *(_value(side, values) for side in rest)]
+    if given and not _same(left, trial.left):
+        return f"the left side is {left}, data-left {trial.left}"
+    if not case.entered and not _same(found[-1], trial.call):
         return f"the equation says {found[-1]}, the function {trial.call}"
+    return _chain_fault(statement, found, strict)
+
+
+def _chain_fault(statement: Statement, found: list[Any], strict: set[int]) -> str | None:
+    """Compare neighbours; note which inequalities are strict somewhere."""
     for place, relation in enumerate(statement.relations):
         left, right = found[place], found[place + 1]
         if relation in EQUALITIES:
             if not _same(left, right):
-                return f"{show(sides[place])} is {left}, {show(sides[place + 1])} is {right}"
+                said = (show(side) for side in statement.sides[place : place + 2])
+                return f"{next(said)} is {left}, {next(said)} is {right}"
             continue
         less, more = (left, right) if ORDERS[relation] > 0 else (right, left)
         gap = np.asarray(more, float) - np.asarray(less, float)
@@ -150,6 +157,15 @@ def _statement_fault(
         if np.any(gap > slack):
             strict.add(place)
     return None
+
+
+def _value(side: Node, values: dict[str, Any]) -> Any:
+    try:
+        return evaluate(side, values)
+    except FormulaError:
+        raise
+    except (ValueError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
+        raise FormulaError(f"{show(side)} cannot be computed: {error}") from None
 
 
 def _same(left: Any, right: Any) -> bool:
@@ -171,7 +187,7 @@ def _survivors(case: Case, trials: list[_Trial]) -> Iterator[tuple[int, Statemen
                 if place == 0:
                     check_parts(mutant, case.left is not None, not case.entered)
                 noticed = _fault(case, changed, trials) is not None
-            except (FormulaError, ValueError, IndexError, ArithmeticError, np.linalg.LinAlgError):
+            except ValueError:  # something has no value, or shapes do not fit
                 noticed = True
             if not noticed and not _equal(case, statement, mutant):
                 yield place, mutant
@@ -193,8 +209,8 @@ def _equal(case: Case, statement: Statement, mutant: Statement) -> bool:
         if trial % 2:
             values = {name: np.abs(value) for name, value in values.items()}
         try:
-            one, other = evaluate(before, values), evaluate(after, values)
-        except (FormulaError, ValueError, IndexError, np.linalg.LinAlgError):
+            one, other = _value(before, values), _value(after, values)
+        except FormulaError:
             continue
         if np.all(np.isfinite(one)) and np.all(np.isfinite(other)):
             compared += 1

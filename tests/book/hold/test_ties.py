@@ -240,7 +240,7 @@ def test_matrix_equations_are_tied(book):
     ],
 )
 def test_a_false_matrix_equation_is_caught(book, tex):
-    with pytest.raises((TieError, ValueError), match=r"differ|matmul|broadcast"):
+    with pytest.raises(TieError, match=r"differ|cannot be computed"):
         tie(book, tex, f"{LORA}.merge(W, A, B, scaling=s)", MATRICES)
 
 
