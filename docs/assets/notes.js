@@ -3,6 +3,7 @@
    stands below what it explains. Copied math is TeX. Works without Material too. */
 (() => {
   const ABOUT = ".eq-more, [data-symbol], abbr[title], abbr[data-note]"
+  const TOOLS = ".eq-more, .eq-note, .headerlink, .copy, [role=status]"
   let word // the note of a letter or an abbreviation, one for all
   let waiting
 
@@ -103,10 +104,13 @@
     const all = box.querySelectorAll("math[data-tex]")
     if (!all.length) return
     for (const math of all) {
+      const number = math.closest(".equation")?.querySelector(".eq-number")
+      const tag = number ? ` \\tag{${number.textContent.slice(1, -1)}}` : ""
       const around = math.getAttribute("display") === "block" ? "$$" : "$"
-      math.replaceWith(around + math.dataset.tex + around)
+      math.replaceWith(around + math.dataset.tex + tag + around)
+      number?.remove()
     }
-    for (const tool of box.querySelectorAll(".eq-more, .eq-note, .headerlink, button")) tool.remove()
+    for (const tool of box.querySelectorAll(TOOLS)) tool.remove()
     document.body.append(box)
     event.clipboardData.setData("text/plain", box.innerText)
     event.preventDefault()

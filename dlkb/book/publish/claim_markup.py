@@ -71,8 +71,12 @@ class _Claims(Treeprocessor):
         if part.tag in ("figure", "table", "pre", "details"):
             return True
         if part.tag == "div":
-            return bool({"highlight", "explorable", "tabbed-set"} & set(part.get("class", "").split()))
-        alone = not (part.text or "").strip() and len(part) == 1 and not (part[0].tail or "").strip()
+            return bool(
+                {"highlight", "explorable", "tabbed-set"} & set(part.get("class", "").split())
+            )
+        alone = (
+            not (part.text or "").strip() and len(part) == 1 and not (part[0].tail or "").strip()
+        )
         return part.tag == "p" and (self.is_fence(part) or (alone and part[0].tag == "img"))
 
     def is_fence(self, p: ElementTree.Element) -> bool:
@@ -82,9 +86,7 @@ class _Claims(Treeprocessor):
             return False
         return bool(_CODE.match(str(self.md.htmlStash.rawHtmlBlocks[int(found[1])])))
 
-    def line(
-        self, block: ElementTree.Element, verdict: str, folded: bool
-    ) -> ElementTree.Element:
+    def line(self, block: ElementTree.Element, verdict: str, folded: bool) -> ElementTree.Element:
         """Return the card's first line: the verdict, and in small print the link and the source."""
         anchor = block.get("id", "")
         line = ElementTree.Element("p", {"class": "claim-line"})

@@ -102,33 +102,36 @@ def typeset_for(mathml: str, tex: str, known: dict[str, Symbol]) -> tuple[str, l
 def tools(anchor: str, number: str, tie: Tied | None, said: str) -> str:
     """Return the number, which is the permalink, and the button that opens the note.
 
-    One tab stop an equation: the address bar has what the number gives to a mouse.
+    One tab stop an equation, the button: the note has the link as well.
     """
     name = f"equation {number}" if number else "this equation"
-    link = f'<a class="eq-number" href="#{anchor}" aria-label="Equation {number}">({number})</a>'
+    link = (
+        f'<a class="eq-number" href="#{anchor}" tabindex="-1" aria-label="Equation {number}">'
+        f"({number})</a>"
+    )
+    copy = '<button type="button" class="copy-tex">Copy TeX</button>'
+    last = f'{copy} <a href="#{anchor}">Link to this equation</a>' if number else copy
     label = f"About {name}, tested" if tie else f"About {name}"
     return (
         f"{link if number else ''}"
         f'<button type="button" class="eq-more{" tested" if tie else ""}" aria-label="{label}" '
         f'popovertarget="{anchor}.note" popovertargetaction="show">'
         f"{'✓' if tie else '⋯'}</button>"
-        f'<span class="eq-note" popover id="{anchor}.note">{said}</span>'
+        f'<span class="eq-note" popover id="{anchor}.note">{said}'
+        f'<span class="note-line">{last}</span></span>'
     )
 
 
 def link(call: str, page: Page | None) -> str | None:
-    """Return where the function of a call is documented: on this page, or on that of its stem."""
+    """Return where the page documents the function of a call; None if another page does."""
     name = call.partition("(")[0]
-    module = re.fullmatch(r"dlkb\.(\w+)\.(\w+)\.\w+", name)
-    if page is None or module is None:
-        return None
-    if re.search(rf"^::: +{re.escape(name.rpartition('.')[0])}$", page.text, re.MULTILINE):
-        return f"#{name}"
-    return f"{'../' * (page.stem.count('/') + 1)}{module[1]}/{module[2]}/#{name}"
+    reference = rf"^::: +{re.escape(name.rpartition('.')[0])}$"
+    documented = page and re.search(reference, page.text, re.MULTILINE)
+    return f"#{name}" if documented else None
 
 
 def note(tie: Tied | None, explained: list[Symbol], page: Page | None) -> str:
-    """Return the note of an equation."""
+    """Return what an equation is tested against and what its letters mean, a line each."""
     parts = []
     if tie:
         call = f"<code>{html.escape(tie.call)}</code>"
@@ -141,7 +144,6 @@ def note(tie: Tied | None, explained: list[Symbol], page: Page | None) -> str:
     parts += [
         f'<span data-row="{index}">{_row(symbol)}</span>' for index, symbol in enumerate(explained)
     ]
-    parts.append('<button type="button" class="copy-tex">Copy TeX</button>')
     return "".join(f'<span class="note-line">{part}</span>' for part in parts)
 
 

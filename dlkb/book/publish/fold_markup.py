@@ -1,8 +1,8 @@
 """Fold the sections of a derivation: a reader sees what is derived, and opens what to follow.
 
-A Python-Markdown extension, `dlkb.book.publish.fold_markup` in mkdocs.yml. Each `###` section under
-`## Derivation` becomes `<details class="derivation">` with its heading in the summary, on pages of the
-contract's order, which have a `size`. The heading keeps its id and its place in the contents.
+A Python-Markdown extension, `dlkb.book.publish.fold_markup` in mkdocs.yml. Each `###` section
+under `## Derivation` becomes `<details class="derivation">` with its heading in the summary, on
+pages that have a `size`. The heading keeps its id and its place in the contents.
 """
 
 from pathlib import Path

@@ -207,9 +207,11 @@ class _Together(Postprocessor):
 
     def run(self, text: str) -> str:
         return _TOUCHED.sub(
-            lambda found: f'<span class="unbroken">{found[0]}</span>'
-            if found["before"] or found["after"]
-            else found[0],
+            lambda found: (
+                f'<span class="unbroken">{found[0]}</span>'
+                if found["before"] or found["after"]
+                else found[0]
+            ),
             text,
         )
 
@@ -222,7 +224,10 @@ class MathExtension(Extension):
         super().__init__(**options)
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - Python-Markdown's name
-        """Register: before fenced code (25), before inline text (20), before contents (5); after raw HTML (30)."""
+        """Register: before fenced code (25), before inline text (20), before contents (5).
+
+        What has been put together is wrapped after raw HTML has come back (30).
+        """
         if "$" not in md.ESCAPED_CHARS:
             md.ESCAPED_CHARS.append("$")
         docs = Path(self.getConfig("docs"))

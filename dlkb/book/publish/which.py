@@ -12,7 +12,7 @@ _NAME = "which-page"
 
 
 @lru_cache(maxsize=1024)
-def _read(path: Path, docs: Path, changed: int) -> Page | None:  # noqa: ARG001 - part of the key
+def _read(path: Path, docs: Path, changed: int) -> Page | None:
     try:
         return read_page(path, docs)
     except PageError:

@@ -1,9 +1,9 @@
 """Explain the abbreviations of the glossary where a section first uses them.
 
-A Python-Markdown extension, `dlkb.book.publish.word_markup` in mkdocs.yml. It lets Python-Markdown's
-own `abbr` find the words of `docs/glossary.md` in text, headings and code left out, and keeps the
-explanation at the first of each section: what is explained can be focused, and a page has no
-more of such stops than a reader needs.
+A Python-Markdown extension, `dlkb.book.publish.word_markup` in mkdocs.yml. It lets
+Python-Markdown's own `abbr` find the words of `docs/glossary.md` in text, and keeps the explanation
+at the first of each section, headings and links left out: what is explained can be focused, and
+a page has no more of such stops than a reader needs.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-r"""The letters of `docs/notation.md` and the words of `docs/glossary.md`, for whoever explains them.
+r"""The letters of `docs/notation.md` and the words of `docs/glossary.md`.
 
 A row of the table of letters holds one letter or several, what they mean, their name in code, their
 shape, and `on`: the families or pages where they mean that, all if it is empty. The row that
@@ -84,10 +84,10 @@ def symbols(text: str, stem: str) -> dict[str, Symbol]:
 
 
 def words(text: str) -> dict[str, str]:
-    """Return what the abbreviations of the glossary stand for.
+    r"""Return what the abbreviations of the glossary stand for.
 
     Example:
-        >>> words("| word | stands for |\\n|---|---|\\n| SVD | singular value decomposition |")
+        >>> words("| word | stands for |\n|---|---|\n| SVD | singular value decomposition |")
         {'SVD': 'singular value decomposition'}
     """
     return {word: means for word, means, *_ in rows(text, "word")}
