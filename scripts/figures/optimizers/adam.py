@@ -120,34 +120,88 @@ def counterexample() -> Figure:
 
 
 class Onsets(NamedTuple):
-    """Steps for lr 1 of three kinds of gradient that set in after a long silence, and the bound."""
+    """Steps for lr 1 of three kinds of gradient that set in after an endless silence.
 
-    spike: Vector
-    constant: Vector
-    growing: Vector
+    Attributes:
+        steps: One column a kind, `KINDS`, and a row a step.
+        bound: What no sequence of gradients exceeds.
+    """
+
+    steps: Vector
     bound: float
 
 
-def onsets(*, silence: int = 20_000, steps: int = 60) -> Onsets:
+KINDS = ("one spike", "constant", "growing")
+
+
+def onsets(beta1: float, beta2: float, *, steps: int = 60) -> Onsets:
     """Let gradients set in after silence: one spike, a constant, and growth by β₂/β₁ a step."""
     k = np.arange(steps)
-    gradients = (np.where(k == 0, 1.0, 0.0), np.ones(steps), (0.999 / 0.9) ** k)
-    spike, constant, growing = (steps_taken(g, start=silence)[0] for g in gradients)
-    return Onsets(spike, constant, growing, step_bound(lr=1.0))
+    gradients = np.stack([np.where(k == 0, 1.0, 0.0), np.ones(steps), (beta2 / beta1) ** k], 1)
+    theta = np.zeros(3)
+    state = adam_init(theta)._replace(step=math.inf)
+    taken = []
+    for grad in gradients:
+        new, state = adam(theta, grad, state, lr=1.0, betas=(beta1, beta2), eps=0.0)
+        taken.append(theta - new)
+        theta = new
+    return Onsets(np.asarray(taken), step_bound(lr=1.0, betas=(beta1, beta2)))
 
 
-def largest_steps() -> Figure:
-    """Draw how large Adam's step gets when gradients set in after silence."""
-    data = onsets()
-    figure, ax = plt.subplots()
-    k = np.arange(1, len(data.spike) + 1)
-    ax.axhline(data.bound, color="C2", linestyle="--")
-    ax.text(k[-1], data.bound + 0.15, f"bound {data.bound:.2f}", color="C2", ha="right")
-    for i, (steps, name) in enumerate(
-        zip(data[:3], ("one spike", "constant", "growing"), strict=True)
-    ):
-        color = ("C0", "C1", "C3")[i]
-        ax.plot(k, steps, color=color, label=name)
-    ax.set(ylim=(0, 8.3), xlabel="steps since the gradient set in", ylabel="step / lr")
-    ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.3))
-    return figure
+def largest_steps() -> Explorable:
+    """Draw how large Adam's step gets when gradients set in after silence, for any β₁ and β₂."""
+    figure, ax = plt.subplots(figsize=(6.2, 3.6))
+    lines = [ax.plot([], [], color=f"C{i}", label=kind)[0] for i, kind in enumerate(KINDS)]
+    (limit,) = ax.plot([], [], color="C3", linestyle="--", label="bound")
+    ax.axhline(1, color=plt.rcParams["axes.edgecolor"], linewidth=0.8)
+    ax.set(xlim=(1, 60), yscale="log", ylim=(0.1, 40), yticks=[0.1, 1, 10])
+    ax.set_yticklabels(["0.1", "1", "10"])
+    ax.set(xlabel="steps since the gradient set in", ylabel="step / lr")
+    ax.legend(loc="upper right", ncols=4)
+
+    def show(beta1: float, beta2: float) -> str:
+        data = onsets(beta1, beta2)
+        k = np.arange(1, len(data.steps) + 1)
+        for line, steps in zip(lines, data.steps.T, strict=True):
+            line.set_data(k, steps)
+        limit.set_data([1, 60], [data.bound, data.bound])
+        spike, constant, _ = data.steps.max(0)
+        return (
+            f"One spike makes a step of {spike:.2f} lr, a constant gradient of up to "
+            f"{constant:.2f} lr. The bound on every step is {data.bound:.2f} lr."
+        )
+
+    sliders = (
+        Slider("β₁", (0.5, 0.7, 0.8, 0.9, 0.95), 3),
+        Slider("β₂", (0.95, 0.98, 0.99, 0.999, 0.9999), 3),
+    )
+    return Explorable(figure, sliders, (limit, *lines), show)
+
+
+class Bowl(NamedTuple):
+    """Adam on the loss θ², ten starts at once.
+
+    Attributes:
+        t: The number of the step, 1, 2, …
+        size: |θ| of the start at `STARTS[MIDDLE]`, one row a setting of `SETTINGS`.
+    """
+
+    t: Vector
+    size: Vector
+
+
+SETTINGS = {"ε = 1e-8": (1e-8, False), "ε = 1e-3": (1e-3, False), "AMSGrad": (1e-8, True)}
+
+
+def bowl(*, start: float = 1.0, lr: float = 0.01, steps: int = 25_000) -> Bowl:
+    """Run Adam on θ² from one start with two ε, and AMSGrad."""
+    rows = []
+    for eps, amsgrad in SETTINGS.values():
+        theta = np.asarray(start)
+        state = adam_init(theta, amsgrad=amsgrad)._replace(step=0)
+        path = []
+        for _ in range(steps):
+            theta, state = adam(theta, 2 * theta, state, lr=lr, eps=eps)
+            path.append(abs(float(theta)))
+        rows.append(path)
+    return Bowl(np.arange(1.0, steps + 1), np.asarray(rows))
