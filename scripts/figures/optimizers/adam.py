@@ -240,6 +240,7 @@ def largest_steps_says() -> dict[str, bool]:
 
 
 SETTINGS = {"ε = 1e-8": (1e-8, False), "ε = 1e-3": (1e-3, False), "AMSGrad": (1e-8, True)}
+LR_BOWL = 0.01
 
 
 class Bowl(NamedTuple):
@@ -252,9 +253,6 @@ class Bowl(NamedTuple):
 
     t: Vector
     sizes: Vector
-
-
-LR_BOWL = 0.01
 
 
 def bowl(*, steps: int = 25_000) -> Bowl:
