@@ -104,15 +104,15 @@ def effective_step(
         ValueError: If a hyperparameter is out of its range.
 
     Note:
-        Differs from the algorithm's listing in rounding: √v is divided by √(1 − β₂ᵗ), as in
-        PyTorch, since v / (1 − β₂ᵗ) overflows in half precision.
+        Differs from Algorithm 1 in rounding: √v / √(1 − β₂ᵗ), since v / (1 − β₂ᵗ) overflows.
 
     Reference:
         Kingma and Ba, Adam (2015), Algorithm 1.
 
     Example:
         >>> import numpy as np
-        >>> effective_step(AdamState(1, m=np.asarray([0.5]), v=np.asarray([0.025])), lr=0.1)
+        >>> state = AdamState(1, m=np.asarray([0.5]), v=np.asarray([0.025]))
+        >>> effective_step(state, lr=0.1)
         array([0.1])
     """
     check_between("lr", lr, 0, math.inf, closed="left")
