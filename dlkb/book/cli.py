@@ -101,6 +101,28 @@ def check(pages: Pages = None) -> None:
 
 
 @app.command()
+def peers(pages: Pages = None) -> None:
+    """Run the libraries of tables about them: print the rows; exit 1 where a page differs."""
+    from dlkb.book.hold.peers import FOLDER, run_and_compare
+
+    root = find_root()
+    wrong = False
+    for page in read_book(root, pages):
+        if not (root / FOLDER / f"{page.stem}.py").is_file():
+            continue
+        returned, problems = run_and_compare(root, page)
+        for name, rows in returned.items():
+            console.print(f"[bold]{page.stem}: {name}[/bold]")
+            for row, cells in rows.items():
+                console.print(escape(f"| {' | '.join([row, *cells])} |"), soft_wrap=True)
+        for line, message in problems:
+            console.print(f"[red]{escape(f'{page.path}:{line}: {message}')}[/red]", soft_wrap=True)
+        wrong |= bool(problems)
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
 def figures(
     pages: Pages = None,
     force: Annotated[bool, typer.Option(help="Draw again what is up to date.")] = False,

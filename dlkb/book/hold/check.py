@@ -10,8 +10,11 @@ from pathlib import Path
 
 from dlkb.book.draw.drawing import SCRIPTS
 from dlkb.book.draw.figures import figures_of
+from dlkb.book.hold.citations import bibliography_problems, citation_problems
+from dlkb.book.hold.peers import peers_problems
 from dlkb.book.publish import math
 from dlkb.book.read.pages import Claim, Page, read_book
+from dlkb.book.read.references import BIBLIOGRAPHY
 
 PARTS = (
     "The idea",
@@ -73,7 +76,7 @@ def _claim_problems(page: Page, claim: Claim, assigned: list[str]) -> list[str]:
     runs = any(fence.runnable for fence in claim.fences)
     if claim.evidence in RUNNING_EVIDENCE and not runs:
         found.append(f"claim {claim.id} is {claim.evidence}, but no fence in its block runs")
-    if claim.evidence == "cited" and not re.search(r"\b(?:1[5-9]|20)\d\d\b|\]\(", claim.body):
+    if claim.evidence == "cited" and not re.search(r"\b(?:1[5-9]|20)\d\d\b|\]\(|\[@", claim.body):
         found.append(f"claim {claim.id} is cited, but names no reference with a year or a link")
     return found
 
@@ -97,6 +100,8 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
     def add(line: int, *messages: str) -> None:
         found.extend(Problem(page.path, line, message) for message in messages)
 
+    for line, message in [*citation_problems(root, page), *peers_problems(root, page)]:
+        add(line, message)
     openings = len(_PYTHON_FENCE.findall(page.text))
     if openings != len(page.runnable):
         add(
@@ -141,6 +146,9 @@ def book_problems(root: Path, stems: list[str] | None = None) -> list[Problem]:
     """Return what breaks a rule on the pages named, or on any, and between them."""
     pages = read_book(root, stems)
     found = [problem for page in pages for problem in page_problems(root, page)]
+    if stems is None:
+        listed = bibliography_problems(root, pages)
+        found += [Problem(root / BIBLIOGRAPHY, line, message) for line, message in listed]
     counts = Counter(claim.id for page in pages for claim in page.claims)
     for page in pages:
         for claim in page.claims:

@@ -64,6 +64,16 @@ def matches(text: str) -> Iterator[tuple[re.Match[str], Equation]]:
         )
 
 
+def blanked(text: str) -> str:
+    """Return the text with code, comments, math and escapes blanked; every place stays where it is.
+
+    Example:
+        >>> blanked("a `b` $c$ d")
+        'a         d'
+    """
+    return _SCAN.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+
+
 def equations(text: str) -> list[Equation]:
     r"""List the math of a page in order.
 
