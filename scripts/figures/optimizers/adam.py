@@ -276,7 +276,7 @@ def late_bursts() -> Figure:
     figure, ax = plt.subplots(figsize=(6.2, 3.2))
     for name, size, color in zip(SETTINGS, data.sizes, ("C3", "C0", "C2"), strict=True):
         ax.plot(data.t, size, color=color, label=name)
-    ax.set(yscale="log", ylim=(1e-40, 1e3), xlim=(0, data.t[-1]), xlabel="step t", ylabel="|θ|")
+    ax.set(yscale="log", ylim=(1e-40, 1e9), xlim=(0, data.t[-1]), xlabel="step t", ylabel="|θ|")
     ax.legend(loc="upper center", ncols=3)
     return figure
 
