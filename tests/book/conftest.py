@@ -90,7 +90,8 @@ def whole(page: Page) -> Ran:
     session = Session(page)
     for fence in page.runnable:
         assert session.outcomes_through(fence).error is None
-    return Ran(page, frozenset(session.displayed))
+    values = {number.expression: number.value for number in session.bound()}
+    return Ran(page, frozenset(session.displayed), values)
 
 
 class Book:

@@ -13,7 +13,8 @@ import pytest
 
 from dlkb.book.hold.check import Problem, page_problems
 from dlkb.book.hold.verify import run_book, wrong
-from dlkb.book.read.pages import GENERATED, Fence, Page, PageError, find_root, read_page
+from dlkb.book.read.bindings import bound_numbers
+from dlkb.book.read.pages import GENERATED, Fence, Page, PageError, Tie, find_root, read_page
 from dlkb.book.run.session import Outcome
 
 
@@ -54,8 +55,12 @@ class PageFile(pytest.File):
 
         for fence in page.runnable:
             yield item(f"line {fence.line}", fence.line, partial(_outcome, found, page, fence))
-        if page.runnable or page.ties:
-            yield item("whole", 1, partial(_whole, found))
+        for tie in page.ties:
+            yield item(f"tie {tie.label}", tie.line, partial(_tie, found, tie))
+        if bound := bound_numbers(page.text):
+            line = bound[0].line + page.first_line - 1
+            yield item("bindings", line, partial(_bindings, found, page))
+        yield item("rounding", 1, partial(_rounding, found, page))
         yield item("rules", 1, partial(_rules, root, page))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -99,9 +104,22 @@ def _outcome(found: Callable[[], list[Any]], page: Page, fence: Fence) -> None:
         raise BrokenPageError(str(problem))
 
 
-def _whole(found: Callable[[], list[Any]]) -> None:
-    """Hold what is known only after the last fence: ties, and numbers near a boundary."""
-    _fail([problem for problem in found() if isinstance(problem, Problem)])
+def _after_the_fences(found: Callable[[], list[Any]]) -> list[Problem]:
+    return [problem for problem in found() if isinstance(problem, Problem)]
+
+
+def _tie(found: Callable[[], list[Any]], tie: Tie) -> None:
+    _fail([problem for problem in _after_the_fences(found) if problem.line == tie.line])
+
+
+def _bindings(found: Callable[[], list[Any]], page: Page) -> None:
+    outcomes = [outcome for outcome in found() if isinstance(outcome, Outcome)]
+    _fail(wrong(page, [outcome for outcome in outcomes if outcome.fence not in page.runnable]))
+
+
+def _rounding(found: Callable[[], list[Any]], page: Page) -> None:
+    tied = {tie.line for tie in page.ties}
+    _fail([problem for problem in _after_the_fences(found) if problem.line not in tied])
 
 
 def _rules(root: Path, page: Page) -> None:

@@ -7,11 +7,12 @@ would not. A page that passed is not run again until something changes that it d
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dlkb.book.hold.check import Problem, book_problems
+from dlkb.book.hold.ties import tie_problems
 from dlkb.book.read.freshness import page_key, write
 from dlkb.book.read.pages import Page, PageError, read_book
 from dlkb.book.run.processes import DONE, STARTED, run_apart
@@ -26,10 +27,11 @@ _ENGINE = sorted(Path(__file__).parents[1].rglob("*.py"))
 
 @dataclass(frozen=True)
 class Ran:
-    """What is kept of a page that passed: what a notebook needs to know besides the source."""
+    """What is kept of a page that passed, for notebook and site, besides its source."""
 
     page: Page
-    displayed: frozenset[int]
+    displayed: frozenset[int]  # lines whose value was shown, not printed
+    values: dict[str, str] = field(default_factory=dict)  # of the expressions that bind numbers
 
 
 def examine(session: Session) -> Iterator[Outcome | Problem | Ran]:
@@ -37,27 +39,18 @@ def examine(session: Session) -> Iterator[Outcome | Problem | Ran]:
     page = session.page
     for fence in page.runnable:
         yield session.outcomes_through(fence)
+    if bound := session.bound_outcome():
+        yield bound
     yield from _fragile(session)
-    yield from _ties(page)
-    yield Ran(page, frozenset(session.displayed))
+    yield from tie_problems(page)
+    values = {number.expression: number.value for number in session.bound()}
+    yield Ran(page, frozenset(session.displayed), values)
 
 
 def _fragile(session: Session) -> Iterator[Problem]:
     for number in session.fragile:
         message = f"{number}, another processor may round it the other way: show other digits"
         yield Problem(session.page.path, number.line, message)
-
-
-def _ties(page: Page) -> Iterator[Problem]:
-    if not page.ties:
-        return
-    from dlkb.book.hold.ties import TieError, verify  # SymPy takes half a second
-
-    for tie in page.ties:
-        try:
-            verify(page, tie)
-        except TieError as error:
-            yield Problem(page.path, tie.line, str(error))
 
 
 def wrong(page: Page, found: list[Any]) -> list[Problem]:
@@ -89,7 +82,7 @@ def run_book(
             index += 1
 
     for page in book:
-        yield page, found_on(page) if page.runnable else _ties(page)
+        yield page, found_on(page) if page.runnable else iter(tie_problems(page))
 
 
 def verify(root: Path, stems: list[str] | None = None) -> list[Problem]:
@@ -101,7 +94,7 @@ def verify(root: Path, stems: list[str] | None = None) -> list[Problem]:
     root = root.resolve()
     problems = book_problems(root, stems)
     book = read_book(root, stems)
-    problems += [problem for page in book if not page.runnable for problem in _ties(page)]
+    problems += [problem for page in book if not page.runnable for problem in tie_problems(page)]
     keys = {page.stem: _key(root, page) for page in book}
     due = stale(root, book)
     found: dict[str, list[Any]] = {page.stem: [] for page in due}
@@ -119,8 +112,8 @@ def verify(root: Path, stems: list[str] | None = None) -> list[Problem]:
 def _entry(key: str, found: list[Any], bad: list[Problem]) -> dict[str, Any]:
     if bad:
         return {"wrong": [str(problem) for problem in bad]}
-    displayed = next(item.displayed for item in found if isinstance(item, Ran))
-    return {"key": key, "displayed": sorted(displayed)}
+    whole = next(item for item in found if isinstance(item, Ran))
+    return {"key": key, "displayed": sorted(whole.displayed), "values": whole.values}
 
 
 def stale(root: Path, book: list[Page]) -> list[Page]:
@@ -144,7 +137,7 @@ def ran(root: Path, page: Page) -> Ran:
     entry = noted(root).get(page.stem, {})
     if entry.get("key") != _key(root, page):
         raise PageError(f"{page.path}:1: changed since it was verified: do it again")
-    return Ran(page, frozenset(entry["displayed"]))
+    return Ran(page, frozenset(entry["displayed"]), entry["values"])
 
 
 def noted(root: Path) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dlkb.book.hold.peers import FOLDER
 from dlkb.book.hold.verify import ran
+from dlkb.book.publish.held_markup import write_values
 from dlkb.book.read.addresses import addresses
 from dlkb.book.read.freshness import digest, digest_of, page_key, write
 from dlkb.book.read.pages import Page
@@ -43,6 +44,8 @@ def _make(root: Path, page: Page) -> list[bytes]:
 def write_downloads(root: Path, book: list[Page]) -> None:
     """Write the downloads that are stale, remove those of pages that are gone.
 
+    The values of bound numbers are kept with them, for the site.
+
     Raises:
         PageError: If a page has not been verified as it is now.
     """
@@ -51,6 +54,8 @@ def write_downloads(root: Path, book: list[Page]) -> None:
         cache = json.loads((root / CACHE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         cache = {}
+    for page in book:
+        write_values(root, page, ran(root, page).values)
     topics = {page.stem: page for page in book if page.is_topic}
     files = {stem: [root / OUTPUT / f"{stem}.{ending}" for ending in ENDINGS] for stem in topics}
     for stem, page in topics.items():

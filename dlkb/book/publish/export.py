@@ -15,6 +15,7 @@ from dlkb.book.publish.claim_markup import source_text
 from dlkb.book.publish.peers_markup import with_versions
 from dlkb.book.read.addresses import Addresses, addresses
 from dlkb.book.read.pages import Claim, Fence, Page, PageError
+from dlkb.book.read.readable import without_comments
 from dlkb.book.read.references import citations, cite, read_sources
 
 _FENCE_OPEN = re.compile(r"^( *)(`{3,}|~{3,}) *\{? *\.?([\w+-]*)")
@@ -74,7 +75,7 @@ class Prose:
         lines = self.sourced(lines)
         rows = []
         in_fence = in_options = False
-        for line in lines:
+        for line in without_comments("\n".join(lines)).split("\n"):
             in_fence ^= bool(fence_line := _FENCE_OPEN.match(line))
             if in_fence or fence_line:
                 rows.append(line)
