@@ -90,7 +90,7 @@ def page_key(root: Path, page: Page, others: list[Path]) -> str:
         with contextlib.suppress(SyntaxError):  # running it will say so
             for module in _imported_by(root, code.encode(), ()):
                 files.update(depends_on(root, module))
-    for file in list(files):
+    for file in files - set(others):  # the engine's data is what it writes itself
         if file.suffix == ".py" and file.is_relative_to(root):
             files.update(_data_beside(root, file))
     return digest(json.dumps([_versions(), sorted((str(f), digest_of(f)) for f in files)]).encode())

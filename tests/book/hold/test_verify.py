@@ -1,10 +1,13 @@
 """The gate opens for a page that is right, once, and for no other."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from dlkb.book.hold import verify as verify_module
 from dlkb.book.hold.verify import CACHE, noted, ran, stale, verify
+from dlkb.book.read import freshness
 from dlkb.book.read.pages import PageError, read_book
 
 TIE = """\
@@ -85,8 +88,6 @@ def test_a_page_runs_again_when_what_it_rests_on_changes(book):
 
 @pytest.mark.parametrize("name", ["_versions", "digest_of"])
 def test_a_page_runs_again_when_a_library_or_the_engine_changes(book, monkeypatch, name):
-    from dlkb.book.read import freshness
-
     assert problems(book) == []
     if name == "_versions":
         monkeypatch.setattr(freshness, name, lambda: ["torch 0"])
@@ -108,3 +109,24 @@ def test_a_broken_cache_is_no_cache(book):
     assert problems(book) == []
     (book.root / CACHE).write_text(json.dumps({})[:-1])
     assert due(book) == ["optimizers/toy"]
+
+
+def test_the_book_itself_stays_verified(tmp_path):
+    """The engine is under this root, and names files that it writes; none makes a page stale."""
+    root = Path(__file__).parents[3]
+    page = read_book(root, ["optimizers/adam"])[0]
+    before = verify_module._key(root, page)
+    engine = tmp_path / "engine.py"
+    engine.write_text("CACHE = 'written.json'\n")
+    keys = []
+    for text in ("1", "2"):
+        (tmp_path / "written.json").write_text(text)
+        keys.append(freshness.page_key(tmp_path, page, [engine]))
+    assert keys[0] == keys[1]
+    cache = root / CACHE
+    held = cache.read_bytes() if cache.exists() else None
+    verify_module._note(root, "none", {"wrong": []})
+    try:
+        assert verify_module._key(root, page) == before
+    finally:
+        cache.write_bytes(held) if held is not None else cache.unlink()
