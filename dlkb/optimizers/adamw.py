@@ -89,8 +89,8 @@ def decay_factor(steps: Array, *, lr: float = 1e-3, weight_decay: float = 1e-2) 
         size (2025): the moving average and its time constant.
 
     Example:
-        >>> round(decay_factor(1000), 2), round(decay_factor(1000, weight_decay=1.0), 3)
-        (0.99, 0.368)
+        >>> [round(decay_factor(1000, weight_decay=w), 3) for w in (0.01, 1.0)]
+        [0.99, 0.368]
     """
     check_between("lr", lr, 0, math.inf, closed="left")
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
