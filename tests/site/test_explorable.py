@@ -19,7 +19,7 @@ from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import loss_explosion
 from scripts.figures.initialization import signal_scale
-from scripts.figures.optimizers import adam
+from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2
 from tests.book.draw.test_explorable import points
 from tests.site.conftest import ROOT
@@ -62,6 +62,19 @@ def largest_steps(beta1, beta2):
     return [bound, *(columns(k, steps) for steps in data.steps.T)]
 
 
+def decay_times(lr, weight_decay):
+    flat, rising, floor = adamw.laws(lr, weight_decay)
+    measured = [adamw.half_life(decoupled, lr, weight_decay) for decoupled in (True, False)]
+    curves = (flat, rising, np.full_like(flat, floor), *measured)
+    return [columns(adamw.SCALES, curve) for curve in curves]
+
+
+def box(weight_decay):
+    paths = [adamw.descend(decoupled, weight_decay) for decoupled in (True, False)]
+    ends = [path[-1:] for path in paths]
+    return [adamw.square(weight_decay), *map(adamw.shown, paths), *ends]
+
+
 def rank(r):
     data = lora.cut_data(r)
     top = columns(np.arange(1, r + 1), data.kept)
@@ -88,6 +101,8 @@ COMPUTED = {
     "gradients/loss_explosion/quadratic": quadratic,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
     "optimizers/adam/largest_steps": largest_steps,
+    "optimizers/adamw/box": box,
+    "optimizers/adamw/decay_times": decay_times,
     "regularization/dropout/explore_bands": explore_bands,
     "regularization/l1_l2/balls": balls,
 }

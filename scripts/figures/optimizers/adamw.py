@@ -7,7 +7,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -235,8 +234,14 @@ def in_box(weight_decay: float) -> Vector:
     return np.asarray([first, min(side, second)])
 
 
+def square(weight_decay: float) -> Vector:
+    """Return the corners of the box, the first of them twice."""
+    corners = np.asarray([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
+    return corners / weight_decay
+
+
 def shown(path: Vector) -> Vector:
-    """Return about ninety points of a path, closer at its start."""
+    """Return a hundred points of a path or fewer, closer at its start."""
     return path[np.unique(np.geomspace(1, len(path), 120).astype(int) - 1)]
 
 
@@ -247,18 +252,17 @@ def box() -> Explorable:
     d = np.stack([x, y], -1) - MINIMUM
     loss = 0.5 * np.einsum("...i,ij,...j", d, CURVATURE, d)
     ax.contour(x, y, loss, levels=[0.05, 0.2, 0.5, 1, 2, 3.5], cmap="cividis", linewidths=0.8)
-    edge = Polygon(np.zeros((4, 2)), closed=True, fill=False, edgecolor="C0", linestyle="--")
-    ax.add_patch(edge)
-    ax.plot(*MINIMUM, "x", color="C2", markersize=8, markeredgewidth=2, label="minimum")
+    minimum = ax.plot(*MINIMUM, "x", color="C2", markersize=8, markeredgewidth=2, label="minimum")
+    (edge,) = ax.plot([], [], color="C0", linestyle="--", label="|θ| ≤ 1/λ")
     rules = ((True, "AdamW", "C0"), (False, "Adam", "C1"))
     paths = [ax.plot([], [], color=color, label=name)[0] for _, name, color in rules]
     ends = [ax.plot([], [], "o", color=color, label=f"end, {name}")[0] for _, name, color in rules]
     ax.set(xlim=(-0.4, 4.0), ylim=(-0.6, 2.5), xlabel="θ₁", ylabel="θ₂")
-    ax.legend(handles=[*paths, ax.lines[0]], loc="upper left")
+    ax.legend(handles=[*paths, edge, *minimum], loc="upper left")
 
     def show(weight_decay: float) -> str:
         side = 1 / weight_decay
-        edge.set_xy([(-side, -side), (side, -side), (side, side), (-side, side)])
+        edge.set_data(*square(weight_decay).T)
         for (decoupled, _, _), path, end in zip(rules, paths, ends, strict=True):
             points = descend(decoupled, weight_decay)
             path.set_data(*shown(points).T)

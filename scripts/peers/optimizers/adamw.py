@@ -55,8 +55,9 @@ def ours() -> list[float]:
     state = adam_init(theta)
     places = []
     for gradient in GRADIENTS:
-        options = {"lr": LR, "betas": BETAS, "eps": 1e-12, "weight_decay": DECAY}
-        theta, state = adamw(theta, np.full(1, gradient), state, **options)
+        theta, state = adamw(
+            theta, np.full(1, gradient), state, lr=LR, betas=BETAS, eps=1e-12, weight_decay=DECAY
+        )
         places.append(float(theta[0]))
     return places
 
