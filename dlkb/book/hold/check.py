@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from dlkb.book.draw.drawing import SCRIPTS
-from dlkb.book.draw.figures import figures_of
+from dlkb.book.draw.figures import figures_of, said
+from dlkb.book.hold.sayings import saying_problems
 from dlkb.book.publish import math
 from dlkb.book.read.pages import Claim, Page, read_book
 
@@ -118,6 +119,8 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
             add(image.line, f"scripts/figures/{page.stem}.py draws no figure '{name}'{hint}")
         if len(image.alt) < 20:
             add(image.line, "the alt text must say what is to be seen")
+    for line, message in saying_problems(root, page, said(root, page.stem)):
+        add(line, message)
     labels = {equation.label for equation in math.equations(page.text)}
     for tie in page.ties:
         if tie.label not in labels:
@@ -135,6 +138,15 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
         absent = set(assigned) - {claim.id for claim in page.claims}
         add(1, *(f"claim {name} is assigned to this page but absent" for name in sorted(absent)))
     return found
+
+
+def figure_problems(root: Path) -> list[Problem]:
+    """Return what pages say of their figures and the data does not, once all are drawn."""
+    return [
+        Problem(page.path, line, message)
+        for page in read_book(root)
+        for line, message in saying_problems(root, page, said(root, page.stem) or {})
+    ]
 
 
 def book_problems(root: Path, stems: list[str] | None = None) -> list[Problem]:

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from dlkb.book.draw import drawing
-from dlkb.book.draw.figures import environment_with
+from dlkb.book.draw.drawing import environment_with
 from dlkb.book.read.addresses import addresses
 from dlkb.book.read.freshness import digest, digest_of, page_key, write
 from dlkb.book.read.pages import Page, PageError, read_book

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dlkb.book.draw.figures import draw
-from dlkb.book.hold.check import book_problems
+from dlkb.book.hold.check import book_problems, figure_problems
 from dlkb.book.publish.benchmarks import write_benchmarks
 from dlkb.book.publish.downloads import write_downloads
 from dlkb.book.publish.ledger import write_ledger
@@ -37,6 +37,8 @@ def prepare(root: Path) -> list[str]:
     if report.failed:
         report.show(Console(stderr=True))
         raise PageError(f"{len(report.failed)} figures could not be drawn, see above")
+    if problems := figure_problems(root):
+        raise PageError("\n".join(str(problem) for problem in problems))
     book = read_book(root)
     ran = write_downloads(root, book)
     write_ledger(root, book)

@@ -32,7 +32,7 @@ PAUSE = 0.15  # seconds between two looks at the files
 _GENERATED = tuple(f"docs/{name}." for name in GENERATED)
 _WRITTEN = ("docs/assets/figures/", "docs/downloads/", "docs/llms.txt", *_GENERATED)
 _REFERENCE = re.compile(r"^::: ([\w.]+)", re.MULTILINE)
-_FIGURE = re.compile(r"(assets/figures/.+?)(?:-axes)?(?:-light|-dark)?\.(?:svg|json)")
+_FIGURE = re.compile(r"(assets/figures/.+?)(?:-axes|-narrow)?(?:-light|-dark)?\.(?:svg|json)")
 _OBJECT = re.compile(r'\bid="(dlkb[\w.]+)"')
 
 Snapshot = dict[str, tuple[int, int]]
