@@ -69,8 +69,7 @@ def _label_again(panels: list[Any]) -> None:
 def _fit(legend: Any, figure: Any) -> None:
     """Give a legend fewer columns until there is room for it."""
     room = (1 if legend.parent is figure else 0.85) * figure.get_figwidth() * figure.dpi
-    renderer = figure.canvas.get_renderer()
-    while legend._ncols > 1 and legend.get_window_extent(renderer).width > room:
+    while legend._ncols > 1 and legend.get_window_extent().width > room:
         # matplotlib has no public way to lay a legend out again.
         title, names = legend.get_title().get_text(), [t.get_text() for t in legend.get_texts()]
         legend.set_ncols(legend._ncols - 1)

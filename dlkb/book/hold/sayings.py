@@ -92,7 +92,7 @@ def _constants(root: Path, figure: FigureSource) -> list[str]:
         for key, value in zip(node.keys, node.values, strict=True)
     ]
     return [
-        f"{wanted}() says '{key.value}' without looking: compute it from the data"
+        f"{wanted}() says {key.value!r} without looking: compute it from the data"
         for key, value in pairs
         if isinstance(key, ast.Constant) and isinstance(value, ast.Constant)
     ]

@@ -1,9 +1,8 @@
 import numpy as np
-import pytest
-from matplotlib.figure import Figure
 
 from dlkb.optimizers.adam import spike_step, step_bound
 from scripts.figures.optimizers import adam as figures
+from tests.figures.drawn import assert_draws
 
 
 def test_correction_undoes_the_bias_and_the_raw_step_is_too_large():
@@ -43,8 +42,53 @@ def test_only_growth_reaches_the_bound():
     assert 7.26 < data.growing[-1] < data.bound
 
 
-@pytest.mark.parametrize(
-    "draw", [figures.bias_correction, figures.counterexample, figures.largest_steps]
-)
-def test_figures_are_drawn(draw):
-    assert isinstance(draw(), Figure)
+def test_bias_correction_draws_the_averages_and_the_steps():
+    data, figure = figures.averages(), figures.bias_correction()
+    assert_draws(
+        figure,
+        panel=0,
+        lines={"m̂, v̂": np.ones_like(data.t), "m": (data.t, data.m), "v": (data.t, data.v)},
+        texts=["m̂, v̂", "m", "v"],
+        xlabel="step t",
+        title="averages of g = 1",
+    )
+    assert_draws(
+        figure,
+        panel=1,
+        lines={"m / √v": (data.t, data.raw_step), "m̂ / √v̂": data.step},
+        legend=["m / √v", "m̂ / √v̂"],
+        texts=["3.16", "6.57"],
+        xlabel="step t",
+        title="step / lr",
+    )
+
+
+def test_counterexample_draws_both_paths():
+    x = np.arange(0, 3001, 3)
+    assert_draws(
+        figures.counterexample(),
+        lines={
+            "Adam": (x, figures.reddi(amsgrad=False)[::3]),
+            "AMSGrad": (x, figures.reddi(amsgrad=True)[::3]),
+        },
+        texts=["Adam", "AMSGrad"],
+        xlabel="step t",
+        ylabel="x",
+    )
+
+
+def test_largest_steps_draws_the_three_kinds_of_gradient():
+    data = figures.onsets()
+    k = np.arange(1, 61)
+    assert_draws(
+        figures.largest_steps(),
+        lines={
+            "one spike": (k, data.spike),
+            "constant": (k, data.constant),
+            "growing": (k, data.growing),
+        },
+        legend=["one spike", "constant", "growing"],
+        texts=["bound 7.27"],
+        xlabel="steps since the gradient set in",
+        ylabel="step / lr",
+    )
