@@ -71,8 +71,10 @@ def says_of(module: ModuleType, name: str) -> Says | None:
         return None
     with _afresh({}):
         says = function()
-    kinds = {type(key).__name__ for key in says} | {type(value).__name__ for value in says.values()}
-    if not isinstance(says, dict) or not kinds <= {"str", "bool", "bool_"}:
+    if not isinstance(says, dict) or not all(
+        isinstance(phrase, str) and type(true).__name__ in ("bool", "bool_")  # NumPy's as well
+        for phrase, true in says.items()
+    ):
         raise TypeError(f"{name}_says() returned {says!r}, not a dict[str, bool]")
     return {phrase: bool(true) for phrase, true in says.items()}
 

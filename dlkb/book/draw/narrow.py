@@ -6,6 +6,7 @@ text of 11 pt 12 px high. Runs in a worker process of `figures`.
 
 from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.text import Text
@@ -26,6 +27,7 @@ def stack(figure: Figure) -> None:
     panels = sorted(
         (ax for ax in figure.axes if ax.get_subplotspec() is not None), key=_row_and_column
     )
+    FigureCanvasAgg(figure)  # measures text; that of SVG changes the resolution meanwhile
     figure.set_layout_engine("constrained")
     width, height = figure.get_size_inches()
     if len(panels) > 1:
