@@ -239,4 +239,4 @@ def test_on_a_phone_curves_lie_in_the_boxes_of_the_narrow_axes(drawn, frames):
     assert line.get("vector-effect") == dots.get("vector-effect") == "non-scaling-stroke"
     assert line.get("stroke-dasharray") == "12.6 5.4"
     assert area.get("vector-effect") is None
-    assert [path.get("stroke-width") for path in broad.iter("path")] == ["30", "60", None]
+    assert [path.get("stroke-width") for path in broad.iter("path")] == ["30.0", "60.0", None]
