@@ -37,7 +37,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMULA_TESTS = "tests/test_formulas.py"
-SHELLS = ("nn", "optim")
+SHELLS = ("nn", "optim", "experiments")
 LIMIT = 300.0
 """Seconds for the tests of one bug. Slower is an error, unless the bug states a `timeout`."""
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 FAMILIES = [
     path.parent.name
     for path in sorted((ROOT / "dlkb").glob("*/__init__.py"))
-    if path.parent.name not in ("nn", "optim", "book")
+    if path.parent.name not in ("nn", "optim", "book", "experiments")
 ]
 PAGES = read_book(ROOT)
 TOPICS = [page for page in PAGES if page.is_topic]
@@ -36,6 +36,9 @@ def stems(folder: str, pattern: str = "*.py", prefix: str = "") -> list[str]:
 
 FORMULAS = stems("dlkb")
 FIGURES = stems("scripts/figures")
+EXPERIMENTS = [
+    path for path in sorted((ROOT / "dlkb" / "experiments").glob("*.py")) if path.stem != "__init__"
+]
 
 
 def public(stem: str) -> dict[str, object]:
@@ -81,6 +84,7 @@ def test_there_is_something_to_look_at():
     assert len(FORMULAS) >= 5
     assert len(TOPICS) >= 4
     assert len(FIGURES) >= 4
+    assert len(EXPERIMENTS) >= 5
 
 
 @pytest.mark.parametrize("stem", FORMULAS)
@@ -244,6 +248,29 @@ def test_shells_import_torch_and_formulas(package):
             assert not within(name, ("dlkb.book", "torch.nn.functional", "peft")), name
 
 
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_experiment_is_tested_documented_and_free_of_figures_and_engine(path):
+    assert (ROOT / "tests" / "experiments" / f"test_{path.stem}.py").is_file()
+    assert (ROOT / "tests" / "experiments" / f"bugs_{path.stem}.toml").is_file()
+    assert f"::: dlkb.experiments.{path.stem}\n" in (ROOT / "docs" / "api.md").read_text()
+    for name in imports(path):
+        assert within(name, (*STANDARD, "numpy", "torch", "sklearn.datasets", "dlkb")), name
+        assert not within(name, ("dlkb.book",)), name
+    functions = {
+        k: f for k, f in public(f"experiments/{path.stem}").items() if inspect.isfunction(f)
+    }
+    for key, function in functions.items():
+        doc = inspect.getdoc(function) or ""
+        assert ">>>" in doc, f"{key} has no doctest example"
+        assert "Returns:" in doc, f"{key} does not say what it returns"
+
+
+def test_only_experiments_import_experiments():
+    for path in (ROOT / "dlkb").rglob("*.py"):
+        if "experiments" not in path.parts:
+            assert not any(within(name, ("dlkb.experiments",)) for name in imports(path)), path
+
+
 def test_nothing_but_the_engine_imports_the_engine():
     for path in (ROOT / "dlkb").rglob("*.py"):
         if "book" not in path.parts:
@@ -256,6 +283,13 @@ def test_figure_scripts_import_formulas_numpy_and_matplotlib(stem):
     for name in imports(ROOT / "scripts" / "figures" / f"{stem}.py"):
         assert within(name, allowed), name
         assert not within(name, ("dlkb.book",)), name
+
+
+@pytest.mark.parametrize("stem", stems("scripts/peers"))
+def test_modules_of_peers_have_a_page_and_import_libraries_and_formulas(stem):
+    assert stem in [page.stem for page in TOPICS]
+    for name in imports(ROOT / "scripts" / "peers" / f"{stem}.py"):
+        assert not within(name, ("dlkb.book", "scripts", "tests")), name
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -36,15 +36,20 @@ Device = Annotated[str, typer.Option(help="Where torch runs: cpu or cuda.")]
 @app.command("list")
 def list_pages() -> None:
     """List the pages, with what each holds."""
-    root = find_root()
+    from dlkb.book.hold.budget import unfolded_words
+    from dlkb.book.hold.numbers import held_counts
+
     table = Table(box=None, pad_edge=False)
-    for name in ("page", "title"):
-        table.add_column(name)
-    for name in ("fences", "claims", "figures"):
-        table.add_column(name, justify="right")
-    for page in read_book(root):
-        counts = (len(page.runnable), len(page.claims), len({image.name for image in page.images}))
-        table.add_row(page.stem, page.title, *(str(count or "") for count in counts))
+    table.add_column("page", no_wrap=True)
+    for name in ("words", "fences", "claims", "figures", "numbers held"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("title")
+    for page in read_book(find_root()):
+        figures = {image.name for image in page.images}
+        counts = (unfolded_words(page), len(page.runnable), len(page.claims), len(figures))
+        held = held_counts(page)
+        share = f"{held['printed'] + held['bound']} of {sum(held.values())}"
+        table.add_row(page.stem, *(str(count or "") for count in counts), share, page.title)
     console.print(table)
 
 
@@ -104,6 +109,28 @@ def check(pages: Pages = None) -> None:
     if problems:
         raise typer.Exit(1)
     console.print(f"[green]{len(read_book(root, pages))} pages keep the rules[/green]")
+
+
+@app.command()
+def peers(pages: Pages = None) -> None:
+    """Run the libraries of tables about them: print the rows; exit 1 where a page differs."""
+    from dlkb.book.hold.peers import FOLDER, run_and_compare
+
+    root = find_root()
+    wrong = False
+    for page in read_book(root, pages):
+        if not (root / FOLDER / f"{page.stem}.py").is_file():
+            continue
+        returned, problems = run_and_compare(root, page)
+        for name, rows in returned.items():
+            console.print(f"[bold]{page.stem}: {name}[/bold]")
+            for row, cells in rows.items():
+                console.print(escape(f"| {' | '.join([row, *cells])} |"), soft_wrap=True)
+        for line, message in problems:
+            console.print(f"[red]{escape(f'{page.path}:{line}: {message}')}[/red]", soft_wrap=True)
+        wrong |= bool(problems)
+    if wrong:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -74,6 +74,7 @@ def test_math_has_its_font_and_figures_their_theme(visit, stem, theme):
 def test_figures_can_be_read_on_a_phone(visit, stem):
     here = visit(width=390)
     here.draw(address(stem))
+    here.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     assert here.page.locator("article img.broad:visible").count() == 0
     for figure in here.page.locator("article img.narrow[src*='-light.svg']").all():
         figure.scroll_into_view_if_needed()
@@ -92,6 +93,7 @@ def test_only_the_figures_in_use_are_fetched_and_only_near_the_screen(visit, the
     here.page.on("request", lambda r: fetched.append(r.url) if "/figures/" in r.url else None)
     here.go(address(stem))
     early = len(fetched)
+    here.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     figures = here.page.locator("article figure").count()
     for figure in here.page.locator("article figure").all():
         figure.scroll_into_view_if_needed()
@@ -148,10 +150,10 @@ def test_instant_navigation_keeps_math_and_copy_buttons(visit):
     here.page.evaluate("window.stayed = true")
     here.page.locator("nav a[href$='/adamw/']").first.click()
     here.page.wait_for_url("**/optimizers/adamw/")
-    here.page.locator("button.copy").first.wait_for()
+    here.page.locator("button.copy:visible").first.wait_for()
     assert here.page.evaluate("window.stayed") is True
     assert here.page.locator("math").count() > 5
-    assert len(here.copy(here.page.locator("button.copy").first.click)) > 5
+    assert len(here.copy(here.page.locator("button.copy:visible").first.click)) > 5
     here.page.locator("label[title='Switch to dark mode']").click()
     here.page.locator("article img.broad[src*='-dark.svg']").first.wait_for()
     assert here.complaints == []

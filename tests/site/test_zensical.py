@@ -19,7 +19,8 @@ def built(tmp_path_factory):
     """Build a copy of the sources, since Zensical writes beside its configuration."""
     prepare(ROOT)
     copy = tmp_path_factory.mktemp("zensical")
-    shutil.copy(ROOT / "mkdocs.yml", copy)
+    for name in ("mkdocs.yml", "constraints.txt"):
+        shutil.copy(ROOT / name, copy)
     for folder in ("docs", "dlkb", "overrides", "scripts"):
         shutil.copytree(ROOT / folder, copy / folder)
     command = [sys.executable, "-m", "zensical", "build", "--strict"]

@@ -11,16 +11,13 @@ from typing import NamedTuple
 
 from dlkb.book.draw.drawing import SCRIPTS, Says
 from dlkb.book.draw.figures import FigureSource, figures_of
+from dlkb.book.hold.contract import is_moved
 from dlkb.book.read.freshness import parse
+from dlkb.book.read.numerals import numerals
 from dlkb.book.read.pages import Page
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-ZÀ-Þ\d$`*_“\[])")
-_NUMBER = re.compile(
-    r"(?<![\w.])(?:[−-](?=\d))?(?:\d[\d,]*\.\d+|\d[\d,]*\d)(?:[ \u00a0]?%)?(?![\w])"
-    r"|\b(?:(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"
-    r"|hundred|thousand|million|billion)(?:fold|s|th)?\b",
-    re.IGNORECASE,
-)
+_PERCENT = re.compile(r"[ \u00a0]?%")
 
 
 class Description(NamedTuple):
@@ -59,7 +56,7 @@ def saying_problems(root: Path, page: Page, said: dict[str, Says] | None) -> lis
         page: A page; its figures must be described as the data says if it has a `size`.
         said: What each figure says; None if that is not known yet: nothing is computed here.
     """
-    if "size" not in page.meta or not (root / SCRIPTS / f"{page.stem}.py").is_file():
+    if not is_moved(page) or not (root / SCRIPTS / f"{page.stem}.py").is_file():
         return []
     sources = {figure.name: figure for figure in figures_of(root, page.stem)}
     found: list[tuple[int, str]] = []
@@ -119,10 +116,11 @@ def _compare(shown: Description, says: Says) -> list[str]:
                 messages.append(
                     f"{kind} of {shown.name}: no phrase of {function} holds '{text[start:end]}'"
                 )
-        for number in _NUMBER.finditer(text):
-            if not any(first <= number.start() and number.end() <= last for first, last in spans):
+        for start, end in _numbers(text):
+            if not any(first <= start and end <= last for first, last in spans):
                 messages.append(
-                    f"{kind} of {shown.name}: no phrase of {function} holds the number {number[0]}"
+                    f"{kind} of {shown.name}: no phrase of {function} holds the number "
+                    f"{text[start:end]}"
                 )
     return messages
 
@@ -135,6 +133,15 @@ def _spans(phrase: str, text: str) -> list[tuple[int, int]]:
     """Return where a phrase stands in a text as whole words and whole numbers."""
     whole = rf"(?<![\w])(?<!\d[.,]){re.escape(phrase)}(?!\w|[.,]\d)"
     return [found.span() for found in re.finditer(whole, text)] if phrase else []
+
+
+def _numbers(text: str) -> list[tuple[int, int]]:
+    """Return start and end of each number that must be held, its sign and per cent included."""
+    found = []
+    for number in numerals(text):
+        unit = _PERCENT.match(text, number.end)
+        found.append((number.start, unit.end() if unit else number.end))
+    return found
 
 
 def _sentences(text: str) -> list[tuple[int, int]]:

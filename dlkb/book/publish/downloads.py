@@ -15,9 +15,11 @@ from pathlib import Path
 
 from dlkb.book.draw import drawing
 from dlkb.book.draw.drawing import environment_with
+from dlkb.book.hold.peers import FOLDER
 from dlkb.book.read.addresses import addresses
 from dlkb.book.read.freshness import digest, digest_of, page_key, write
 from dlkb.book.read.pages import Page, PageError, read_book
+from dlkb.book.read.references import BIBLIOGRAPHY
 
 OUTPUT = Path("docs/downloads")
 CACHE = Path(".cache/downloads.json")
@@ -27,21 +29,25 @@ _ENGINE = sorted(Path(__file__).parents[1].rglob("*.py"))
 
 def _key(root: Path, page: Page) -> str:
     figures = [root / "docs/assets/figures" / f"{image.name}-light.svg" for image in page.images]
-    return page_key(root, page, [*_ENGINE, *figures, root / "mkdocs.yml"])
+    shared = [root / "mkdocs.yml", root / BIBLIOGRAPHY, root / "constraints.txt"]
+    table = root / FOLDER / f"{page.stem}.py"
+    return page_key(root, page, [*_ENGINE, *figures, *shared, table])
 
 
 def _make(root: str, stem: str) -> dict[str, str] | str:
     """Return the downloads of one page by ending, or why there are none. Runs in a worker."""
-    from dlkb.book.publish.export import run_whole, to_script
+    from dlkb.book.publish.export import run_whole, to_markdown, to_script
+    from dlkb.book.publish.held_markup import write_values
     from dlkb.book.publish.notebook import to_notebook
 
     try:
         page = read_book(Path(root), [stem])[0]
         session = run_whole(page)
+        write_values(Path(root), page, session.bound())
         return {
             "ipynb": to_notebook(session, Path(root)),
             "py": to_script(session, Path(root)),
-            "md.txt": page.path.read_text(encoding="utf-8"),
+            "md.txt": to_markdown(page, Path(root)),
         }
     except PageError as error:
         return str(error)

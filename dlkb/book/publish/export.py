@@ -8,10 +8,14 @@ import re
 import textwrap
 from pathlib import Path
 
+from dlkb.book.hold.peers import MARKER, versions
 from dlkb.book.publish import math
 from dlkb.book.publish.claim_markup import source_text
+from dlkb.book.publish.peers_markup import with_versions
 from dlkb.book.read.addresses import Addresses, addresses
 from dlkb.book.read.pages import Claim, Fence, Page, PageError
+from dlkb.book.read.readable import without_comments
+from dlkb.book.read.references import citations, cite, read_sources
 from dlkb.book.run.session import Session
 
 _FENCE_OPEN = re.compile(r"^( *)(`{3,}|~{3,}) *\{? *\.?([\w+-]*)")
@@ -26,15 +30,14 @@ def run_whole(page: Page) -> Session:
     """Run the page: only what has run can be exported.
 
     Raises:
-        PageError: Naming the first fence that fails.
+        PageError: Naming the first fence that fails, or the bound numbers that are wrong.
     """
     session = Session(page)
-    for fence in page.runnable:
-        outcome = session.outcomes_through(fence)
+    for outcome in session.whole():
         if outcome.error:
             raise PageError(
                 f"{page.path}:{outcome.line}: not exported, the fence under "
-                f"'{fence.heading}' fails\n{outcome.error}"
+                f"'{outcome.fence.heading}' fails\n{outcome.error}"
             )
     return session
 
@@ -73,14 +76,22 @@ class Prose:
         self.labels = {label: number for number, label in enumerate(labels, start=1)}
         self.claims = {claim.statement: claim for claim in page.claims}
         self.addresses: Addresses = addresses(root)
+        self.cited = [citation.key for citation in citations(page.text)]
         self.page = page
         self.root = root
 
+    def sourced(self, lines: list[str]) -> list[str]:
+        """Write out what stands in no page: sources, and versions of libraries."""
+        if any(MARKER.match(line) for line in lines):
+            lines = with_versions(lines, versions(self.root, self.page.stem))
+        return cite("\n".join(lines), read_sources(self.root), keys=self.cited).split("\n")
+
     def text(self, lines: list[str]) -> str:
         """Return the lines as Markdown that needs no extension and no site around it."""
+        lines = self.sourced(lines)
         rows = []
         in_fence = in_options = False
-        for line in lines:
+        for line in without_comments("\n".join(lines)).split("\n"):
             in_fence ^= bool(fence_line := _FENCE_OPEN.match(line))
             if in_fence or fence_line:
                 rows.append(line)
@@ -162,6 +173,12 @@ def script_lines(fence: Fence) -> str:
         else:
             rows.append(source)
     return "\n".join(rows)
+
+
+def to_markdown(page: Page, root: Path) -> str:
+    """Return a page's source with its sources, and the versions of libraries, written out."""
+    front = page.path.read_text(encoding="utf-8").split("\n")[: page.first_line - 1]
+    return "\n".join([*front, *Prose(page, root).sourced(page.text.split("\n"))])
 
 
 def to_script(session: Session, root: Path) -> str:

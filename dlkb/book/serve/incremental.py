@@ -25,12 +25,14 @@ from dlkb.book.hold.check import book_problems, page_problems
 from dlkb.book.publish.ledger import write_ledger
 from dlkb.book.read.freshness import depends_on
 from dlkb.book.read.pages import GENERATED, PageError, read_book, read_page
+from dlkb.book.read.references import BIBLIOGRAPHY
 
-WATCHED = ("docs", "overrides", "dlkb", "scripts/figures")
+WATCHED = ("docs", "overrides", "dlkb", "scripts/figures", "scripts/peers")
 PAUSE = 0.15  # seconds between two looks at the files
 
 _GENERATED = tuple(f"docs/{name}." for name in GENERATED)
 _WRITTEN = ("docs/assets/figures/", "docs/downloads/", "docs/llms.txt", *_GENERATED)
+_SHARED = (str(BIBLIOGRAPHY), "docs/notation.md", "docs/glossary.md")  # what other pages show
 _REFERENCE = re.compile(r"^::: ([\w.]+)", re.MULTILINE)
 _FIGURE = re.compile(r"(assets/figures/.+?)(?:-axes|-narrow)?(?:-light|-dark)?\.(?:svg|json)")
 _OBJECT = re.compile(r'\bid="(dlkb[\w.]+)"')
@@ -40,7 +42,7 @@ Snapshot = dict[str, tuple[int, int]]
 
 def snapshot(root: Path) -> Snapshot:
     """Return time and size of each file that the site is made from, by its path in `root`."""
-    names = ["mkdocs.yml"]
+    names = ["mkdocs.yml", "constraints.txt"]
     for watched in WATCHED:
         for folder, folders, files in os.walk(root / watched):
             folders[:] = [name for name in folders if name != "__pycache__"]
@@ -103,10 +105,12 @@ class Site:
         return self._refresh()
 
     def _shakes_all(self, name: str) -> bool:
+        if name in _SHARED:
+            return True
         if name.startswith("docs/"):
             known = self._memory.files.get_file_from_path(name.removeprefix("docs/"))
             return name != "docs/claims.toml" and (known is None or name not in self._seen)
-        return name.startswith(("mkdocs.yml", "overrides/"))
+        return name.startswith(("mkdocs.yml", "constraints.txt", "overrides/", "scripts/peers/"))
 
     def _build(self) -> tuple[bool, list[str]]:
         """Build the whole site into a new folder, and let it take the place of the old one."""

@@ -20,6 +20,8 @@ from dlkb.book.publish.ledger import write_ledger
 from dlkb.book.read.pages import read_book
 from dlkb.book.serve.incremental import Site
 from tests.book.conftest import PAGE, Book
+from tests.book.hold.test_peers import MODULE, TABLE
+from tests.book.read.test_references import BIB
 
 ROOT = Path(__file__).parents[3]
 URL = "http://127.0.0.1:8000/dlkb/"
@@ -208,6 +210,39 @@ def test_a_title_shows_on_all_pages(site, book, old, new):
     book.page.write_text(book.page.read_text().replace(old, new, 1))
     assert site.update() == SHOWN
     assert ("A quetzal" in text(site, "index.html")) == ("quetzal" in new)
+    assert_as_if_built_now(site)
+
+
+def test_a_source_shows_on_the_pages_that_cite_it(site, book):
+    bibliography = book.root / "docs/references.bib"
+    bibliography.write_text(BIB, encoding="utf-8")
+    book.edit("No.\n", "No ([@may1976]).\n")
+    assert site.update() == SHOWN
+    bibliography.write_text(BIB.replace("{May, Robert M.}", "{Mai, R.}"), encoding="utf-8")
+    shown, problems = site.update()
+    assert (shown, len(problems)) == (False, 1)
+    assert "references.bib:22: key 'may1976': write mai1976" in problems[0]
+    bibliography.write_text(BIB.replace("title = {Maps}", "title = {Charts}"), encoding="utf-8")
+    assert site.update() == SHOWN
+    assert "<em>Charts.</em>" in text(site, TOY)
+    assert_as_if_built_now(site)
+
+
+def test_versions_of_libraries_follow(site, book):
+    module = book.root / "scripts/peers/optimizers/toy.py"
+    module.parent.mkdir(parents=True)
+    module.write_text(MODULE)
+    pins = book.root / "constraints.txt"
+    pins.write_text("keras==1.0\ntorch==2.0\n")
+    book.edit("```bash\nmake serve", f"{TABLE.replace('[@may1976]', '6')}\n```bash\nmake serve")
+    assert site.update() == SHOWN
+    assert "Run with torch 2.0, keras 1.0." in text(site, TOY)
+    pins.write_text("keras==1.1\ntorch==2.0\n")
+    assert site.update() == SHOWN
+    assert "Run with torch 2.0, keras 1.1." in text(site, TOY)
+    module.write_text(MODULE.replace('"torch", "keras"', '"keras", "torch"'))
+    assert site.update() == SHOWN
+    assert "Run with keras 1.1, torch 2.0." in text(site, TOY)
     assert_as_if_built_now(site)
 
 

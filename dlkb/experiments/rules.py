@@ -1,0 +1,232 @@
+"""Update rules in one shape, so that one loop runs them all, and what they do step by step.
+
+A rule is made of the formulas of `dlkb.optimizers`: a state to start from, and a step.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from dlkb.arrays import Array, check_between, namespace
+from dlkb.optimizers.adam import AdamState, adam, adam_init
+from dlkb.optimizers.adamw import adamw
+
+
+class Rule(NamedTuple):
+    """How parameters are updated.
+
+    Attributes:
+        start: Takes the parameters, returns the state before the first step.
+        step: Takes parameters, gradient and state, returns new parameters and new state.
+    """
+
+    start: Callable[[Array], Any]
+    step: Callable[[Array, Array, Any], tuple[Array, Any]]
+
+
+Schedule = Callable[[int], Rule]
+"""A rule for each step, numbered from 1: `lambda t: sgd_rule(lr=0.1 / t**0.5)`."""
+
+
+def plain_rule(step: Callable[[Array, Array], Array]) -> Rule:
+    """Make a rule of a step that keeps no state.
+
+    Args:
+        step: Takes parameters and gradient, returns new parameters.
+
+    Returns:
+        The rule.
+
+    Example:
+        >>> import numpy as np
+        >>> from functools import partial
+        >>> from dlkb.regularization.l1_l2 import ista
+        >>> rule = plain_rule(partial(ista, lr=0.1, l1=1.0))
+        >>> rule.step(np.asarray([0.05, 1.0]), np.zeros(2), None)[0]
+        array([0. , 0.9])
+    """
+    return Rule(lambda theta: None, lambda theta, grad, state: (step(theta, grad), state))
+
+
+def _sgd(
+    theta: Array,
+    grad: Array,
+    velocity: Array,
+    *,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> tuple[Array, Array]:
+    # Terms that are zero are left out: they would cost as much as the step, and 0 · inf is NaN.
+    grad = grad + weight_decay * theta if weight_decay else grad
+    velocity = momentum * velocity + grad if momentum else grad
+    ahead = grad + momentum * velocity if nesterov else velocity
+    return theta - lr * ahead, velocity
+
+
+def sgd_rule(
+    *, lr: float, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
+) -> Rule:
+    r"""Return gradient descent, with momentum if asked for.
+
+    $$v_t = \beta v_{t-1} + g_t + \lambda\theta_{t-1},\qquad \theta_t = \theta_{t-1} - \eta v_t$$
+
+    Args:
+        lr: Learning rate η ≥ 0.
+        momentum: β in [0, 1).
+        nesterov: Step along $g_t + \beta v_t$ instead.
+        weight_decay: λ ≥ 0, added to the gradient.
+
+    Returns:
+        The rule; its state is the velocity. It is `torch.optim.SGD` without dampening.
+
+    Raises:
+        ValueError: If a hyperparameter is out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> rule, theta = sgd_rule(lr=0.1, momentum=0.9), np.asarray([1.0])
+        >>> theta, state = rule.step(theta, np.asarray([1.0]), rule.start(theta))
+        >>> rule.step(theta, np.asarray([1.0]), state)[0]
+        array([0.71])
+    """
+    check_between("lr", lr, 0, float("inf"), closed="left")
+    check_between("momentum", momentum, 0, 1, closed="left")
+    check_between("weight_decay", weight_decay, 0, float("inf"), closed="left")
+    options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+    return Rule(lambda theta: 0 * theta, partial(_sgd, nesterov=nesterov, **options))
+
+
+def _adam_start(theta: Array, amsgrad: bool = False) -> AdamState:
+    # A Python number as counter: 1 − βᵗ is then exact in every dtype.
+    return adam_init(theta, amsgrad=amsgrad)._replace(step=0)
+
+
+def adam_rule(
+    *,
+    lr: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    amsgrad: bool = False,
+) -> Rule:
+    """Return Adam, AMSGrad or AdamW.
+
+    Args:
+        lr: Learning rate η ≥ 0.
+        betas: Decay rates (β₁, β₂), each in [0, 1).
+        eps: ε ≥ 0.
+        weight_decay: λ ≥ 0.
+        decoupled: Decay the parameters themselves: AdamW.
+        amsgrad: Divide by the largest v so far.
+
+    Returns:
+        The rule; its state is an `AdamState`. A hyperparameter out of its range raises ValueError
+        at the first step.
+
+    Example:
+        >>> import numpy as np
+        >>> rule, theta = adam_rule(lr=0.1), np.asarray([1.0, 1.0])
+        >>> rule.step(theta, np.asarray([1.0, -50.0]), rule.start(theta))[0]
+        array([0.9, 1.1])
+    """
+    update = adamw if decoupled else adam
+    return Rule(
+        partial(_adam_start, amsgrad=amsgrad),
+        partial(update, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay),
+    )
+
+
+def at_step(rule: Rule | Schedule, t: int) -> Rule:
+    """Return the rule that holds at step t: a schedule's, or the rule itself.
+
+    Args:
+        rule: A rule, or a function from the number of the step to a rule.
+        t: The number of the step, from 1.
+
+    Returns:
+        A rule.
+
+    Example:
+        >>> rule = at_step(lambda t: sgd_rule(lr=1 / t), 4)
+        >>> rule.step(0.0, 1.0, 0.0)
+        (-0.25, 1.0)
+    """
+    return rule if isinstance(rule, Rule) else rule(t)
+
+
+def trajectory(
+    theta: Array,
+    gradient: Callable[[Array, int], Array],
+    *,
+    rule: Rule | Schedule,
+    steps: int,
+    bounds: tuple[float, float] | None = None,
+) -> Array:
+    """Return where a rule goes, from the start on.
+
+    Args:
+        theta: The start, any shape; many starts at once in its axes.
+        gradient: Takes the parameters and the number of the step, 1 … `steps`, and returns the
+            gradient in the shape of the parameters.
+        rule: A rule, or a function from the number of the step to a rule.
+        steps: Number of steps ≥ 0.
+        bounds: Every coordinate is cut to this interval after every step.
+
+    Returns:
+        Shape (steps + 1, ...).
+
+    Raises:
+        ValueError: If `steps` is negative.
+
+    Example:
+        >>> import numpy as np
+        >>> start, rule = np.asarray(1.0), sgd_rule(lr=0.25)
+        >>> trajectory(start, lambda theta, t: 2 * theta, rule=rule, steps=3)
+        array([1.   , 0.5  , 0.25 , 0.125])
+    """
+    check_between("steps", steps, 0, float("inf"), closed="left")
+    xp = namespace(theta)
+    state = at_step(rule, 1).start(theta)
+    path = [theta]
+    for t in range(1, steps + 1):
+        theta, state = at_step(rule, t).step(theta, gradient(theta, t), state)
+        theta = theta if bounds is None else xp.clip(theta, *bounds)
+        path.append(theta)
+    return xp.stack(path)
+
+
+def reddi_gradient(theta: Array, t: int, *, C: float = 3.0, period: int = 3) -> Array:
+    r"""Return the gradient of the example on which Adam goes to the worst point.
+
+    $$g_t = C \;\text{ if } t \bmod n = 1, \text{ else } -1$$
+
+    On [−1, 1] the point −1 is the best if C > n − 1: the sum over a period is positive.
+
+    Args:
+        theta: Parameters, any shape; the gradient does not depend on their values.
+        t: The number of the step, from 1.
+        C: The rare, large gradient.
+        period: n ≥ 2.
+
+    Returns:
+        An array like `theta`.
+
+    Raises:
+        ValueError: If `period` is below 2.
+
+    Reference:
+        Reddi, Kale and Kumar, On the Convergence of Adam and Beyond (2018).
+
+    Example:
+        >>> import numpy as np
+        >>> rule = lambda t: adam_rule(lr=0.1 / t**0.5, betas=(0, 0.1))
+        >>> options = {"rule": rule, "steps": 3000, "bounds": (-1, 1)}
+        >>> path = trajectory(np.asarray([-1.0]), reddi_gradient, **options)
+        >>> path[-1].round(2)
+        array([1.])
+    """
+    check_between("period", period, 2, float("inf"), closed="left")
+    return 0 * theta + (C if t % period == 1 else -1.0)

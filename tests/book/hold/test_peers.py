@@ -1,0 +1,170 @@
+import textwrap
+
+import pytest
+
+from dlkb.book.hold.check import book_problems
+from dlkb.book.hold.peers import (
+    functions,
+    libraries,
+    peers_problems,
+    run,
+    run_and_compare,
+    tables,
+    versions,
+)
+from dlkb.book.read.pages import PageError, read_book
+
+MODULE = '''\
+"""Two libraries."""
+
+LIBRARIES = ("torch", "keras")
+
+
+def convention() -> dict[str, tuple[str, ...]]:
+    """Return what they do."""
+    print("a library may print")
+    return {"torch": ("$a|b$", f"{1 + 1}"), "Keras `x|y`": ("no", "3")}
+
+
+def helper() -> int:
+    return 1
+
+
+def _part() -> dict[str, tuple[str, ...]]:
+    return {}
+'''
+
+TABLE = """\
+<!--peers: convention-->
+| source | a | b |
+|---|---|---|
+| torch | $a|b$ |  2 |
+| Keras `x|y` | no | 3 |
+| MLX | [read](https://example.org/x.py#L12) | 4 |
+| A paper | [@may1976] | 5 |
+"""
+
+
+@pytest.fixture
+def tabled(book):
+    """A page of the present contract with an executed table."""
+    book.module = book.root / "scripts/peers/optimizers/toy.py"
+    book.module.parent.mkdir(parents=True)
+    book.module.write_text(MODULE)
+    (book.root / "constraints.txt").write_text("# Versions.\nkeras==3.15.1\ntorch==2.13.0\n")
+    book.edit("title: Toy\n", "title: Toy\nsize: S\n")
+    book.edit("```bash\nmake serve", f"{TABLE}\n```bash\nmake serve")
+    return book
+
+
+def page(book):
+    return read_book(book.root)[0]
+
+
+def test_good_table_has_no_problem(tabled):
+    assert peers_problems(tabled.root, page(tabled)) == []
+    returned, found = run_and_compare(tabled.root, page(tabled))
+    assert found == []
+    assert returned["convention"]["torch"] == ("$a|b$", "2")
+
+
+def test_table_is_read_with_its_lines(tabled):
+    [table] = tables(page(tabled))
+    assert table.name == "convention"
+    assert table.line == tabled.line("| source")
+    assert table.rows[1] == (tabled.line("| Keras"), ("Keras `x|y`", "no", "3"))
+
+
+def test_module_is_read_without_running_it(tabled):
+    tabled.module.write_text(MODULE + "\nraise SystemExit\n")
+    assert functions(tabled.root, "optimizers/toy") == ["convention"]
+    assert libraries(tabled.root, "optimizers/toy") == ["torch", "keras"]
+    assert versions(tabled.root, "optimizers/toy") == "Run with torch 2.13.0, keras 3.15.1."
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("|  2 |", "| 3 |", "the libraries say: | torch | $a|b$ | 2 |"),
+        ("| $a|b$ |", "| $a$ |", "the libraries say: | torch | $a|b$ | 2 |"),
+        ("| $a|b$ |  2 |", "| $a|b$ |", "the libraries say: | torch | $a|b$ | 2 |"),
+        ("#L12)", ")", "'MLX' is not run: return it, or link to the line that was read"),
+        ("[@may1976]", "Nobody", "'A paper' is not run"),
+        ("| Keras `x|y` |", "| keras |", "'keras' is not run"),
+    ],
+)
+def test_cell_that_differs_is_reported_at_its_row(tabled, old, new, message):
+    line = tabled.line(old)
+    tabled.edit(old, new)
+    found = run_and_compare(tabled.root, page(tabled))[1]
+    assert message in found[0][1]
+    assert found[0][0] == line
+
+
+def test_row_that_is_missing_is_reported(tabled):
+    tabled.edit("| Keras `x|y` | no | 3 |\n", "")
+    assert run_and_compare(tabled.root, page(tabled))[1] == [
+        (tabled.line("| source"), "a row is missing: | Keras `x|y` | no | 3 |")
+    ]
+
+
+def test_function_without_its_table(tabled):
+    tabled.edit("<!--peers: convention-->\n", "")
+    assert "no table for 'convention'" in run_and_compare(tabled.root, page(tabled))[1][0][1]
+    tabled.edit("size: S\n", "")
+    assert run_and_compare(tabled.root, page(tabled))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "at"),
+    [
+        ("peers: convention", "peers: conventions", "'conventions', did you mean con", "| source"),
+        (
+            "peers: convention",
+            "peers: other",
+            "no function 'other': write it, -> dict[",
+            "| source",
+        ),
+        ("convention-->\n", "convention-->\n\n", "no table stands on the line after", "<!--peers"),
+        ("<!--peers: convention-->\n", "", "a table about libraries is executed", "| torch"),
+    ],
+)
+def test_rules_that_need_no_library(tabled, old, new, message, at):
+    tabled.edit(old, new)
+    found = [p for p in book_problems(tabled.root) if message in p.message]
+    assert [p.line for p in found] == [tabled.line(at)]
+
+
+def test_rules_for_moved_pages_leave_the_old_ones_alone(tabled):
+    tabled.edit("<!--peers: convention-->\n", "")
+    tabled.edit("size: S\n", "")
+    assert peers_problems(tabled.root, page(tabled)) == []
+
+
+def test_other_tables_and_tables_in_fences_are_free(tabled):
+    tabled.edit(
+        "<!--peers: convention-->\n" + TABLE.split("\n", 1)[1], "| a |\n|---|\n| torches |\n"
+    )
+    tabled.edit("make serve", "| a |\n|---|\n| torch |")
+    assert peers_problems(tabled.root, page(tabled)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("keras==3.15.1\n", "", r"constraints\.txt: pin keras, of optimizers/toy's table"),
+        ('LIBRARIES = ("torch", "keras")\n', "", r"optimizers/toy\.py: write LIBRARIES = "),
+    ],
+)
+def test_versions_that_are_not_known(tabled, old, new, message):
+    for path in (tabled.root / "constraints.txt", tabled.module):
+        path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(PageError, match=message):
+        versions(tabled.root, "optimizers/toy")
+    assert peers_problems(tabled.root, page(tabled))[0][0] == tabled.line("| source")
+
+
+def test_module_that_fails_is_named_with_its_traceback(tabled):
+    tabled.module.write_text(textwrap.dedent(MODULE).replace("1 + 1", "1 / 0"))
+    with pytest.raises(PageError, match=r"(?s)peers/optimizers/toy\.py fails:.*ZeroDivisionError"):
+        run(tabled.root, "optimizers/toy")
