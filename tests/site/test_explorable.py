@@ -235,7 +235,7 @@ def test_without_script_the_figure_stands_and_the_sliders_are_gone(visit, name, 
     screen = "broad" if width > 600 else "narrow"
     assert block.locator(f"img.{screen}[src*='-light']").is_visible()
     assert_shows(block, made, name, [slider.start for slider in made.sliders])
-    assert block.locator(f"svg.{screen} path").first.is_visible()
+    assert block.locator(f"svg.{screen} path:visible").count() >= 1
     assert not block.locator(".controls").is_visible()
     assert block.locator(".reading").is_visible()
     overlay = block.locator(f".canvas > svg.{screen}").bounding_box()
@@ -256,7 +256,7 @@ def test_on_a_phone_sliders_are_wide_and_the_page_does_not_jump(visit, name):
         for _ in range(int(control.get_attribute("max"))):
             control.press("ArrowRight")
             places.add(block.evaluate("e => e.getBoundingClientRect().height"))
-    assert len(places) == 1
+    assert max(places) - min(places) < 0.1  # browsers lay out in 64ths of a pixel
 
 
 def test_what_is_shown_is_announced(visit):
