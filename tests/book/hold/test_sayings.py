@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from dlkb.book.hold import check
 from dlkb.book.hold.sayings import descriptions, saying_problems
-from dlkb.book.read.pages import read_page
+from dlkb.book.read.pages import read_book, read_page
 
 SCRIPT = """
 from matplotlib.figure import Figure
@@ -121,3 +122,13 @@ def test_a_page_that_has_not_moved_and_one_that_is_not_drawn_are_left_alone(tmp_
     bad = {"fall": {"never": False}}
     assert problems(tmp_path, said=bad, size="") == []
     assert problems(tmp_path, said=None) == []
+
+
+def test_the_rules_of_a_page_ask_what_its_figures_said_when_drawn(moved, monkeypatch):
+    (page,) = read_book(moved.root, ["optimizers/toy"])
+    says = {"no such phrase": True}
+    monkeypatch.setattr(check, "said", lambda root, stem: {"wave": says})
+    found = [problem.message for problem in check.page_problems(moved.root, page)]
+    assert "wave_says() says 'no such phrase', the page does not" in found
+    monkeypatch.setattr(check, "said", lambda root, stem: None)
+    assert not any("wave_says" in p.message for p in check.page_problems(moved.root, page))
