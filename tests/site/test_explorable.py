@@ -69,6 +69,14 @@ def rank(r):
     return [area, np.asarray([[r, data.error]])]
 
 
+def stopping(noise, images):
+    data = overfitting.means(noise / 100, int(images))
+    steps = np.arange(len(data.val))
+    ends = [[[data.best, bottom], [data.best, top]] for bottom, top in ((0.01, 10), (0, 1))]
+    curves = (data.train, data.val, data.accuracy)
+    return [*(columns(steps, curve) for curve in curves), *map(np.asarray, ends)]
+
+
 def explore_bands(p, n):
     data = dropout.band_data(p, n)
     bands = [
@@ -90,6 +98,7 @@ COMPUTED = {
     "optimizers/adam/largest_steps": largest_steps,
     "regularization/dropout/explore_bands": explore_bands,
     "regularization/l1_l2/balls": balls,
+    "regularization/overfitting/stopping": stopping,
 }
 EXPLORABLE = [figure for figure in find_figures(ROOT) if figure.explorable]
 FIRST = "regularization/l1_l2/balls"
