@@ -20,7 +20,7 @@ from scripts.figures.finetuning import lora
 from scripts.figures.gradients import loss_explosion
 from scripts.figures.initialization import signal_scale
 from scripts.figures.optimizers import adam
-from scripts.figures.regularization import dropout, l1_l2
+from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
 from tests.site.conftest import ROOT
 
