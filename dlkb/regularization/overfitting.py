@@ -152,14 +152,9 @@ def gaussian_design_error(*, n: int, d: int, noise_variance: float, signal: floa
         data can hurt for linear regression, 2019.
 
     Example:
-<<<<<<< HEAD
         >>> options = {"d": 20, "noise_variance": 1.0}
-        >>> [gaussian_design_error(n=n, **options) for n in (10, 20, 22, 41)]
-=======
-        >>> sizes = (10, 20, 22, 41)
-        >>> errors = [gaussian_design_error(n=n, d=20, noise_variance=1.0) for n in sizes]
+        >>> errors = [gaussian_design_error(n=n, **options) for n in (10, 20, 22, 41)]
         >>> [round(error, 4) for error in errors]
->>>>>>> main
         [2.1111, inf, 21.0, 2.0]
     """
     _check_counts(n, d)
