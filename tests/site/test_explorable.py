@@ -21,7 +21,7 @@ from scripts.figures.finetuning import lora
 from scripts.figures.gradients import loss_explosion
 from scripts.figures.initialization import signal_scale
 from scripts.figures.optimizers import adam
-from scripts.figures.regularization import dropout, l1_l2
+from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
 from tests.site.conftest import ROOT
 
@@ -70,6 +70,14 @@ def rank(r):
     return [area, np.asarray([[r, data.error]])]
 
 
+def stopping(noise, images):
+    data = overfitting.means(noise / 100, int(images))
+    steps = np.arange(len(data.val))
+    ends = [[[data.best, bottom], [data.best, top]] for bottom, top in ((0.01, 10), (0, 1))]
+    curves = (data.train, data.val, data.accuracy)
+    return [*(columns(steps, curve) for curve in curves), *map(np.asarray, ends)]
+
+
 def explore_bands(p, n):
     data = dropout.band_data(p, n)
     bands = [
@@ -91,6 +99,7 @@ COMPUTED = {
     "optimizers/adam/largest_steps": largest_steps,
     "regularization/dropout/explore_bands": explore_bands,
     "regularization/l1_l2/balls": balls,
+    "regularization/overfitting/stopping": stopping,
 }
 EXPLORABLE = [figure for figure in find_figures(ROOT) if figure.explorable]
 FIRST = "regularization/l1_l2/balls"
