@@ -65,12 +65,17 @@ def by_jax(initializer: Callable[..., jax.Array]) -> Draw:
 
 def dense_words(shape: tuple[int, ...]) -> str:
     """Say how a dense kernel from 5 to 3 lies."""
-    return {(3, 5): "(out, in)", (5, 3): "(in, out)"}[shape]
+    words: dict[tuple[int, ...], str] = {(3, 5): "(out, in)", (5, 3): "(in, out)"}
+    return words[shape]
 
 
 def conv_words(shape: tuple[int, ...]) -> str:
     """Say how a kernel from 4 to 8 in 2 groups lies."""
-    return {(8, 2, 3, 3): "(out, in/groups, *k)", (3, 3, 2, 8): "(*k, in/groups, out)"}[shape]
+    words: dict[tuple[int, ...], str] = {
+        (8, 2, 3, 3): "(out, in/groups, *k)",
+        (3, 3, 2, 8): "(*k, in/groups, out)",
+    }
+    return words[shape]
 
 
 def normal_words(draw: Draw) -> str:
