@@ -19,7 +19,7 @@ from dlkb.book.draw.narrow import stack
 from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import loss_explosion
-from scripts.figures.initialization import signal_scale
+from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.optimizers import adam
 from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
@@ -46,6 +46,14 @@ def scale_and_depth(gain, depth):
         band = np.concatenate([columns(layers, low), columns(layers, high)[::-1]])
         found += [band, columns(layers, middle), columns(layers, limit)]
     return found
+
+
+def gain_and_slope(gain, slope):
+    data = xavier.through(gain, slope)
+    low, middle, high = np.percentile(data.signal, [5, 50, 95], axis=0)
+    around = np.concatenate([columns(data.layer, low), columns(data.layer, high)[::-1]])
+    expected = columns(data.layer, data.expected)[[0, -1]]
+    return [around, columns(data.layer, middle), expected]
 
 
 def balls(strength):
@@ -96,6 +104,7 @@ COMPUTED = {
     "finetuning/lora/rank": rank,
     "gradients/loss_explosion/quadratic": quadratic,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
+    "initialization/xavier/gain_and_slope": gain_and_slope,
     "optimizers/adam/largest_steps": largest_steps,
     "regularization/dropout/explore_bands": explore_bands,
     "regularization/l1_l2/balls": balls,
