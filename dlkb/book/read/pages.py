@@ -29,7 +29,11 @@ _FENCE = re.compile(r"^( *)(`{3,}|~{3,}) *\{? *\.?([\w+-]*)(.*)$")
 _BLOCK = re.compile(r"^ *(/{3,}) *([a-z][\w-]*) *(?:\| *(.*?))? *$")
 _BLOCK_END = re.compile(r"^ *(/{3,}) *$")
 _HEADING = re.compile(r"^(#{1,6}) +(.*?) *#* *(?:\{.*\})? *$")
+_COMMENT = re.compile(r"<!--.*?-->")  # such as binds a number of a title
 _FIGURE = re.compile(r"!\[([^\]]*)\]\(((?:\.\./)*assets/figures/([\w/]+)\.svg)\)")
+
+
+_TIE_ATTRIBUTES = ("data-equation", "data-where", "data-let", "data-left", "data-with")
 
 
 class PageError(Exception):
@@ -92,8 +96,15 @@ class Tie:
     label: str
     call: str
     where: str
-    reading: str | None
     line: int
+    let: str = ""
+    left: str = ""
+    definitions: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The symbols whose range is given."""
+        return frozenset(re.findall(r"(?:<=?|binary)\s*([^\W\d]\w*)", self.where))
 
 
 @dataclass(frozen=True)
@@ -174,7 +185,7 @@ def _claim(block: _Block, fences: list[Fence], path: Path) -> Claim:
     return Claim(
         id=given["id"],
         verdict=block.name,
-        statement=block.title,
+        statement=_COMMENT.sub("", block.title),
         source=given["data-source"],
         evidence=given["data-evidence"],
         line=block.line,
@@ -186,13 +197,20 @@ def _claim(block: _Block, fences: list[Fence], path: Path) -> Claim:
 def _tie(block: _Block, path: Path) -> Tie:
     example = '{data-equation: "eq:name", data-where: "0 < x < 1"}'
     given = _attributes(block, ("data-equation", "data-where"), example, path)
-    reading = re.search(r"Read as `([^`]+)`", "\n".join(block.body))
+    unknown = [key for key in given if key.startswith("data-") and key not in _TIE_ATTRIBUTES]
+    if unknown:
+        raise PageError(
+            f"{path}:{block.line}: 'tied' knows no {', '.join(unknown)}: "
+            f"it knows {', '.join(_TIE_ATTRIBUTES)}"
+        )
     return Tie(
         label=given["data-equation"],
         call=block.title.strip("` "),
         where=given["data-where"],
-        reading=reading[1] if reading else None,
         line=block.line,
+        let=given.get("data-let", ""),
+        left=given.get("data-left", ""),
+        definitions=tuple(given.get("data-with", "").split()),
     )
 
 
@@ -267,7 +285,7 @@ def read_page(path: Path, docs: Path) -> Page:
             for block in blocks:
                 block.body.append(line)
         if not blocks and (found := _HEADING.match(line)):
-            heading = found[2]
+            heading = _COMMENT.sub("", found[2])
             headings.append(Heading(len(found[1]), heading, number))
         images += [Image(alt, name, number) for alt, _, name in _FIGURE.findall(line)]
     if blocks:
