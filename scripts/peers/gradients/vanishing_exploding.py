@@ -20,9 +20,9 @@ def layout(jacobian: Any) -> str:
     """Say which axes come first, from the Jacobian of x ↦ Mx."""
     found = np.asarray(jacobian)
     if np.array_equal(found, MATRIX):
-        return "output axes, then input axes"
+        return "output, then input axes"
     if np.array_equal(found, MATRIX.T):
-        return "input axes, then output axes"
+        return "input, then output axes"
     raise LookupError(f"neither the matrix nor its transpose: {found}")
 
 
@@ -60,7 +60,7 @@ def which_convention() -> dict[str, tuple[str, ...]]:
             slope(of_relu),
             slope(of_maximum),
         ),
-        "Keras": ("that of its backend", weight(dense.kernel.shape), *["that of its backend"] * 2),
+        "Keras": ("its backend's", weight(dense.kernel.shape), *["its backend's"] * 2),
         "JAX": (
             layout(jax.jacobian(lambda v: jnp.asarray(MATRIX) @ v)(jnp.zeros(IN))),
             "no layers",
