@@ -106,13 +106,13 @@ def weight_scale_says() -> dict[str, bool]:
     sigmoid, tanh, relu = (rows[0] for rows in start.medians.values())
     plain = {scale: ratios(scale, 0.0) for scale in SCALES}
     skips = {scale: ratios(scale, 1.0) for scale in SCALES}
-    he = plain[2**0.5]
     scaled = [ratios(scale, SKIPS[1]) for scale in SCALES if scale <= 1.7]
     return {
         "logarithm of the gradient's norm at the layers of three untrained networks, relative to "
         f"layer {LAYERS}": True,
-        "With weight scale 1 and no skip": True,
-        f"sigmoid falls by {-sigmoid:.0f} powers of ten": bool(-18.5 < sigmoid < -17.5),
+        f"With weight scale 1 and no skip, sigmoid falls by {-sigmoid:.0f} powers of ten": bool(
+            -18.5 < sigmoid < -17.5
+        ),
         f"tanh by {-tanh:.1f}": True,
         f"ReLU by {-relu:.1f}, along its dashed closed form": bool(
             abs(start.medians["ReLU"] - start.expected).max() < 0.5
@@ -121,7 +121,7 @@ def weight_scale_says() -> dict[str, bool]:
         "Without a skip no scale here saves sigmoid": all(
             (one.found["sigmoid"][:, 0] < -3).all() for one in plain.values()
         ),
-        "ReLU wants 1.4": bool((abs(he.found["ReLU"][:, 0]) < 1).all())
+        "ReLU wants 1.4": bool((abs(plain[2**0.5].found["ReLU"][:, 0]) < 1).all())
         and all(abs(one.medians["ReLU"][0]) > 1.5 for s, one in plain.items() if s != 2**0.5),
         "A skip of 1 ends the vanishing and lets large weights explode": all(
             (rows[:, 0] > -0.2).all() for one in skips.values() for rows in one.found.values()
@@ -137,12 +137,8 @@ class Training(NamedTuple):
     """What is changed of a network and of its training.
 
     Attributes:
-        activation: Name of the activation.
-        gain: Scale σ_w of the weights.
-        init: "fan_in" or "orthogonal".
-        norm: "", "batch" or "layer".
-        skip: Factor of the residual branches, 0 for none.
-        depth: Number of hidden layers.
+        activation, gain, init, norm, skip: As `dlkb.experiments.networks.draw` takes them.
+        depth: Hidden layers.
         rule: Update rule.
         batch: Examples in a step.
         clip: Largest norm of the gradient, None for no clipping.
@@ -159,16 +155,11 @@ class Training(NamedTuple):
     clip: float | None = None
 
 
-VANISHING = Training()
-EXPLODING = Training(torch.relu, 2.5)
-
-
 def vanishing_remedies() -> dict[str, Training]:
     """Return what is tried on 20 sigmoid layers."""
-    base = VANISHING
+    base = Training()
     return {
         "nothing": base,
-        "lr × 10": base._replace(rule=sgd_rule(lr=1.0)),
         "lr × 100": base._replace(rule=sgd_rule(lr=10.0)),
         "clipping at 1": base._replace(clip=1.0),
         "L2 penalty": base._replace(rule=sgd_rule(lr=0.1, weight_decay=1e-3)),
@@ -188,7 +179,7 @@ def vanishing_remedies() -> dict[str, Training]:
 
 def exploding_remedies() -> dict[str, Training]:
     """Return what is tried on 20 ReLU layers whose weights are too large."""
-    base = EXPLODING
+    base = Training(torch.relu, 2.5)
     return {
         "nothing": base,
         "lr / 10⁵": base._replace(rule=sgd_rule(lr=1e-6)),
@@ -262,34 +253,36 @@ def remedies() -> Figure:
     return figure
 
 
+CURES = ("batch norm", "residual", "tanh, orthogonal", "1 layer, lr × 10")
+PARTLY = ("ReLU, He", "4 layers, Adam")
+DIVERGED = ("nothing", "L2 penalty", "batch × 4")
+SLOW = ("lr / 10⁵", "clipping at 1", "Adam", "He", "batch norm")
+
+
 def remedies_says() -> dict[str, bool]:
     """Return what alt text and caption say, and whether it is so."""
     vanishing, exploding = remedies_data()
     middle = {name: float(np.median(one.accuracy)) for name, one in vanishing.items()}
     of_exploding = {name: float(np.median(one.accuracy)) for name, one in exploding.items()}
-    cures = ("batch norm", "residual", "tanh, orthogonal", "1 layer, lr × 10")
-    some = ("ReLU, He", "4 layers, Adam")
-    chance = [name for name in vanishing if name not in (*cures, *some)]
-    diverged = ("nothing", "L2 penalty", "batch × 4")
-    slow = ("lr / 10⁵", "clipping at 1", "Adam", "He", "batch norm")
+    chance = [name for name in vanishing if name not in (*CURES, *PARTLY)]
     return {
         f"Accuracy of {SEEDS} networks for each remedy": True,
-        f"of {len(vanishing)} on the left, {len(chance)} stay at chance": all(
+        f"Of {len(vanishing)} on the left, {len(chance)} stay at chance": all(
             (vanishing[name].accuracy < 0.15).all() and vanishing[name].finite.all()
             for name in chance
         ),
         f"batch norm reaches {middle['batch norm']:.1f}, a residual network "
         f"{middle['residual']:.1f}, orthogonal tanh {middle['tanh, orthogonal']:.1f}": all(
-            (vanishing[name].accuracy > 0.5).all() for name in cures
+            (vanishing[name].accuracy > 0.5).all() for name in CURES
         ),
         f"Adam {middle['4 layers, Adam']:.1f} with 4 layers": bool(
             (vanishing["4 layers, Adam"].accuracy > 0.4).all()
         ),
         "On the right, nothing, L2 and a larger batch end in NaN": not any(
-            exploding[name].finite.any() for name in diverged
+            exploding[name].finite.any() for name in DIVERGED
         ),
         "what stays finite and slow is below 0.5": all(
-            exploding[name].finite.all() and (exploding[name].accuracy < 0.5).all() for name in slow
+            exploding[name].finite.all() and (exploding[name].accuracy < 0.5).all() for name in SLOW
         ),
         f"scaled branches reach {of_exploding['residual / √L']:.1f}, "
         f"2 layers {of_exploding['2 layers']:.1f}": all(
@@ -298,7 +291,7 @@ def remedies_says() -> dict[str, bool]:
         "Width 32, digits, 100 steps": True,
         "At this depth, what changes the network trains it": all(
             min(vanishing[name].accuracy) > max(vanishing[other].accuracy)
-            for name in cures
+            for name in CURES
             for other in chance
         ),
         "ReLU with He keeps the norm, and is slow": bool(0.12 < middle["ReLU, He"] < 0.5),
