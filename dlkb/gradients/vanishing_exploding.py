@@ -350,7 +350,8 @@ def residual_gradient_factor(chi: Array, *, scale: float = 1.0, depth: int = 1) 
         >>> chi = np.asarray(1.0)
         >>> float(residual_gradient_factor(chi, depth=50) ** 0.5)
         33554432.0
-        >>> round(float(residual_gradient_factor(chi, scale=50**-0.5, depth=50) ** 0.5), 3)
+        >>> square = residual_gradient_factor(chi, scale=50**-0.5, depth=50)
+        >>> round(float(square**0.5), 3)
         1.641
     """
     check_float("chi", chi)

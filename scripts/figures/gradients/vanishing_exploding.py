@@ -24,6 +24,7 @@ SEEDS = 10
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "ReLU": torch.relu}
 
 LAYERS, WIDTH = 30, 64
+HIDDEN, STEPS = 32, 100
 SCALES = (0.5, 0.7, 1.0, 1.2, 2**0.5, 1.7, 2.0, 3.0, 4.0)
 SKIPS = (0.0, LAYERS**-0.5, 1.0)
 
@@ -207,11 +208,11 @@ class Outcome(NamedTuple):
 
 
 @cache
-def outcome(run: Training, *, steps: int = 100) -> Outcome:
-    """Train `SEEDS` networks of width 32 on the digits, in single precision."""
+def outcome(run: Training) -> Outcome:
+    """Train `SEEDS` networks on the digits, in single precision."""
     torch.set_num_threads(1)
     networks = draw(
-        (64, *[32] * run.depth, 10),
+        (64, *[HIDDEN] * run.depth, 10),
         activation=run.activation,
         init=run.init,
         gain=run.gain,
@@ -221,7 +222,7 @@ def outcome(run: Training, *, steps: int = 100) -> Outcome:
         dtype="float32",
     )
     data = digits(scale="standard", dtype="float32")
-    found = train(networks, data, rule=run.rule, steps=steps, batch=run.batch, clip=run.clip)
+    found = train(networks, data, rule=run.rule, steps=STEPS, batch=run.batch, clip=run.clip)
     return Outcome(found.test_accuracy[:, -1], np.isfinite(found.loss).all(axis=1))
 
 
@@ -247,7 +248,7 @@ def remedies() -> Figure:
             if bad := int((~found.finite).sum()):
                 ax.annotate(f"NaN, {bad} of {SEEDS}", (0.2, row), va="center")
         ax.axvline(0.1, color=plt.rcParams["axes.edgecolor"], linestyle=":", linewidth=1)
-        ax.set(title=title, xlabel="accuracy after 100 steps", xlim=(0, 1))
+        ax.set(title=title, xlabel=f"accuracy after {STEPS} steps", xlim=(0, 1))
         ax.set_yticks(range(len(part)), part)
         ax.invert_yaxis()
     return figure
@@ -288,7 +289,7 @@ def remedies_says() -> dict[str, bool]:
         f"2 layers {of_exploding['2 layers']:.1f}": all(
             (exploding[name].accuracy > 0.75).all() for name in ("residual / √L", "2 layers")
         ),
-        "Width 32, digits, 100 steps": True,
+        f"Width {HIDDEN}, digits, {STEPS} steps": True,
         "At this depth, what changes the network trains it": all(
             min(vanishing[name].accuracy) > max(vanishing[other].accuracy)
             for name in CURES
