@@ -124,7 +124,7 @@ def weight_scale_says() -> dict[str, bool]:
         ),
         "ReLU wants 1.4": bool((abs(plain[2**0.5].found["ReLU"][:, 0]) < 1).all())
         and all(abs(one.medians["ReLU"][0]) > 1.5 for s, one in plain.items() if s != 2**0.5),
-        "A skip of 1 ends the vanishing and lets large weights explode": all(
+        "A skip of 1 ends the vanishing and lets large ReLU weights explode": all(
             (rows[:, 0] > -0.2).all() for one in skips.values() for rows in one.found.values()
         )
         and all((one.found["ReLU"][:, 0] > 3).all() for s, one in skips.items() if s >= 2**0.5),
@@ -223,7 +223,7 @@ def outcome(run: Training) -> Outcome:
     )
     data = digits(scale="standard", dtype="float32")
     found = train(networks, data, rule=run.rule, steps=STEPS, batch=run.batch, clip=run.clip)
-    return Outcome(found.test_accuracy[:, -1], np.isfinite(found.loss).all(axis=1))
+    return Outcome(found.test_accuracy[:, -1], np.asarray(np.isfinite(found.loss).all(axis=1)))
 
 
 @cache
