@@ -18,7 +18,7 @@ from dlkb.book.draw.figures import find_figures
 from dlkb.book.draw.narrow import stack
 from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
-from scripts.figures.gradients import loss_explosion
+from scripts.figures.gradients import loss_explosion, vanishing_exploding
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.optimizers import adam
 from scripts.figures.regularization import dropout, l1_l2, overfitting
@@ -100,9 +100,15 @@ def explore_bands(p, n):
     return [*bands, columns(data.grid, data.mean)]
 
 
+def weight_scale(scale, skip):
+    data = vanishing_exploding.ratios(scale, skip)
+    return [columns(data.layers, rows) for rows in (data.expected, *data.medians.values())]
+
+
 COMPUTED = {
     "finetuning/lora/rank": rank,
     "gradients/loss_explosion/quadratic": quadratic,
+    "gradients/vanishing_exploding/weight_scale": weight_scale,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
     "initialization/xavier/gain_and_slope": gain_and_slope,
     "optimizers/adam/largest_steps": largest_steps,
