@@ -27,6 +27,7 @@ DIVIDED = "the same, then divides by $\\sqrt{\\hat v}$"
 DECOUPLED = "multiplies by $1-\\eta w$, beside Adam's step"
 L2_IS_W = "$\\lambda_2=w$"
 NONE = "no λ"
+HALF_SUM = "half the **sum** of squares"
 
 
 def which(holds: Mapping[str, bool]) -> str:
@@ -164,12 +165,7 @@ def which_convention() -> dict[str, tuple[str, ...]]:
         "`ElasticNet(alpha=a, l1_ratio=r)`": (ElasticNet(alpha=a, l1_ratio=r, **tight), r),
     }
     for call, (fit, ratio) in fits.items():
-        rows[f"scikit-learn `{call[1:]}"] = (
-            "fits; λ is for half the **sum** of squares",
-            regression_words(fit, a, ratio),
-        )
-    rows["scikit-learn `LogisticRegression(C=c)`"] = (
-        "fits; λ is for the **sum** of losses",
-        logistic_words(),
-    )
+        goal = "the same" if "scikit-learn `Ridge(alpha=a)`" in rows else HALF_SUM
+        rows[f"scikit-learn {call}"] = (goal, regression_words(fit, a, ratio))
+    rows["scikit-learn `LogisticRegression(C=c)`"] = ("the **sum** of losses", logistic_words())
     return rows
