@@ -31,6 +31,7 @@ Values = NDArray[np.float64]
 HESSIAN = np.asarray([[1.0, 0.5], [0.5, 1.0]])
 CENTER = np.asarray([1.6, 0.8])
 """The loss ½(θ − CENTER)ᵀ HESSIAN (θ − CENTER) of the figure on the balls."""
+STRENGTHS, START = tuple(k / 20 for k in range(43)), 26
 
 
 def minimize(H: Values, b: Values, *, l1: float = 0.0, l2: float = 0.0) -> Values:
@@ -56,13 +57,7 @@ def ball_path(p: int) -> Values:
 
 
 class Ball(NamedTuple):
-    """A solution, and where the ball and the contour through it run.
-
-    Attributes:
-        solution: Shape (2,).
-        edge: Points on the edge of the ball, shape (2, points).
-        contour: Points of equal loss, shape (2, points).
-    """
+    """A solution, shape (2,), and points of the ball and the contour through it, (2, points)."""
 
     solution: Values
     edge: Values
@@ -117,16 +112,14 @@ def balls() -> Explorable:
             )
         return " ".join(said)
 
-    slider = Slider("strength λ", tuple(k / 20 for k in range(43)), 26, "{:.2f}")
+    slider = Slider("strength λ", STRENGTHS, START, "{:.2f}")
     return Explorable(figure, (slider,), tuple(sum(moving, ())), show)
 
 
 def balls_says() -> dict[str, bool]:
     """Return what alt text and caption say, and whether it is so."""
-    slider = balls().sliders[0]
-    start = slider.values[slider.start]
-    sharp, smooth = ball_data(1, start).solution, ball_data(2, start).solution
-    zero = {value: ball_data(1, value).solution == 0 for value in slider.values}
+    sharp, smooth = ball_data(1, STRENGTHS[START]).solution, ball_data(2, STRENGTHS[START]).solution
+    zero = {value: ball_data(1, value).solution == 0 for value in STRENGTHS}
     on_axis = min(value for value, at in zero.items() if at.any())
     at_origin = min(value for value, at in zero.items() if at.all())
     stay = all(
@@ -220,13 +213,10 @@ def paths() -> Figure:
     """Draw the ten coefficients against the strength."""
     data = paths_data()
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.3), sharey=True)
-    for ax, name, strengths, theta in (
-        (axes[0], "lasso", data.l1, data.lasso),
-        (axes[1], "ridge", data.l2, data.ridge),
-    ):
+    names, coefficients = ("lasso", "ridge"), (data.lasso, data.ridge)
+    for ax, name, strengths, theta in zip(axes, names, data[::2], coefficients, strict=True):
         for i in range(theta.shape[1]):
-            style = "--" if i > 7 else "-"
-            ax.plot(strengths, theta[:, i], color=f"C{i % 8}", linestyle=style, gid=str(i))
+            ax.plot(strengths, theta[:, i], f"C{i % 8}", ls="--" if i > 7 else "-", gid=str(i))
         ax.set(xscale="log", title=name)
     axes[0].set(xlabel="λ₁", ylabel="coefficient")
     axes[1].set(xlabel="λ₂")
@@ -242,14 +232,13 @@ def paths_says() -> dict[str, bool]:
     last = [data.l1[np.flatnonzero(column)[-1]] for column in data.lasso.T]
     grow = (np.diff(abs(data.ridge), axis=0) > 0).any(0)
     turn = (np.sign(data.ridge) != np.sign(data.ridge[0])).any(0)
-    edge = data.l1[-1] / 1.2  # λ_max
-    norms = np.linalg.norm(data.ridge, axis=1)
+    edge, norms = data.l1[-1] / 1.2, np.linalg.norm(data.ridge, axis=1)
     return {
         f"{NUMBERS[len(last)].capitalize()} coefficients of the diabetes data": True,
         f"they reach zero at different strengths, the last at about {round(edge, -1):.0f}": bool(
             len(set(last)) == len(last) and max(last) < edge and (data.lasso[-1] == 0).all()
         ),
-        f"{NUMBERS[grow.sum()]} of {NUMBERS[len(grow)]} grow somewhere, "
+        f"{NUMBERS[grow.sum()]} of {NUMBERS[len(last)]} grow somewhere, "
         f"{NUMBERS[turn.sum()]} cross zero on the way, none stays there": bool(
             (data.ridge != 0).all()
         ),
@@ -297,8 +286,8 @@ def zeros() -> Figure:
 def zeros_says() -> dict[str, bool]:
     """Return what alt text and caption say, and whether it is so."""
     data = zeros_data()
-    flat, rising = data["subgradient"], data["proximal"]
-    seeds, none = rising.shape[1], bool((flat == 0).all())
+    rising, none = data["proximal"], bool((data["subgradient"] == 0).all())
+    seeds = rising.shape[1]
     return {
         "Share of weights that are exactly zero against steps": True,
         f"band over {NUMBERS[seeds]} seeds": True,

@@ -155,7 +155,9 @@ def which_convention() -> dict[str, tuple[str, ...]]:
         "optax `add_decayed_weights(w)`": of_optax(adam=False),
         "the same after `scale_by_adam`": of_optax(adam=True),
     }
-    rows = {call: (decay_words(end), ours[decay_words(end)]) for call, end in steps.items()}
+    rows: dict[str, tuple[str, ...]] = {
+        call: (decay_words(end), ours[decay_words(end)]) for call, end in steps.items()
+    }
     rows |= {f"`keras.regularizers.{name}(l)`": keras_words(name) for name in ("L1", "L2")}
     tight = {"tol": 1e-12, "max_iter": 100_000}
     a, r = 0.3, 0.6
