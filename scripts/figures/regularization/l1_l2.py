@@ -138,7 +138,7 @@ def balls_says() -> dict[str, bool]:
         "the line of solutions bends to the origin without meeting an axis": bool(
             (smooth_path > 0).all() and np.linalg.norm(smooth_path[-1]) < 0.05
         ),
-        "One loss, under": True,
+        "One loss, under": np.allclose([ball_data(p, 0.0).solution for p in (1, 2)], CENTER),
         f"from {on_axis:.1f} on, L1 sits on the axis": stay,
         f"from {at_origin:.0f} on, at the origin": stay,
     }
@@ -174,7 +174,9 @@ def shrinkage_says() -> dict[str, bool]:
     z, sharp, smooth, both = data["z"], data["L1"], data["L2"], data["both, half each"]
     outside = z > 1
     return {
-        "No penalty: the diagonal": True,
+        "The solution against z, without a penalty the diagonal": np.array_equal(
+            z, prox(z, lr=1.0)
+        ),
         "parallel to the diagonal, with a flat piece at zero between −1 and 1": bool(
             ((sharp == 0) == (abs(z) <= 1)).all() and np.allclose(z[outside] - sharp[outside], 1)
         ),
@@ -242,7 +244,7 @@ def paths_says() -> dict[str, bool]:
         f"{NUMBERS[turn.sum()]} cross zero on the way, none stays there": bool(
             (data.ridge != 0).all()
         ),
-        "Paths of lasso and ridge": True,
+        "Paths of lasso and ridge": data.lasso.shape == data.ridge.shape,
         "Ridge coefficients may grow, and may change sign, while their norm falls": bool(
             grow.any() and turn.any() and (np.diff(norms) < 0).all()
         ),
@@ -289,7 +291,7 @@ def zeros_says() -> dict[str, bool]:
     rising, none = data["proximal"], bool((data["subgradient"] == 0).all())
     seeds = rising.shape[1]
     return {
-        "Share of weights that are exactly zero against steps": True,
+        "Share of weights that are exactly zero against steps": bool((abs(rising) <= 1).all()),
         f"band over {NUMBERS[seeds]} seeds": True,
         "from 0 to above one half in each seed": bool(
             (rising[0] == 0).all() and (rising[-1] > 0.5).all()
