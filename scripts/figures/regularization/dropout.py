@@ -190,7 +190,7 @@ def explore_bands_says() -> dict[str, bool]:
         ),
         "a wide one of MC dropout": bool((here.mc > here.refit).mean() > 0.9),
         "a narrow one over data sets": bool(here.refit.mean() < 0.5 * here.mc.mean()),
-        "Linear regression on 12 features": bumps(here.x).shape[1] == 12,
+        "Linear regression on twelve features": bumps(here.x).shape[1] == 12,
         "More examples narrow the band over data sets": bool((np.diff(refits) < 0).all()),
         "not that of MC dropout": all(
             0.8 < widths[p, many] / widths[p, few] < 1.3 for p in (rates[0], rates[-1])
