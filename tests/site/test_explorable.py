@@ -83,12 +83,18 @@ def explore_bands(p, n):
     return [*bands, columns(data.grid, data.mean)]
 
 
+def when_it_helps(images, units):
+    data = dropout.digit_losses(int(images), int(units))
+    return [columns(dropout.RATES, losses.mean(1)) for losses in data]
+
+
 COMPUTED = {
     "finetuning/lora/rank": rank,
     "gradients/loss_explosion/quadratic": quadratic,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
     "optimizers/adam/largest_steps": largest_steps,
     "regularization/dropout/explore_bands": explore_bands,
+    "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
 }
 EXPLORABLE = [figure for figure in find_figures(ROOT) if figure.explorable]

@@ -159,8 +159,8 @@ def which_convention() -> dict[str, tuple[str, ...]]:
 
 def defaults() -> dict[str, tuple[str, ...]]:
     """Return the dropout of hidden layers and of attention in Transformers' configurations."""
-    names = ("hidden_dropout", "hidden_dropout_prob", "resid_pdrop", "attention_dropout")
-    names += ("attention_probs_dropout_prob", "attn_pdrop")
+    names = {"hidden_dropout", "hidden_dropout_prob", "resid_pdrop"}
+    names |= {"attention_dropout", "attention_probs_dropout_prob", "attn_pdrop"}
     families = {
         "BERT, GPT-2": (transformers.BertConfig, transformers.GPT2Config),
         "GPT-NeoX, Llama, Mistral, Qwen2, Gemma": (
@@ -171,7 +171,7 @@ def defaults() -> dict[str, tuple[str, ...]]:
             transformers.GemmaConfig,
         ),
     }
-    rows = {}
+    rows: dict[str, tuple[str, ...]] = {}
     for title, kinds in families.items():
         values = {v for kind in kinds for k, v in kind().to_dict().items() if k in names}
         if len(values) != 1:
