@@ -105,6 +105,11 @@ def weight_scale(scale, skip):
     return [columns(data.layers, rows) for rows in (data.expected, *data.medians.values())]
 
 
+def when_it_helps(images, units):
+    data = dropout.digit_losses(int(images), int(units))
+    return [columns(dropout.RATES, losses.mean(1)) for losses in data]
+
+
 COMPUTED = {
     "finetuning/lora/rank": rank,
     "gradients/loss_explosion/quadratic": quadratic,
@@ -113,6 +118,7 @@ COMPUTED = {
     "initialization/xavier/gain_and_slope": gain_and_slope,
     "optimizers/adam/largest_steps": largest_steps,
     "regularization/dropout/explore_bands": explore_bands,
+    "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
 }
