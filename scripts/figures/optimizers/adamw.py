@@ -58,14 +58,8 @@ def decay_times() -> Explorable:
     (floor,) = ax.plot([], [], color="C1", linestyle=":", label="steps of lr")
     (decoupled,) = ax.plot([], [], "o", color="C0", label="decoupled (AdamW)")
     (coupled,) = ax.plot([], [], "o", color="C1", label="coupled (Adam)")
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlim=(7e-4, 5),
-        ylim=(10, 1e6),
-        xlabel="size of the gradient (standard deviation)",
-        ylabel="half-life in steps",
-    )
+    ax.set(xscale="log", yscale="log", xlim=(7e-4, 5), ylim=(10, 1e6))
+    ax.set(xlabel="size of the gradient (standard deviation)", ylabel="half-life in steps")
     ax.legend(loc="upper left", ncols=2)
 
     def show(lr: float, weight_decay: float) -> str:
@@ -172,12 +166,8 @@ def digits() -> Figure:
         ax.vlines(data.grad[seen], low, high, color=color, alpha=0.35, linewidth=1.5)
         ax.plot(data.grad[seen], ratio.mean(0)[seen], "o", color=color, markersize=4, label=name)
         ax.text(*at, name, color=color)
-    ax.set(
-        xscale="log",
-        ylim=(0, 1.15),
-        xlabel="size of the gradient of a pixel’s weights",
-        ylabel="size of the weights\nwith decay / without",
-    )
+    ax.set(xscale="log", ylim=(0, 1.15), ylabel="size of the weights\nwith decay / without")
+    ax.set(xlabel="size of the gradient of a pixel’s weights")
     return figure
 
 
