@@ -18,17 +18,10 @@ from dlkb.book.draw.figures import find_figures
 from dlkb.book.draw.narrow import stack
 from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
-<<<<<<< HEAD
-from scripts.figures.gradients import loss_explosion
-from scripts.figures.initialization import signal_scale
-from scripts.figures.optimizers import adam, adamw
-from scripts.figures.regularization import dropout, l1_l2
-=======
 from scripts.figures.gradients import loss_explosion, vanishing_exploding
 from scripts.figures.initialization import signal_scale, xavier
-from scripts.figures.optimizers import adam
+from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting
->>>>>>> main
 from tests.book.draw.test_explorable import points
 from tests.site.conftest import ROOT
 
