@@ -18,7 +18,7 @@ from dlkb.book.draw.figures import find_figures
 from dlkb.book.draw.narrow import stack
 from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
-from scripts.figures.gradients import loss_explosion, vanishing_exploding
+from scripts.figures.gradients import iterated_maps, loss_explosion, vanishing_exploding
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting
@@ -118,6 +118,12 @@ def weight_scale(scale, skip):
     return [columns(data.layers, rows) for rows in (data.expected, *data.medians.values())]
 
 
+def growth(r):
+    data = iterated_maps.growth_data(r)
+    curves = (data.at_zero, data.law, data.median)
+    return [columns(np.arange(1, iterated_maps.LAYERS + 1), curve) for curve in curves]
+
+
 def when_it_helps(images, units):
     data = dropout.digit_losses(int(images), int(units))
     return [columns(dropout.RATES, losses.mean(1)) for losses in data]
@@ -125,6 +131,7 @@ def when_it_helps(images, units):
 
 COMPUTED = {
     "finetuning/lora/rank": rank,
+    "gradients/iterated_maps/growth": growth,
     "gradients/loss_explosion/quadratic": quadratic,
     "gradients/vanishing_exploding/weight_scale": weight_scale,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
