@@ -247,6 +247,6 @@ def cliff_says() -> dict[str, bool]:
         f"{abs(plain[1] - 1):.0f} away from the minimum in one step": bool(plain[0] == 1.1),
         "the clipped one walks to the minimum": arrived,
         f"A chain of {CLIFF['depth']} units": True,
-        "Descent with η = 3e-4 is stable at the minimum": 3e-4 < 2 / (2 * CLIFF["depth"] ** 2),
+        "Descent with η = 3e-4 is stable at the minimum": 2 / (2 * CLIFF["depth"] ** 2) > 3e-4,
         "started on the cliff, it survives only clipped": bool(abs(plain[-1]) > 10) and arrived,
     }
