@@ -36,15 +36,20 @@ Device = Annotated[str, typer.Option(help="Where torch runs: cpu or cuda.")]
 @app.command("list")
 def list_pages() -> None:
     """List the pages, with what each holds."""
-    root = find_root()
+    from dlkb.book.hold.budget import unfolded_words
+    from dlkb.book.hold.numbers import held_counts
+
     table = Table(box=None, pad_edge=False)
-    for name in ("page", "title"):
-        table.add_column(name)
-    for name in ("fences", "claims", "figures"):
-        table.add_column(name, justify="right")
-    for page in read_book(root):
-        counts = (len(page.runnable), len(page.claims), len({image.name for image in page.images}))
-        table.add_row(page.stem, page.title, *(str(count or "") for count in counts))
+    table.add_column("page", no_wrap=True)
+    for name in ("words", "fences", "claims", "figures", "numbers held"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("title")
+    for page in read_book(find_root()):
+        figures = {image.name for image in page.images}
+        counts = (unfolded_words(page), len(page.runnable), len(page.claims), len(figures))
+        held = held_counts(page)
+        share = f"{held['printed'] + held['bound']} of {sum(held.values())}"
+        table.add_row(page.stem, *(str(count or "") for count in counts), share, page.title)
     console.print(table)
 
 

@@ -29,6 +29,26 @@ def test_list(dlkb):
     assert "optimizers/toy" in text
 
 
+def test_list_shows_words_and_numbers_held(dlkb, book):
+    book.edit("See $", "Nine is 9.0<!--= square(3) -->, ten is not 12.5. See $")
+    _, text = dlkb("list")
+    row = next(row.split() for row in text.split("\n") if row.startswith("optimizers/toy"))
+    assert row[1] == "30"  # words
+    assert row[-4:] == ["1", "of", "2", "Toy"]
+
+
+def test_run_prints_bound_numbers(dlkb, book):
+    book.edit("See $", "Nine is 9.0<!--= square(3) -->. See $")
+    status, text = dlkb("run", "toy")
+    assert status == 0
+    assert "1 bound number" in text
+    book.edit("is 9.0<", "is 9.1<")
+    status, text = dlkb("run", "toy")
+    assert status == 1
+    assert f"toy.md:{book.line('Nine is')}: wrong" in text
+    assert "shows 9.1, but square(3) is 9" in text
+
+
 def test_run_prints_headings_output_and_time(dlkb):
     status, text = dlkb("run", "toy")
     assert status == 0, text

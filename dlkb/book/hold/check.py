@@ -10,22 +10,15 @@ from pathlib import Path
 
 from dlkb.book.draw.drawing import SCRIPTS
 from dlkb.book.draw.figures import figures_of
+from dlkb.book.hold.budget import budget_problems
 from dlkb.book.hold.citations import bibliography_problems, citation_problems
+from dlkb.book.hold.contract import front_matter_problems, is_moved, part_problems
+from dlkb.book.hold.evidence import evidence_problems
+from dlkb.book.hold.numbers import number_problems
 from dlkb.book.hold.peers import peers_problems
 from dlkb.book.publish import math
 from dlkb.book.read.pages import Claim, Page, read_book
 from dlkb.book.read.references import BIBLIOGRAPHY
-
-PARTS = (
-    "The idea",
-    "Derivation",
-    "In code",
-    "What the notes say",
-    "In practice",
-    "Exercises",
-    "References",
-)
-"""Second-level headings of a topic's page, in this order; others may stand between."""
 
 RUNNING_EVIDENCE = ("proved", "checked", "measured")
 EVIDENCE = (*RUNNING_EVIDENCE, "cited")
@@ -81,13 +74,10 @@ def _claim_problems(page: Page, claim: Claim, assigned: list[str]) -> list[str]:
     return found
 
 
-def _part_problems(page: Page) -> list[str]:
-    second = [heading.text for heading in page.headings if heading.level == 2]
-    missing = [part for part in PARTS if part not in second]
-    if missing:
-        return [f"the page lacks the part '{part}'" for part in missing]
-    order = [second.index(part) for part in PARTS]
-    return [] if order == sorted(order) else [f"parts out of order; keep {', '.join(PARTS)}"]
+def _held(root: Path, page: Page) -> list[tuple[int, str]]:
+    """Return what breaks the contract for readers: front matter, numbers, verdicts, budget."""
+    found = number_problems(page) + evidence_problems(page) + budget_problems(root, page)
+    return found + front_matter_problems(root, page) if page.is_topic else found
 
 
 def page_problems(root: Path, page: Page) -> list[Problem]:
@@ -127,13 +117,16 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
     for tie in page.ties:
         if tie.label not in labels:
             add(tie.line, f"tied to '{tie.label}', but no equation has this label")
+    for line, message in _held(root, page) if is_moved(page) else ():
+        add(line, message)
     assigned = assignments(root).get(page.stem, [])
     for claim in page.claims:
         add(claim.line, *_claim_problems(page, claim, assigned))
     if page.is_topic:
         if not page.runnable:
             add(1, "a topic's page must have a fence that runs")
-        add(1, *_part_problems(page))
+        for line, message in part_problems(page):
+            add(line, message)
         for key in ("title", "description"):
             if not page.meta.get(key):
                 add(1, f"the front matter lacks '{key}'")

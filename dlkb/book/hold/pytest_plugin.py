@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dlkb.book.hold.check import page_problems
+from dlkb.book.read.bindings import bound_numbers
 from dlkb.book.read.pages import GENERATED, PageError, Tie, find_root, read_page
 from dlkb.book.run.session import Outcome, Session
 
@@ -49,6 +50,8 @@ class PageFile(pytest.File):
             yield item(f"line {fence.line}", fence.line, partial(_run_fence, session, fence))
         for tie in page.ties:
             yield item(f"tie {tie.label}", tie.line, partial(_verify_tie, session, tie))
+        if bound := bound_numbers(page.text):
+            yield item("bindings", bound[0].line + page.first_line - 1, partial(_bind, session))
         yield item("rounding", 1, partial(_audit, session))
         yield item("rules", 1, partial(_rules, root, session))
 
@@ -99,6 +102,12 @@ def _verify_tie(session: Session, tie: Tie) -> None:
         verify(session.page, tie)
     except TieError as error:
         raise BrokenPageError(f"{session.page.path}:{tie.line}: {error}") from None
+
+
+def _bind(session: Session) -> None:
+    outcome = session.bound_outcome()
+    if outcome and outcome.error:
+        raise BrokenPageError(_describe(session, outcome))
 
 
 def _audit(session: Session) -> None:

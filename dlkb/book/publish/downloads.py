@@ -37,11 +37,13 @@ def _key(root: Path, page: Page) -> str:
 def _make(root: str, stem: str) -> dict[str, str] | str:
     """Return the downloads of one page by ending, or why there are none. Runs in a worker."""
     from dlkb.book.publish.export import run_whole, to_markdown, to_script
+    from dlkb.book.publish.held_markup import write_values
     from dlkb.book.publish.notebook import to_notebook
 
     try:
         page = read_book(Path(root), [stem])[0]
         session = run_whole(page)
+        write_values(Path(root), page, session.bound())
         return {
             "ipynb": to_notebook(session, Path(root)),
             "py": to_script(session, Path(root)),

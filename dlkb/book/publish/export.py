@@ -14,6 +14,7 @@ from dlkb.book.publish.claim_markup import source_text
 from dlkb.book.publish.peers_markup import with_versions
 from dlkb.book.read.addresses import Addresses, addresses
 from dlkb.book.read.pages import Claim, Fence, Page, PageError
+from dlkb.book.read.readable import without_comments
 from dlkb.book.read.references import citations, cite, read_sources
 from dlkb.book.run.session import Session
 
@@ -29,15 +30,14 @@ def run_whole(page: Page) -> Session:
     """Run the page: only what has run can be exported.
 
     Raises:
-        PageError: Naming the first fence that fails.
+        PageError: Naming the first fence that fails, or the bound numbers that are wrong.
     """
     session = Session(page)
-    for fence in page.runnable:
-        outcome = session.outcomes_through(fence)
+    for outcome in session.whole():
         if outcome.error:
             raise PageError(
                 f"{page.path}:{outcome.line}: not exported, the fence under "
-                f"'{fence.heading}' fails\n{outcome.error}"
+                f"'{outcome.fence.heading}' fails\n{outcome.error}"
             )
     return session
 
@@ -91,7 +91,7 @@ class Prose:
         lines = self.sourced(lines)
         rows = []
         in_fence = in_options = False
-        for line in lines:
+        for line in without_comments("\n".join(lines)).split("\n"):
             in_fence ^= bool(fence_line := _FENCE_OPEN.match(line))
             if in_fence or fence_line:
                 rows.append(line)

@@ -29,6 +29,7 @@ _FENCE = re.compile(r"^( *)(`{3,}|~{3,}) *\{? *\.?([\w+-]*)(.*)$")
 _BLOCK = re.compile(r"^ *(/{3,}) *([a-z][\w-]*) *(?:\| *(.*?))? *$")
 _BLOCK_END = re.compile(r"^ *(/{3,}) *$")
 _HEADING = re.compile(r"^(#{1,6}) +(.*?) *#* *(?:\{.*\})? *$")
+_COMMENT = re.compile(r"<!--.*?-->")  # such as binds a number of a title
 _FIGURE = re.compile(r"!\[([^\]]*)\]\(((?:\.\./)*assets/figures/([\w/]+)\.svg)\)")
 
 
@@ -174,7 +175,7 @@ def _claim(block: _Block, fences: list[Fence], path: Path) -> Claim:
     return Claim(
         id=given["id"],
         verdict=block.name,
-        statement=block.title,
+        statement=_COMMENT.sub("", block.title),
         source=given["data-source"],
         evidence=given["data-evidence"],
         line=block.line,
@@ -267,7 +268,7 @@ def read_page(path: Path, docs: Path) -> Page:
             for block in blocks:
                 block.body.append(line)
         if not blocks and (found := _HEADING.match(line)):
-            heading = found[2]
+            heading = _COMMENT.sub("", found[2])
             headings.append(Heading(len(found[1]), heading, number))
         images += [Image(alt, name, number) for alt, _, name in _FIGURE.findall(line)]
     if blocks:

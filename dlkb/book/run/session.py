@@ -23,6 +23,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from dlkb.book.read.pages import Fence, Page, PageError
+from dlkb.book.run.bound import Evaluated, evaluate
 from dlkb.book.run.compare import difference, number_pairs, on_boundary, same_output
 from dlkb.book.run.rounding import WATCH, watch_rounding, watcher
 
@@ -113,6 +114,40 @@ class Session:
             self.outcomes.append(self.run(following))
         return self.outcomes[fences.index(fence)]
 
+    def bound(self) -> list[Evaluated]:
+        """Run what has not run yet, and evaluate the numbers that the page binds."""
+        for fence in self.page.runnable[-1:]:
+            self.outcomes_through(fence)
+        with self._surroundings():
+            return evaluate(self.page, self._module.__dict__)
+
+    def bound_outcome(self) -> Outcome | None:
+        """Return what comes of the bound numbers, as if a fence held them; None without any."""
+        started = time.perf_counter()
+        found = self.bound()
+        if not found:
+            return None
+        wrong = [number for number in found if number.fault]
+        fence = Fence("bound", "", found[0].line, "Numbers in the text", None)
+        output = f"{len(found)} bound numbers\n"
+        seconds = time.perf_counter() - started
+        if not wrong:
+            return Outcome(fence, output, seconds)
+        return Outcome(fence, output, seconds, "\n".join(map(str, wrong)), wrong[0].line)
+
+    def whole(self) -> Iterator[Outcome]:
+        """Run the page: yield what comes of each fence, then of the bound numbers.
+
+        It stops at the first that is wrong.
+        """
+        for fence in self.page.runnable:
+            outcome = self.outcomes_through(fence)
+            yield outcome
+            if outcome.error:
+                return
+        if bound := self.bound_outcome():
+            yield bound
+
     def run(self, fence: Fence) -> Outcome:
         """Run one fence in the page's namespace."""
         output = io.StringIO()
@@ -192,13 +227,8 @@ class Session:
 
 
 def outcomes_of(page: Page, device: str = "cpu") -> Iterator[Outcome]:
-    """Run a page, yield what comes of each fence, and stop at the first that is wrong."""
-    session = Session(page, device)
-    for fence in page.runnable:
-        outcome = session.outcomes_through(fence)
-        yield outcome
-        if outcome.error:
-            return
+    """Run a page; see `Session.whole`."""
+    yield from Session(page, device).whole()
 
 
 def _all_outcomes_of(page: Page) -> list[Outcome]:

@@ -50,3 +50,15 @@ def test_broken_page_fails_the_collection(book):
     status, text = collect(book)
     assert status == 2
     assert "block 'refuted' is not closed" in text
+
+
+def test_bound_numbers_are_one_item_more(book):
+    book.edit("See $\\eqref{eq:square}$.", "See 2.25<!--= square(1.5) -->.")
+    status, text = collect(book)
+    assert status == 0, text
+    assert "7 passed" in text
+    book.edit("2.25<", "2.24<")
+    status, text = collect(book, "-k", "bindings")
+    assert status == 1
+    assert f"toy.md:{book.line('See 2.24')}: under 'Numbers in the text'" in text
+    assert "shows 2.24, but square(1.5) is 2.25" in text

@@ -1,0 +1,70 @@
+"""The parts of a topic's page and the keys of its front matter.
+
+A page with `size` in its front matter keeps the contract for readers of CONTRIBUTING.md; the
+others keep the order that pages had before.
+"""
+
+from pathlib import Path
+
+from dlkb.book.read.pages import Page
+
+PARTS = (
+    "The idea",
+    "In practice",
+    "In code",
+    "Statements, tested",
+    "Derivation",
+    "Exercises",
+    "References",
+)
+"""Second-level headings of a topic's page, in this order; others may stand between."""
+
+PARTS_BEFORE = (
+    "The idea",
+    "Derivation",
+    "In code",
+    "What the notes say",
+    "In practice",
+    "Exercises",
+    "References",
+)
+
+KEYS = {"level": ("basic", "intermediate", "advanced"), "size": ("L", "M", "S")}
+
+
+def is_moved(page: Page) -> bool:
+    """Whether a page keeps the contract for readers."""
+    return "size" in page.meta
+
+
+def part_problems(page: Page) -> list[tuple[int, str]]:
+    """Return the parts that a topic's page lacks, or that stand out of order."""
+    parts = PARTS if is_moved(page) else PARTS_BEFORE
+    second = {heading.text: heading.line for heading in page.headings if heading.level == 2}
+    missing = [part for part in parts if part not in second]
+    if missing:
+        return [(1, f"the page lacks the part '{part}'") for part in missing]
+    lines = [second[part] for part in parts]
+    if lines != sorted(lines):
+        return [(1, f"parts out of order; keep {', '.join(parts)}")]
+    if not is_moved(page):
+        return []
+    if not any(image.line < second["The idea"] for image in page.images):
+        return [(second["The idea"], "a figure must stand before 'The idea'")]
+    return []
+
+
+def front_matter_problems(root: Path, page: Page) -> list[tuple[int, str]]:
+    """Return what is wrong with the keys that say for whom a page is and what comes before it."""
+    found = []
+    for key, allowed in KEYS.items():
+        if page.meta.get(key) not in allowed:
+            message = f"the front matter's '{key}' must be one of {', '.join(allowed)}"
+            found.append((1, f"{message}, not {page.meta.get(key)!r}"))
+    requires = page.meta.get("requires")
+    if not isinstance(requires, list):
+        return [*found, (1, "the front matter lacks 'requires': a list of pages, maybe empty")]
+    for stem in requires:
+        if stem == page.stem or not (root / "docs" / f"{stem}.md").is_file():
+            found.append((1, f"'requires' names '{stem}', which is no other page of this book"))
+    return found

@@ -1,0 +1,42 @@
+"""The names that a page's code defines, and those that an expression uses."""
+
+import ast
+import doctest
+import symtable
+
+from dlkb.book.read.pages import Fence, Page
+
+
+def pieces(fence: Fence) -> list[tuple[int, str]]:
+    """Return what of a fence is run at once: line and source."""
+    if fence.language == "python":
+        return [(fence.line, fence.code)]
+    examples = doctest.DocTestParser().get_examples(fence.code)
+    return [(fence.line + example.lineno, example.source) for example in examples]
+
+
+def page_names(page: Page) -> set[str]:
+    """Return the names that the page's fences define or import; not those inside functions."""
+    found: set[str] = set()
+    for fence in page.runnable:
+        for _, source in pieces(fence):
+            found |= _defined(source)
+    return found
+
+
+def _defined(source: str) -> set[str]:
+    try:
+        symbols = symtable.symtable(source, "<page>", "exec").get_symbols()
+    except SyntaxError:
+        return set()  # running it will say so
+    return {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """Return the names that a piece of code mentions.
+
+    Example:
+        >>> sorted(names_in(ast.parse("f(x[0]) + 1")))
+        ['f', 'x']
+    """
+    return {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
