@@ -114,7 +114,7 @@ def learning_rate_says() -> dict[str, bool]:
             high[1] < low[1] for low, high in pairwise(bests)
         ),
         "hardly moves the best rate under α/r": {rate for rate, _ in bests} <= {0.01, 0.03},
-        "Means over ten networks": len(start().networks.theta) == 10,
+        f"Means over ten networks, at α = {ALPHA}": len(start().networks.theta) == 10,
     }
 
 
