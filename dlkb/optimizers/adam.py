@@ -10,8 +10,8 @@ class AdamState(NamedTuple):
     """What Adam remembers between steps.
 
     Attributes:
-        step: How many gradients have been seen: a 0-d array, or a Python number. A number is
-            the more accurate of the two (see `adam`), an array survives `jit` and CUDA graphs.
+        step: Gradients seen so far: a Python number, which is more accurate (see `adam`), or
+            a 0-d array, which survives `jit` and CUDA graphs.
         m: Moving average of the gradient, in the shape of the parameters.
         v: Moving average of the squared gradient (uncentred), in the same shape.
         v_max: Elementwise maximum of all `v` so far (AMSGrad), or `None` (Adam).
@@ -33,7 +33,7 @@ def adam_init(theta: Array, *, amsgrad: bool = False) -> AdamState:
         amsgrad: Whether `adam` shall divide by the maximum of all second moments.
 
     Returns:
-        Zeros like `theta`, and a step counter that is a 0-d int32 array on its device.
+        Zeros like `theta`, and a step counter: a 0-d int32 array on its device.
 
     Raises:
         TypeError: If `theta` is not floating-point.
@@ -59,12 +59,11 @@ def bias_correction(step: Array, *, beta: float) -> Array:
     $$1 - \beta^t = (1 - \beta) \sum_{s=1}^{t} \beta^{t-s}$$
 
     Args:
-        step: Number of averaged values t ≥ 1: a Python number, `math.inf` for the limit, or a
-            floating-point array.
+        step: Number of values t ≥ 1, `math.inf` for the limit, or a floating-point array.
         beta: Decay rate in [0, 1).
 
     Returns:
-        A number or an array like `step`, in (0, 1]. It goes to 1 as t grows.
+        A number or an array like `step`, in (0, 1].
 
     Raises:
         ValueError: If `beta` is outside [0, 1).
@@ -77,7 +76,6 @@ def bias_correction(step: Array, *, beta: float) -> Array:
         (0.001, 0.99995)
     """
     check_between("beta", beta, 0, 1, closed="left")
-    # The limit by itself, so that a compiler has no power to compute.
     return 1.0 if isinstance(step, float) and step == math.inf else 1 - beta**step
 
 
@@ -94,7 +92,7 @@ def effective_step(
     \hat m_t = \frac{m_t}{1-\beta_1^t},\qquad \hat v_t = \frac{v_t}{1-\beta_2^t}$$
 
     Args:
-        state: The state after at least one gradient. With `v_max`, that takes the place of `v`.
+        state: The state after at least one gradient; `v_max`, if any, replaces `v`.
         lr: Learning rate η ≥ 0.
         betas: Decay rates (β₁, β₂), each in [0, 1).
         eps: Added to the root, outside of it, ≥ 0.
@@ -106,15 +104,15 @@ def effective_step(
         ValueError: If a hyperparameter is out of its range.
 
     Note:
-        Differs from the algorithm's listing in one rounding: √v is divided by √(1 − β₂ᵗ), since
-        v / (1 − β₂ᵗ) overflows in half precision. PyTorch does the same.
+        Differs from Algorithm 1 in rounding: √v / √(1 − β₂ᵗ), since v / (1 − β₂ᵗ) overflows.
 
     Reference:
         Kingma and Ba, Adam (2015), Algorithm 1.
 
     Example:
         >>> import numpy as np
-        >>> effective_step(AdamState(1, m=np.asarray([0.5]), v=np.asarray([0.025])), lr=0.1)
+        >>> state = AdamState(1, m=np.asarray([0.5]), v=np.asarray([0.025]))
+        >>> effective_step(state, lr=0.1)
         array([0.1])
     """
     check_between("lr", lr, 0, math.inf, closed="left")
@@ -125,7 +123,6 @@ def effective_step(
     if not isinstance(t, (int, float)):
         t = xp.astype(t, xp.result_type(state.m.dtype, xp.float32))
     v = state.v if state.v_max is None else state.v_max
-
     m_hat = state.m / bias_correction(t, beta=beta1)
     sqrt_v_hat = xp.sqrt(v) / bias_correction(t, beta=beta2) ** 0.5
     return xp.astype(lr * m_hat / (sqrt_v_hat + eps), state.m.dtype, copy=False)
@@ -151,7 +148,7 @@ def adam(
       \frac{m_t / (1 - \beta_1^t)}{\sqrt{v_t / (1 - \beta_2^t)} + \epsilon}
     \end{aligned}$$
 
-    AMSGrad puts $v^{\max}_t = \max(v^{\max}_{t-1}, v_t)$ in the place of $v_t$ in the last line.
+    AMSGrad puts $v^{\max}_t = \max(v^{\max}_{t-1}, v_t)$ in the place of the last $v_t$.
 
     Args:
         theta: Parameters, floating-point, any shape.
@@ -160,8 +157,7 @@ def adam(
         lr: Learning rate η ≥ 0, in units of the parameters.
         betas: Decay rates (β₁, β₂) of the two averages, each in [0, 1).
         eps: Added to the root, outside of it, ≥ 0, in units of the gradient.
-        weight_decay: λ ≥ 0. λθ is added to the gradient, so that it enters both averages: an
-            L2 penalty. `dlkb.optimizers.adamw.adamw` decays the parameters themselves.
+        weight_decay: λ ≥ 0. λθ is added to the gradient: an L2 penalty. `adamw` differs.
         maximize: Ascend instead of descend; the decay still pulls towards zero.
 
     Returns:
@@ -173,15 +169,13 @@ def adam(
 
     Note:
         Differs from Reddi et al. (2018), whose AMSGrad has no bias correction, and from optax,
-        which corrects v before it takes the maximum: like PyTorch and Keras, this takes the
-        maximum of the raw v and corrects afterwards. Differs from Keras in ε, which there is
-        added to the root of the raw v. With an array as step counter and float32 parameters,
-        1 − β₂ᵗ is a float32 with a relative error of up to 2e-5, as under PyTorch's
-        `capturable`; a Python number has no such error.
+        which takes the maximum of the corrected v: this corrects the maximum of the raw v, like
+        PyTorch and Keras. Differs from Keras in ε, which there is added to the root of the raw
+        v. An array as step counter gives a float32 1 − β₂ᵗ for float32 parameters, with a
+        relative error of up to 2e-5, as PyTorch's `capturable` does; a Python number does not.
 
     Reference:
-        Kingma and Ba, Adam: A Method for Stochastic Optimization (2015), Algorithm 1.
-        Reddi, Kale and Kumar, On the Convergence of Adam and Beyond (2018).
+        Kingma and Ba, Adam (2015), Algorithm 1. Reddi, Kale and Kumar (2018).
 
     Example:
         >>> import numpy as np
@@ -200,7 +194,6 @@ def adam(
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
     xp = namespace(theta, grad)
     beta1, beta2 = betas
-
     g = -grad if maximize else grad
     g = g + weight_decay * theta
     m = beta1 * state.m + (1 - beta1) * g
@@ -218,14 +211,13 @@ def step_bound(
     $$|\Delta_t| \le \eta\,\frac{1-\beta_1}{1-\beta_1^t}
     \sqrt{\frac{1-\beta_2^t}{1-\beta_2}\;\frac{1-r^t}{1-r}},\qquad r = \frac{\beta_1^2}{\beta_2}$$
 
-    By Cauchy–Schwarz, for each coordinate; it is attained by gradients that grow by the factor
-    β₂/β₁ a step. For t → ∞ it is η (1−β₁) / √((1−β₂)(1−r)), 7.27 η at the defaults.
+    By Cauchy–Schwarz; gradients that grow by the factor β₂/β₁ a step attain it. For t → ∞ it is
+    η (1−β₁) / √((1−β₂)(1−r)), 7.27 η at the defaults.
 
     Args:
         lr: Learning rate η ≥ 0.
         betas: Decay rates (β₁, β₂), each in [0, 1), β₂ > 0.
-        step: t ≥ 1, a number or a floating-point array. By default the limit t → ∞, which
-            bounds the step at every t, and is infinite if β₁² ≥ β₂.
+        step: t ≥ 1, a number or an array. By default the limit, infinite if β₁² ≥ β₂.
 
     Returns:
         The bound, in units of the parameters, a number or an array like `step`.
@@ -234,8 +226,7 @@ def step_bound(
         ValueError: If a hyperparameter is out of its range.
 
     Note:
-        Differs from the paper's section 2.1, which gives the larger of η and `spike_step` as an
-        upper bound: gradients that grow, or that set in after silence, exceed it.
+        Differs from the paper's section 2.1, whose bound is the larger of η and `spike_step`.
 
     Example:
         >>> step_bound(lr=1.0), step_bound(lr=1.0, step=1)
@@ -259,11 +250,10 @@ def spike_step(
     Args:
         lr: Learning rate η ≥ 0.
         betas: Decay rates (β₁, β₂), each in [0, 1).
-        step: t ≥ 1 at which the spike comes, a number or a floating-point array. By default
-            the limit t → ∞: η (1−β₁) / √(1−β₂), 3.162 η at the defaults.
+        step: t ≥ 1, a number or an array. By default the limit, 3.162 η at the defaults.
 
     Returns:
-        The size of the step, in units of the parameters, for ε → 0.
+        The size of the step for ε → 0, a number or an array like `step`.
 
     Raises:
         ValueError: If a hyperparameter is out of its range.
@@ -279,3 +269,32 @@ def spike_step(
     check_between("lr", lr, 0, math.inf, closed="left")
     rise = (1 - beta1) / bias_correction(step, beta=beta1)
     return lr * rise * (bias_correction(step, beta=beta2) / (1 - beta2)) ** 0.5
+
+
+def stable_curvature(*, lr: float = 1e-3, beta1: float = 0.9) -> float:
+    r"""Return the λ / (√v̂ + ε) beyond which Adam grows on a quadratic of curvature λ.
+
+    $$\frac{\lambda}{\sqrt{\hat v} + \epsilon} < \frac{2\,(1+\beta_1)}{(1-\beta_1)\,\eta}$$
+
+    While v̂ hardly changes, Adam is momentum with the learning rate η / (√v̂ + ε).
+
+    Args:
+        lr: Learning rate η > 0.
+        beta1: Decay rate β₁ in [0, 1).
+
+    Returns:
+        The limit, 38 / η at the default β₁.
+
+    Raises:
+        ValueError: If a hyperparameter is out of its range.
+
+    Reference:
+        Cohen et al., Adaptive Gradient Methods at the Edge of Stability (2022).
+
+    Example:
+        >>> round(stable_curvature(lr=1.0), 9), stable_curvature(lr=0.5, beta1=0.0)
+        (38.0, 4.0)
+    """
+    check_between("lr", lr, 0, math.inf, closed="neither")
+    check_between("beta1", beta1, 0, 1, closed="left")
+    return 2 * (1 + beta1) / ((1 - beta1) * lr)

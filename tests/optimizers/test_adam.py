@@ -12,6 +12,7 @@ from dlkb.optimizers.adam import (
     bias_correction,
     effective_step,
     spike_step,
+    stable_curvature,
     step_bound,
 )
 from tests.cases import Case
@@ -43,6 +44,7 @@ CASES = [
     case("decay", step=np.asarray(6), weight_decay=0.3, maximize=True, **OTHER),
     Case(step_bound, lambda rng: ((), {"step": np.asarray([1.0, 8.0, 60.0]), "betas": (0.8, 0.9)})),
     Case(step_bound, lambda rng: ((), {"lr": 0.1}), "limit"),
+    Case(stable_curvature, lambda rng: ((), {"lr": 0.1, "beta1": 0.8})),
     Case(spike_step, lambda rng: ((), {"step": np.asarray([1.0, 8.0, 60.0]), "betas": (0.8, 0.9)})),
 ]
 
@@ -231,6 +233,24 @@ def test_spike_step_is_what_a_spike_does(quiet):
     assert abs(steps[-1]) == pytest.approx(spike_step(lr=1.0, step=quiet + 1), rel=1e-9)
 
 
+@pytest.mark.parametrize("beta1", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize(("share", "stable"), [(0.99, True), (1.01, False)])
+def test_a_quadratic_is_stable_up_to_the_limit(beta1, share, stable):
+    # ε far above √v̂ keeps the denominator constant; the curvature is 1.
+    eps = 1e6
+    lr = share * eps * stable_curvature(lr=1.0, beta1=beta1)
+    theta, state = np.asarray(1.0), adam_init(np.asarray(1.0))._replace(step=math.inf)
+    for _ in range(6000):
+        theta, state = adam(theta, theta, state, lr=lr, betas=(beta1, 0.999), eps=eps)
+        if abs(theta) > 1e3:
+            break
+    assert (abs(theta) < 1e-6) == stable
+
+
+def test_counter_is_made_where_the_parameters_are():
+    assert adam_init(torch.empty(3, device="meta")).step.device.type == "meta"
+
+
 def test_amsgrad_remembers_a_large_gradient():
     gradients = [1.0, 100.0] + [1.0] * 200
     adam_steps, _, _ = run(gradients, betas=(0.0, 0.9), lr=1.0)
@@ -270,6 +290,8 @@ START = AdamState(0, np.zeros(2), np.zeros(2))
         (lambda: step_bound(betas=(0.9, 0.0)), ValueError, r"betas\[1\] is 0.0"),
         (lambda: step_bound(lr=-1.0), ValueError, "lr is -1.0"),
         (lambda: spike_step(lr=-1.0), ValueError, "lr is -1.0"),
+        (lambda: stable_curvature(lr=0.0), ValueError, r"lr is 0.0: .* \(0, inf\)"),
+        (lambda: stable_curvature(beta1=1.0), ValueError, "beta1 is 1.0"),
     ],
 )
 def test_errors_name_the_argument(call, error, message):

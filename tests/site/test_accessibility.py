@@ -167,7 +167,7 @@ def test_paper_gets_a_clean_page(visit, stem):
     here = visit("dark")
     here.draw(address(stem))
     here.page.emulate_media(media="print", color_scheme="dark")
-    frame = ".md-header, .md-sidebar, .md-footer, .md-search, .copy, .take, .headerlink, .md-top"
+    frame = ".md-header, .md-sidebar, .md-footer, .md-search, .copy, .about, .headerlink, .md-top"
     assert here.page.locator(f":is({frame}):visible").count() == 0
     assert here.page.locator("article img[src*='-dark.svg']:visible").count() == 0
     light = here.page.locator("article img[src*='-light.svg']")

@@ -19,6 +19,7 @@ from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import loss_explosion
 from scripts.figures.initialization import signal_scale
+from scripts.figures.optimizers import adam
 from scripts.figures.regularization import dropout, l1_l2
 from tests.book.draw.test_explorable import points
 from tests.site.conftest import ROOT
@@ -54,6 +55,13 @@ def balls(strength):
     return found
 
 
+def largest_steps(beta1, beta2):
+    data = adam.onsets(beta1, beta2)
+    k = np.arange(1, len(data.steps) + 1)
+    bound = np.asarray([[0, data.bound], [60, data.bound]])
+    return [bound, *(columns(k, steps) for steps in data.steps.T)]
+
+
 def rank(r):
     data = lora.cut_data(r)
     top = columns(np.arange(1, r + 1), data.kept)
@@ -79,6 +87,7 @@ COMPUTED = {
     "finetuning/lora/rank": rank,
     "gradients/loss_explosion/quadratic": quadratic,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
+    "optimizers/adam/largest_steps": largest_steps,
     "regularization/dropout/explore_bands": explore_bands,
     "regularization/l1_l2/balls": balls,
 }

@@ -73,6 +73,7 @@ def test_math_has_its_font_and_figures_their_theme(visit, stem, theme):
 def test_figures_can_be_read_on_a_phone(visit, stem):
     here = visit(width=390)
     here.draw(address(stem))
+    here.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     for figure in here.page.locator("article img[src*='-light.svg']").all():
         figure.scroll_into_view_if_needed()
         scale = figure.evaluate(
@@ -128,10 +129,10 @@ def test_instant_navigation_keeps_math_and_copy_buttons(visit):
     here.page.evaluate("window.stayed = true")
     here.page.locator("nav a[href$='/adamw/']").first.click()
     here.page.wait_for_url("**/optimizers/adamw/")
-    here.page.locator("button.copy").first.wait_for()
+    here.page.locator("button.copy:visible").first.wait_for()
     assert here.page.evaluate("window.stayed") is True
     assert here.page.locator("math").count() > 5
-    assert len(here.copy(here.page.locator("button.copy").first.click)) > 5
+    assert len(here.copy(here.page.locator("button.copy:visible").first.click)) > 5
     here.page.locator("label[title='Switch to dark mode']").click()
     here.page.locator("article img[src*='-dark.svg']").first.wait_for()
     assert here.complaints == []

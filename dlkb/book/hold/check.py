@@ -13,6 +13,7 @@ from dlkb.book.draw.figures import figures_of
 from dlkb.book.hold.budget import budget_problems
 from dlkb.book.hold.citations import bibliography_problems, citation_problems
 from dlkb.book.hold.contract import front_matter_problems, is_moved, part_problems
+from dlkb.book.hold.equations import equation_problems
 from dlkb.book.hold.evidence import evidence_problems
 from dlkb.book.hold.numbers import number_problems
 from dlkb.book.hold.peers import peers_problems
@@ -75,8 +76,9 @@ def _claim_problems(page: Page, claim: Claim, assigned: list[str]) -> list[str]:
 
 
 def _held(root: Path, page: Page) -> list[tuple[int, str]]:
-    """Return what breaks the contract for readers: front matter, numbers, verdicts, budget."""
-    found = number_problems(page) + evidence_problems(page) + budget_problems(root, page)
+    """Return what breaks the contract: front matter, numbers, verdicts, equations, budget."""
+    found = number_problems(page) + evidence_problems(page) + equation_problems(page)
+    found += budget_problems(root, page)
     return found + front_matter_problems(root, page) if page.is_topic else found
 
 
@@ -115,8 +117,9 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
             add(image.line, "the alt text must say what is to be seen")
     labels = {equation.label for equation in math.equations(page.text)}
     for tie in page.ties:
-        if tie.label not in labels:
-            add(tie.line, f"tied to '{tie.label}', but no equation has this label")
+        for label in (tie.label, *tie.definitions):
+            if label not in labels:
+                add(tie.line, f"tied to '{label}', but no equation has this label")
     for line, message in _held(root, page) if is_moved(page) else ():
         add(line, message)
     assigned = assignments(root).get(page.stem, [])

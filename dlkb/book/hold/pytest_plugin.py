@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dlkb.book.hold.check import page_problems
+from dlkb.book.hold.ties import TieError, verify
 from dlkb.book.read.bindings import bound_numbers
 from dlkb.book.read.pages import GENERATED, PageError, Tie, find_root, read_page
 from dlkb.book.run.session import Outcome, Session
@@ -96,8 +97,6 @@ def _run_fence(session: Session, fence: Any) -> None:
 
 
 def _verify_tie(session: Session, tie: Tie) -> None:
-    from dlkb.book.hold.ties import TieError, verify  # SymPy takes half a second: only where needed
-
     try:
         verify(session.page, tie)
     except TieError as error:

@@ -1,36 +1,36 @@
-r"""Hold an equation of a page to the function that computes it.
+"""Hold an equation of a page to the function that computes it.
 
-The TeX that the reader sees is parsed by SymPy and compared with the function on random
-inputs. SymPy's parser guesses at what it does not know (`\hat m` becomes hat times m), so every
-symbol is first replaced by one that it cannot misread, and whatever else it makes up is an error.
+The TeX that the reader sees is read into a tree and evaluated on random inputs: all sides, and
+the relations between them. Then each sign, exponent and factor of it is changed in turn, and the
+tie must fail: a tie that would not notice a false equation is an error itself.
 """
 
-import importlib
-import keyword
 import random
-import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import sympy
 
-from dlkb.book.publish import math
+from dlkb.book.hold.calls import run
+from dlkb.book.hold.check import Problem
+from dlkb.book.hold.evaluate import evaluate
+from dlkb.book.hold.mutants import mutants
+from dlkb.book.hold.tie_cases import (
+    EQUALITIES,
+    ORDERS,
+    Case,
+    check_parts,
+    is_plain,
+    read_case,
+    written,
+)
+from dlkb.book.read.nodes import Node, Statement, key, show
 from dlkb.book.read.pages import Page, Tie
+from dlkb.book.read.tokens import FormulaError
 
 TRIALS = 20
-
-_GREEK = (
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho "
-    "sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell"
-).split()
-_ACCENTS = "hat|bar|tilde|dot|widehat|overline"
-_FONTS = "mathbf|boldsymbol|mathrm|mathit|bm|mathcal"
-_BASE = rf"(?:\\(?:{'|'.join(_GREEK)})(?![A-Za-z])|[A-Za-z])"
-_SUBSCRIPT = r"(?:_(?:\{(?:[^{}]|\{[^{}]*\})*\}|[A-Za-z0-9]|\\[A-Za-z]+))?"
-_RELATION = re.compile(r"=|\\(?:leq?|geq?|approx|leftarrow|gets|to|equiv)(?![A-Za-z])|<|>")
-_RANGE = re.compile(r"(array|integer)?\s*(\S+)\s*<=?\s*(\w+)\s*<=?\s*(\S+)")
+_WIDE_TRIALS = 40
 
 
 class TieError(Exception):
@@ -38,159 +38,182 @@ class TieError(Exception):
 
 
 @dataclass(frozen=True)
-class _Domain:
-    name: str
-    kind: str
-    low: float
-    high: float
+class _Trial:
+    """One draw: what the symbols stand for, what the call returns, what data-left says."""
+
+    values: dict[str, Any]
+    call: Any
+    left: Any
 
 
-def symbol_name(tex: str) -> str:
-    r"""Return the Python name of a TeX symbol.
-
-    Example:
-        >>> symbol_name(r"\hat{m}_{t-1}"), symbol_name(r"\mathbf{x}"), symbol_name(r"\lambda")
-        ('m_hat_t_1', 'x', 'lambda_')
-    """
-    base, _, subscript = tex.partition("_")
-    accents = re.findall(rf"\\({_ACCENTS})", base)
-    base = re.sub(rf"\\(?:{_ACCENTS}|{_FONTS})(?![a-z])", "", base)
-    subscript = re.sub(r"\\(?:text|mathrm|operatorname)", "", subscript)
-    words = [base, *accents, *re.findall(r"[A-Za-z0-9]+", subscript)]
-    name = "_".join(re.sub(r"\W", "", word) for word in words if word)
-    return f"{name}_" if keyword.iskeyword(name) else name
-
-
-def _last_side(tex: str) -> str:
-    tex = re.split(r"\\q?quad", tex)[0]
-    if "\\begin{" in tex or "\\\\" in tex:
-        raise TieError("several lines or cases cannot be parsed: add a transcription")
-    return _RELATION.split(tex)[-1].strip().rstrip(".,;")
-
-
-def read_equation(tex: str) -> sympy.Expr:
-    r"""Parse the last side of an equation into SymPy, symbols named as in Python.
-
-    Raises:
-        TieError: If the parser meets anything it would have to guess at.
-
-    Example:
-        >>> read_equation(r"y = \hat m_t (1 - \beta_1)")
-        m_hat_t*(1 - beta_1)
-    """
-    from sympy.parsing.latex import parse_latex
-
-    text = _last_side(tex)
-    for old, new in ((r"\lvert", "|"), (r"\rvert", "|"), (r"\{", "("), (r"\}", ")")):
-        text = text.replace(old, new)
-    text = re.sub(r"\\(?:left|right|[bB]ig+[lr]?)(?![A-Za-z])|\\[,;:! ]|&", " ", text)
-    text = re.sub(r"\\[td]frac(?![A-Za-z])", r"\\frac", text)
-    names: list[str] = []
-
-    def replace(found: re.Match[str]) -> str:
-        name = symbol_name(found[0])
-        if name not in names:
-            names.append(name)
-        return f" z_{{{names.index(name)}}} "
-
-    text = _replace_symbols(text, replace)
-    text = re.sub(r"\\sqrt\s*(z_\{\d+\}|\d)", r"\\sqrt{\1}", text)  # the parser wants braces
-    # A symbol before a parenthesis is multiplied, not called.
-    text = re.sub(r"(z_\{\d+\})\s*(?=\()", r"\1 \\cdot ", text)
-    try:
-        parsed = parse_latex(text)
-    except Exception as error:
-        raise TieError(f"SymPy cannot parse {tex!r}: add a transcription ({error})") from None
-    known = {f"z_{{{index}}}": name for index, name in enumerate(names)}
-    made_up = {str(symbol) for symbol in parsed.free_symbols} - set(known)
-    called = {str(f.func) for f in parsed.atoms(sympy.core.function.AppliedUndef)} - {"max", "min"}
-    called |= {type(f).__name__ for f in parsed.atoms(sympy.Sum, sympy.Product, sympy.Integral)}
-    if made_up or called:
-        raise TieError(f"SymPy misreads {sorted(made_up | called)} in {tex!r}: add a transcription")
-    return parsed.subs({sympy.Symbol(key): _constant(name) for key, name in known.items()})
-
-
-def _constant(name: str) -> sympy.Expr:
-    return {"pi": sympy.pi, "e": sympy.E}.get(name, sympy.Symbol(name))
-
-
-def _replace_symbols(text: str, replace: Callable[[re.Match[str]], str]) -> str:
-    r"""Replace symbols, but not the letters of commands such as \frac and \max."""
-    pattern = re.compile(
-        rf"(?P<accented>\\(?:{_ACCENTS}|{_FONTS})(?![A-Za-z])\s*(?:\{{[^{{}}]*(?:\{{[^{{}}]*\}})?[^{{}}]*\}}|{_BASE})"
-        rf"{_SUBSCRIPT})|(?P<plain>{_BASE}{_SUBSCRIPT})|\\[A-Za-z]+"
-    )
-
-    def one(found: re.Match[str]) -> str:
-        return replace(found) if found["accented"] or found["plain"] else found[0]
-
-    return pattern.sub(one, text)
-
-
-def _domains(where: str) -> list[_Domain]:
-    rows = []
-    for part in where.split(","):
-        found = _RANGE.fullmatch(part.strip())
-        if not found:
-            raise TieError(f"range {part.strip()!r} is not like '0 < x < 1' or 'array -3 < x < 3'")
-        kind, low, name, high = found.groups()
-        rows.append(_Domain(name, kind or "number", float(low), float(high)))
-    return rows
-
-
-def _draw(domain: _Domain, generator: random.Random) -> Any:
-    if domain.kind == "integer":
-        return generator.randint(int(domain.low), int(domain.high))
-    if domain.kind == "array":
-        return np.asarray([generator.uniform(domain.low, domain.high) for _ in range(7)])
-    return generator.uniform(domain.low, domain.high)
-
-
-def _call(call: str, values: dict[str, Any]) -> Any:
-    module = re.match(r"dlkb(?:\.\w+)*(?=\.\w+\()", call)
-    if not module:
-        raise TieError(f"{call!r} is not a call like dlkb.optimizers.adam.adam(...)")
-    importlib.import_module(module[0])
-    return eval(call, {"dlkb": importlib.import_module("dlkb"), **values})
-
-
-def expression_of(page: Page, tie: Tie) -> sympy.Expr:
-    """Return what the page's equation says, parsed or transcribed.
-
-    Raises:
-        TieError: If there is no such equation, or it needs a transcription.
-    """
-    found = [eq for eq in math.equations(page.text) if eq.label == tie.label]
-    if not found:
-        raise TieError(f"the page has no equation labelled {tie.label!r}")
-    if tie.reading is None:
-        return read_equation(found[0].tex)
-    local = {domain.name: sympy.Symbol(domain.name) for domain in _domains(tie.where)}
-    return sympy.sympify(tie.reading, locals=local)
+def tie_problems(page: Page) -> list[Problem]:
+    """Return which ties of a page do not hold, with their lines."""
+    found = []
+    for tie in page.ties:
+        try:
+            verify(page, tie)
+        except TieError as error:
+            found.append(Problem(page.path, tie.line, str(error)))
+    return found
 
 
 def verify(page: Page, tie: Tie) -> None:
-    """Compare the equation and the function on random inputs.
+    """Compare the equation and the function, then the equation with its mutants.
 
     Raises:
-        TieError: If they differ, or the equation has a symbol without a range.
+        TieError: If they differ, if something cannot be read or has no value, or if the tie would
+            hold a false equation, too.
     """
-    expression = expression_of(page, tie)
-    domains = _domains(tie.where)
-    names = [domain.name for domain in domains]
-    unbound = sorted({str(symbol) for symbol in expression.free_symbols} - set(names))
-    if unbound:
-        raise TieError(f"data-where gives no range for {', '.join(unbound)}")
-    modules = [{"max": np.maximum, "min": np.minimum, "amax": np.max}, "scipy", "numpy"]
-    evaluate = sympy.lambdify([sympy.Symbol(name) for name in names], expression, modules)
+    try:
+        with np.errstate(all="ignore"):
+            case = read_case(page, tie)
+            trials = _trials(case)
+            if fault := _fault(case, case.statements, trials):
+                raise TieError(f"equation {tie.label} and {tie.call} differ: {fault}")
+            for place, mutant in _survivors(case, trials):
+                raise TieError(
+                    f"equation {tie.label}: the tie would also hold '{written(mutant)}' for "
+                    f"'{written(case.statements[place])}': widen data-where, or say with data-let "
+                    "or data-left what is compared"
+                )
+    except ValueError as error:
+        raise TieError(f"equation {tie.label}: {error}") from None
+
+
+def _trials(case: Case) -> list[_Trial]:
     generator = random.Random(0)
+    matrices = any(row.kind in ("vector", "matrix") for row in case.ranges)
+    found = []
     for _ in range(TRIALS):
-        values = {domain.name: _draw(domain, generator) for domain in domains}
-        said = evaluate(*values.values())
-        computed = _call(tie.call, values)
-        said = np.broadcast_to(said, np.shape(computed))
-        if not np.allclose(computed, said, rtol=1e-9, atol=1e-12):
-            raise TieError(
-                f"equation {tie.label} and {tie.call} differ at {values}: "
-                f"the equation says {said}, the function {computed}"
-            )
+        drawn = {row.name: row.draw(generator) for row in case.ranges}
+        values = {row.name: row.in_formula(drawn[row.name]) for row in case.ranges}
+        call = run(case.call, drawn)
+        for name, code in case.let.items():
+            value = run(code, {**drawn, "call": call})
+            values[name] = np.reshape(value, (-1, 1)) if matrices and np.ndim(value) == 1 else value
+            if name.isidentifier():
+                drawn[name] = value
+        left = run(case.left, {**drawn, "call": call}) if case.left else None
+        found.append(_Trial(values, call, left))
+    return found
+
+
+def _fault(case: Case, statements: tuple[Statement, ...], trials: list[_Trial]) -> str | None:
+    """Return what is wrong with the statements, if anything."""
+    strict: set[int] = set()
+    for trial in trials:
+        values = dict(trial.values)
+        for definition in statements[:0:-1]:  # what a definition uses stands behind it
+            if fault := _chain_fault(definition, _defined(definition, values), strict):
+                return f"{fault} at {trial.values}"
+        if fault := _first_fault(case, statements[0], trial, values, strict):
+            return f"{fault} at {trial.values}"
+    orders = {i for i, name in enumerate(statements[0].relations) if name in ORDERS}
+    if orders - strict:
+        return "the sides are equal in every trial: the relation could point the other way"
+    return None
+
+
+def _defined(statement: Statement, values: dict[str, Any]) -> list[Any]:
+    """Return the sides of a definition, and add what it defines to the values."""
+    head, *rest = statement.sides
+    found = [_value(side, values) for side in rest]
+    if is_plain(head):
+        values.setdefault(key(show(head)), found[-1])
+    return [_value(head, values), *found]
+
+
+def _first_fault(
+    case: Case, statement: Statement, trial: _Trial, values: dict[str, Any], strict: set[int]
+) -> str | None:
+    head, *rest = statement.sides
+    given = case.left is not None
+    if case.subject and is_plain(head):
+        left = trial.left if given else trial.call
+    else:
+        left = _value(head, values)
+    found = [left, *(_value(side, values) for side in rest)]
+    if given and not _same(left, trial.left):
+        return f"the left side is {left}, data-left {trial.left}"
+    if not case.entered and not _same(found[-1], trial.call):
+        return f"the equation says {found[-1]}, the function {trial.call}"
+    return _chain_fault(statement, found, strict)
+
+
+def _chain_fault(statement: Statement, found: list[Any], strict: set[int]) -> str | None:
+    """Compare neighbours; note which inequalities are strict somewhere."""
+    for place, relation in enumerate(statement.relations):
+        left, right = found[place], found[place + 1]
+        if relation in EQUALITIES:
+            if not _same(left, right):
+                said = (show(side) for side in statement.sides[place : place + 2])
+                return f"{next(said)} is {left}, {next(said)} is {right}"
+            continue
+        less, more = (left, right) if ORDERS[relation] > 0 else (right, left)
+        gap = np.asarray(more, float) - np.asarray(less, float)
+        slack = 1e-9 * np.maximum(np.abs(more), np.abs(less)) + 1e-12
+        if not np.all(gap > slack if relation in "<>" else gap >= -slack):
+            return f"{left} {relation} {right} is false"
+        if np.any(gap > slack):
+            strict.add(place)
+    return None
+
+
+def _value(side: Node, values: dict[str, Any]) -> Any:
+    try:
+        return evaluate(side, values)
+    except FormulaError:
+        raise
+    except (ValueError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
+        raise FormulaError(f"{show(side)} cannot be computed: {error}") from None
+
+
+def _same(left: Any, right: Any) -> bool:
+    left, right = np.asarray(left, np.float64), np.asarray(right, np.float64)
+    if 1 in (left.ndim, right.ndim):  # a column or a row is a vector
+        left, right = (v.ravel() if 1 in v.shape else v for v in (left, right))
+    try:
+        return bool(np.allclose(left, right, rtol=1e-9, atol=1e-12))
+    except ValueError:  # shapes that do not fit
+        return False
+
+
+def _survivors(case: Case, trials: list[_Trial]) -> Iterator[tuple[int, Statement]]:
+    """Yield false statements that the trials do not tell from the true ones."""
+    for place, statement in enumerate(case.statements):
+        for mutant in mutants(statement):
+            changed = (*case.statements[:place], mutant, *case.statements[place + 1 :])
+            try:
+                if place == 0:
+                    check_parts(mutant, case.left is not None, not case.entered)
+                noticed = _fault(case, changed, trials) is not None
+            except ValueError:  # something has no value, or shapes do not fit
+                noticed = True
+            if not noticed and not _equal(case, statement, mutant):
+                yield place, mutant
+
+
+def _equal(case: Case, statement: Statement, mutant: Statement) -> bool:
+    """Whether a mutant says the same for all values, not only for those of the ranges."""
+    if statement.relations != mutant.relations:
+        return False
+    pairs = zip(statement.sides, mutant.sides, strict=True)
+    before, after = next((a, b) for a, b in pairs if a != b)
+    generator, compared = random.Random(1), 0
+    ranges = {row.name: row.widened() for row in case.ranges}
+    leaves = [n for n in before.walk() if n.kind in ("symbol", "bold", "apply")]
+    free = {key(show(leaf)) for leaf in leaves} - set(ranges)
+    for trial in range(_WIDE_TRIALS):
+        values: dict[str, Any] = {name: generator.uniform(-4, 4) for name in free}
+        values |= {n: row.in_formula(row.draw(generator)) for n, row in ranges.items()}
+        if trial % 2:
+            values = {name: np.abs(value) for name, value in values.items()}
+        try:
+            one, other = _value(before, values), _value(after, values)
+        except FormulaError:
+            continue
+        if np.all(np.isfinite(one)) and np.all(np.isfinite(other)):
+            compared += 1
+            if not _same(one, other):
+                return False
+    return compared > 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dlkb.book.hold.check import assignments
+from dlkb.book.hold.equations import equation_counts
 from dlkb.book.read.freshness import write
 from dlkb.book.read.pages import VERDICTS, Page
 
@@ -84,8 +85,8 @@ def _item(row: dict[str, Any]) -> list[str]:
 def ledger_markdown(root: Path, pages: list[Page]) -> str:
     """Return the ledger page: counts, two filters, one entry a claim with a deep link."""
     rows = claim_rows(pages)
-    ties = [tie for page in pages for tie in page.ties]
-    transcribed = sum(tie.reading is not None for tie in ties)
+    counts = [equation_counts(page) for page in pages]
+    tied, used, untied = (sum(len(rows) for rows in kind) for kind in zip(*counts, strict=True))
     verdicts = Counter(row["verdict"] for row in rows)
     families = Counter(row["topic"].split("/")[0] for row in rows)
     by_verdict = {name: verdicts[name] for name in VERDICTS if verdicts[name]}
@@ -106,8 +107,9 @@ def ledger_markdown(root: Path, pages: list[Page]) -> str:
         "The same list as data: [claims.json](claims.json). A verdict is wrong? See "
         "[Errata](errata.md).",
         "",
-        f"{len(ties)} equations are tied to the function that computes them: a test parses what "
-        f"you read ({transcribed} by a hand-written transcription) and compares values.",
+        f"{tied} equations are tied to the function that computes them: a test reads the TeX that "
+        "you see, compares values on every side, and fails if a sign, an exponent or a factor is "
+        f"changed. {used} more are where a derivation starts; {untied} are held by neither.",
         "",
         "| verdict | means | claims |",
         "|---|---|---|",

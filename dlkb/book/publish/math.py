@@ -6,6 +6,7 @@ A Python-Markdown extension, `dlkb.book.publish.math` in mkdocs.yml. No script r
   it alone; code keeps its dollars. `dlkb.book.read.tex` says what is math.
 - A display with `\label{eq:name}` is numbered in order of appearance and can be linked to as
   `#eq-name`; `$\eqref{eq:name}$` becomes that link, also before the equation.
+- Around a display stand its number and a note, see `dlkb.book.publish.equation_markup`.
 - What does not typeset stops the build with the file and the line.
 """
 
@@ -16,10 +17,14 @@ from xml.etree import ElementTree
 
 from markdown import Markdown
 from markdown.extensions import Extension
+from markdown.postprocessors import Postprocessor
 from markdown.preprocessors import Preprocessor
 from markdown.treeprocessors import Treeprocessor
 from markdown.util import HTML_PLACEHOLDER_RE, AtomicString
 
+from dlkb.book.publish.equation_markup import Tied, note, tied, tools, typeset_for
+from dlkb.book.publish.which import Which, register
+from dlkb.book.read.notation import Symbol, page_text, symbols
 from dlkb.book.read.tex import (
     Equation,
     MathError,
@@ -33,6 +38,14 @@ from dlkb.book.read.tex import (
 )
 
 __all__ = ["Equation", "MathError", "check", "equations", "makeExtension", "plain"]
+
+
+# Math within a line, and what touches it: no space, no tag between them. A display ends in a tag.
+_TOUCHED = re.compile(
+    r"(?P<before>[(\[“‘]?)<math (?:(?!display=)[^>])*>(?:(?!</math>).)*</math>"
+    r"(?:<span hidden>[^<]*</span>)?(?P<after>[^\s<]{0,12})",
+    re.DOTALL,
+)
 
 
 def _located(message: str, source: str, docs: Path) -> MathError:
@@ -85,12 +98,18 @@ class _Find(Preprocessor):
 class _Place(Treeprocessor):
     """Typeset what stands in text; give it back as it was where it stands in code."""
 
-    def __init__(self, md: Markdown, find: _Find) -> None:
+    def __init__(self, md: Markdown, find: _Find, which: Which) -> None:
         super().__init__(md)
         self.find = find
+        self.which = which
+        self.symbols: dict[str, Symbol] = {}
+        self.ties: dict[str, Tied] = {}
 
     def run(self, root: ElementTree.Element) -> None:
-        find = self.find
+        find, page = self.find, self.which.page
+        text = page_text(find.docs, "notation.md") if page else ""
+        self.symbols = symbols(text, page.stem) if page else {}
+        self.ties = self.take_ties(root)
         in_code = {
             key for code in root.iter("code") for key in find.sources if key in (code.text or "")
         }
@@ -98,25 +117,43 @@ class _Place(Treeprocessor):
             for key in in_code:
                 code.text = AtomicString((code.text or "").replace(key, find.sources[key]))
         alone = {p.text.strip(): p for p in root.iter("p") if p.text and not len(p)}
-        for key, equation in find.equations.items():
+        for count, (key, equation) in enumerate(find.equations.items()):
             if key in in_code:
                 continue
             mathml = find.typeset(key)
             if equation.display:
-                mathml = self.display(mathml, equation, alone.get(key))
+                mathml = self.display(mathml, equation, alone.get(key), count)
+            elif mathml.startswith("<math"):
+                mathml, _ = typeset_for(mathml, equation.tex, {})
             self.md.htmlStash.rawHtmlBlocks[_index(key)] = mathml
 
-    def display(self, mathml: str, equation: Equation, p: ElementTree.Element | None) -> str:
+    def take_ties(self, root: ElementTree.Element) -> dict[str, Tied]:
+        """Take the blocks of ties out of the page: their equations show them."""
+        found = {}
+        for parent in list(root.iter()):
+            for block in parent.findall("div"):
+                label = block.get("data-equation")
+                if label and "tied" in block.get("class", "").split():
+                    if label not in self.find.numbers:
+                        raise _located(f"no equation is labelled {label!r}", label, self.find.docs)
+                    found[label] = tied(block)
+                    parent.remove(block)
+        return found
+
+    def display(
+        self, mathml: str, equation: Equation, p: ElementTree.Element | None, count: int
+    ) -> str:
         """Box a display: a paragraph of its own becomes a div, one inside a text a span."""
         attributes = {"class": "equation", "data-search-exclude": ""}
+        label, tie = equation.label, self.ties.get(equation.label or "")
+        mathml, explained = typeset_for(mathml, equation.tex, self.symbols)
+        shown = str(self.find.numbers[label]) if label else ""
+        if label:
+            attributes["id"] = anchor(label)
         inner = f'<span class="eq-body">{mathml}</span>'
-        if equation.label:
-            shown = self.find.numbers[equation.label]
-            attributes["id"] = anchor(equation.label)
-            inner += (
-                f'<a class="eq-number" href="#{attributes["id"]}" aria-label="Equation {shown}">'
-                f"({shown})</a>"
-            )
+        if label or self.which.page:  # not in docstrings, of which a page may hold several
+            said = note(tie, explained, self.which.page)
+            inner += tools(attributes.get("id", f"eq.{count}"), shown, tie, said)
         if p is not None:
             p.tag = "div"
             p.attrib.update(attributes)
@@ -151,10 +188,10 @@ class _Flatten(Treeprocessor):
         stash = self.md.htmlStash.rawHtmlBlocks
         for key, equation in self.find.equations.items():
             mathml = str(stash[_index(key)])
-            if not equation.display and mathml.startswith("<math>") and key not in headings:
+            if not equation.display and mathml.startswith("<math") and key not in headings:
                 words = html.escape(plain(mathml))
                 stash[_index(key)] = (
-                    mathml.replace("<math>", '<math data-search-exclude="">', 1)
+                    mathml.replace("<math", '<math data-search-exclude=""', 1)
                     + f"<span hidden>{words}</span>"
                 )
 
@@ -165,6 +202,20 @@ def _index(key: str) -> int:
     return int(match[1])
 
 
+class _Together(Postprocessor):
+    """Keep math with the text that touches it: a browser breaks lines on both sides of math."""
+
+    def run(self, text: str) -> str:
+        return _TOUCHED.sub(
+            lambda found: (
+                f'<span class="unbroken">{found[0]}</span>'
+                if found["before"] or found["after"]
+                else found[0]
+            ),
+            text,
+        )
+
+
 class MathExtension(Extension):
     """Math for Python-Markdown; the option `docs` is where errors look for the page."""
 
@@ -173,13 +224,18 @@ class MathExtension(Extension):
         super().__init__(**options)
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - Python-Markdown's name
-        """Register: before fenced code (25), before inline text (20), before contents (5)."""
+        """Register: before fenced code (25), before inline text (20), before contents (5).
+
+        What has been put together is wrapped after raw HTML has come back (30).
+        """
         if "$" not in md.ESCAPED_CHARS:
             md.ESCAPED_CHARS.append("$")
-        find = _Find(md, Path(self.getConfig("docs")))
+        docs = Path(self.getConfig("docs"))
+        find = _Find(md, docs)
         md.preprocessors.register(find, "math-find", 28)
-        md.treeprocessors.register(_Place(md, find), "math-place", 40)
+        md.treeprocessors.register(_Place(md, find, register(md, docs)), "math-place", 40)
         md.treeprocessors.register(_Flatten(md, find), "math-flatten", 6)
+        md.postprocessors.register(_Together(md), "math-together", 4)
 
 
 def makeExtension(**options: str) -> MathExtension:  # noqa: N802 - Python-Markdown's name

@@ -33,6 +33,9 @@ _COMMENT = re.compile(r"<!--.*?-->")  # such as binds a number of a title
 _FIGURE = re.compile(r"!\[([^\]]*)\]\(((?:\.\./)*assets/figures/([\w/]+)\.svg)\)")
 
 
+_TIE_ATTRIBUTES = ("data-equation", "data-where", "data-let", "data-left", "data-with")
+
+
 class PageError(Exception):
     """A page that cannot be read, or breaks a rule; the message names file and line."""
 
@@ -93,8 +96,15 @@ class Tie:
     label: str
     call: str
     where: str
-    reading: str | None
     line: int
+    let: str = ""
+    left: str = ""
+    definitions: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The symbols whose range is given."""
+        return frozenset(re.findall(r"(?:<=?|binary)\s*([^\W\d]\w*)", self.where))
 
 
 @dataclass(frozen=True)
@@ -187,13 +197,20 @@ def _claim(block: _Block, fences: list[Fence], path: Path) -> Claim:
 def _tie(block: _Block, path: Path) -> Tie:
     example = '{data-equation: "eq:name", data-where: "0 < x < 1"}'
     given = _attributes(block, ("data-equation", "data-where"), example, path)
-    reading = re.search(r"Read as `([^`]+)`", "\n".join(block.body))
+    unknown = [key for key in given if key.startswith("data-") and key not in _TIE_ATTRIBUTES]
+    if unknown:
+        raise PageError(
+            f"{path}:{block.line}: 'tied' knows no {', '.join(unknown)}: "
+            f"it knows {', '.join(_TIE_ATTRIBUTES)}"
+        )
     return Tie(
         label=given["data-equation"],
         call=block.title.strip("` "),
         where=given["data-where"],
-        reading=reading[1] if reading else None,
         line=block.line,
+        let=given.get("data-let", ""),
+        left=given.get("data-left", ""),
+        definitions=tuple(given.get("data-with", "").split()),
     )
 
 

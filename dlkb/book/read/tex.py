@@ -4,6 +4,7 @@ What is math: `$…$` with no space inside the dollars, and `$$…$$`, neither o
 neither in code. `\$` is a dollar, and so is the one in "$5".
 """
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _LABEL = re.compile(r"\s*\\label\{([^}]*)\}")
 _EQREF = re.compile(r"\\eqref\{([^}]*)\}")
 _NAME = re.compile(r"eq:[a-z0-9]+(-[a-z0-9]+)*")
+_ENTITY = re.compile(r"&(?!(?:lt|gt|amp|quot|apos);)[A-Za-z]+;")
 _NUMBERED = re.compile(r"\\(?:tag\b|begin\{(?:equation|align|gather|multline)\})")
 
 
@@ -153,6 +155,11 @@ def typeset(equation: Equation, numbers: dict[str, int]) -> str:
     except LatexError as error:
         reason = re.sub(r"^\d+: ", "", str(error))
         raise MathError(f"{reason} In: {equation.tex}") from None
+
+
+def parse_mathml(mathml: str) -> ElementTree.Element:
+    """Return MathML as a tree; entities that only HTML knows become their characters."""
+    return ElementTree.fromstring(_ENTITY.sub(lambda match: html.unescape(match[0]), mathml))
 
 
 def plain(mathml: str) -> str:

@@ -32,6 +32,7 @@ PAUSE = 0.15  # seconds between two looks at the files
 
 _GENERATED = tuple(f"docs/{name}." for name in GENERATED)
 _WRITTEN = ("docs/assets/figures/", "docs/downloads/", "docs/llms.txt", *_GENERATED)
+_SHARED = (str(BIBLIOGRAPHY), "docs/notation.md", "docs/glossary.md")  # what other pages show
 _REFERENCE = re.compile(r"^::: ([\w.]+)", re.MULTILINE)
 _FIGURE = re.compile(r"(assets/figures/.+?)(?:-axes)?(?:-light|-dark)?\.(?:svg|json)")
 _OBJECT = re.compile(r'\bid="(dlkb[\w.]+)"')
@@ -104,7 +105,7 @@ class Site:
         return self._refresh()
 
     def _shakes_all(self, name: str) -> bool:
-        if name == str(BIBLIOGRAPHY):
+        if name in _SHARED:
             return True
         if name.startswith("docs/"):
             known = self._memory.files.get_file_from_path(name.removeprefix("docs/"))

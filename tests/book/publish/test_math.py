@@ -55,7 +55,9 @@ def count(text):
 def test_math_is_found(text, expected):
     assert count(text) == expected
     assert "\x02" not in html(text)
-    assert "$" not in html(text).replace(r"<mi>$</mi>", "").replace("<mo>$</mo>", "")
+    assert "$" not in re.sub(' data-tex="[^"]*"', "", html(text)).replace(
+        r"<mi>$</mi>", ""
+    ).replace("<mo>$</mo>", "")
 
 
 @pytest.mark.parametrize(
@@ -100,9 +102,9 @@ def test_numbers_and_links():
     assert '<a class="eq-ref" href="#eq-b">(2)</a>' in out
     assert '<a class="eq-ref" href="#eq-a">(1)</a>' in out
     assert re.search(r'<div class="equation"[^>]* id="eq-a"><span class="eq-body"><math', out)
-    assert re.search(r'<a class="eq-number" href="#eq-b"[^>]*>\(2\)</a></div>', out)
+    assert re.search(r'</math></span><a class="eq-number" href="#eq-b"[^>]*>\(2\)</a>', out)
     assert out.count("eq-number") == 2
-    assert "label" not in out.replace("aria-label", "")
+    assert "label{" not in out
 
 
 def test_a_display_inside_a_paragraph_is_valid_html():
@@ -113,7 +115,7 @@ def test_a_display_inside_a_paragraph_is_valid_html():
 def test_the_search_index_gets_words():
     assert '<div class="equation" data-search-exclude="">' in html("$$x$$")
     out = html(r"as $10^{-3} < \eta$")
-    assert '<math data-search-exclude="">' in out
+    assert '<math data-search-exclude="" data-tex=' in out
     assert out.endswith("</math><span hidden>10^−3&lt;η</span></p>")
 
 
@@ -124,7 +126,7 @@ def test_the_table_of_contents_is_text():
     assert top["name"] == "Growth of W^k &amp; more"
     assert top["children"][0]["name"] == "a/b"
     assert top["children"][0]["id"] == "own"
-    assert re.match(r'<h1 id="growth-of-w?k-more">Growth of <math>', out)
+    assert re.match(r'<h1 id="growth-of-w?k-more">Growth of <math data-tex="[^"]*">', out)
 
 
 def test_alt_text_holds_no_markup():

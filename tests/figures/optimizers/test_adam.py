@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from dlkb.optimizers.adam import spike_step, step_bound
+from dlkb.optimizers.adam import (
+    adam,
+    adam_init,
+    bias_correction,
+    spike_step,
+    stable_curvature,
+    step_bound,
+)
 from scripts.figures.optimizers import adam as figures
+from tests.figures.drawn import assert_draws
 
 
 def test_correction_undoes_the_bias_and_the_raw_step_is_too_large():
@@ -34,17 +41,107 @@ def test_adam_leaves_the_best_point_and_amsgrad_stays():
 
 def test_only_growth_reaches_the_bound():
     data = figures.onsets()
+    spike, constant, growing = data.steps.T
     assert round(data.bound, 2) == 7.27 == round(step_bound(lr=1.0), 2)
-    assert np.allclose(data.spike[0], spike_step(lr=1.0), rtol=1e-6)
-    assert data.spike.argmax() == 0
-    assert round(data.constant.max(), 2) == 6.57
-    assert data.constant.argmax() == 11
-    assert (np.diff(data.growing) > 0).all()
-    assert 7.26 < data.growing[-1] < data.bound
+    assert np.allclose(spike[0], spike_step(lr=1.0), rtol=1e-12)
+    assert spike.argmax() == 0
+    assert round(constant.max(), 2) == 6.57
+    assert constant.argmax() == 11
+    assert (np.diff(growing) > 0).all()
+    assert 7.26 < growing[-1] < data.bound
 
 
-@pytest.mark.parametrize(
-    "draw", [figures.bias_correction, figures.counterexample, figures.largest_steps]
-)
-def test_figures_are_drawn(draw):
-    assert isinstance(draw(), Figure)
+def test_no_slider_shows_a_step_beyond_its_bound():
+    beta1, beta2 = figures.largest_steps().sliders
+    for b1 in beta1.values:
+        bounds = [figures.onsets(b1, b2).bound for b2 in beta2.values]
+        assert (np.diff(bounds) > 0).all()  # lower β₂, and the bound falls
+        for b2, bound in zip(beta2.values, bounds, strict=True):
+            steps = figures.onsets(b1, b2).steps
+            assert 0.9 * bound < steps.max() < bound * (1 + 1e-9)
+            assert bound < 100  # the upper end of the axis
+
+
+def test_bias_correction_draws_the_averages_and_the_steps():
+    data, figure = figures.averages(), figures.bias_correction()
+    assert_draws(
+        figure,
+        panel=0,
+        lines={"m̂, v̂": np.ones_like(data.t), "m": (data.t, data.m), "v": (data.t, data.v)},
+        texts=["m̂, v̂", "m", "v"],
+        xlabel="step t",
+        title="averages of g = 1",
+    )
+    assert_draws(
+        figure,
+        panel=1,
+        lines={"m / √v": (data.t, data.raw_step), "m̂ / √v̂": data.step},
+        legend=["m / √v", "m̂ / √v̂"],
+        texts=["3.16", "6.57"],
+        xlabel="step t",
+        title="step / lr",
+    )
+
+
+def test_counterexample_draws_both_paths():
+    x = np.arange(0, 3001, 3)
+    assert_draws(
+        figures.counterexample(),
+        lines={
+            "Adam": (x, figures.reddi(amsgrad=False)[::3]),
+            "AMSGrad": (x, figures.reddi(amsgrad=True)[::3]),
+        },
+        texts=["Adam", "AMSGrad"],
+        xlabel="step t",
+        ylabel="x",
+    )
+
+
+def test_largest_steps_draws_the_three_kinds_of_gradient():
+    data = figures.onsets()
+    k = np.arange(1, 61)
+    lines = {kind: (k, data.steps[:, i]) for i, kind in enumerate(figures.KINDS)}
+    assert_draws(
+        figures.largest_steps(),
+        lines={**lines, "bound": ([0, 60], [data.bound, data.bound])},
+        legend=[*figures.KINDS, "bound"],
+        xlabel="steps since the gradient set in",
+        ylabel="step / lr",
+    )
+
+
+def test_adam_bursts_where_the_quadratic_is_too_steep():
+    theta, state = np.asarray(1.0), adam_init(np.asarray(1.0))._replace(step=0)
+    sizes, stable = [], []
+    for t in range(14_500):
+        theta, state = adam(theta, 2 * theta, state, lr=0.01)
+        denominator = np.sqrt(state.v / bias_correction(t + 1, beta=0.999)) + 1e-8
+        stable.append(2 / denominator < stable_curvature(lr=0.01))
+        sizes.append(abs(theta))
+    passed = np.argmin(stable)  # the first step that is not stable
+    assert np.argmin(sizes) == pytest.approx(passed, rel=0.05)  # it falls until then
+    back = passed + np.argmax(np.asarray(sizes[passed:]) > 1e-3)
+    assert 14_000 < back < 14_200
+    assert not any(stable[passed:back])
+
+
+def test_late_bursts_draws_the_largest_of_each_window():
+    data = figures.bowl()
+    assert data.sizes.shape == (3, 500)
+    assert np.allclose(data.sizes[:, 0], 0.99)  # the first step is lr long
+    assert_draws(
+        figures.late_bursts(),
+        lines={
+            name: (np.arange(50, 25_001, 50), sizes)
+            for name, sizes in zip(figures.SETTINGS, data.sizes, strict=True)
+        },
+        legend=list(figures.SETTINGS),
+        xlabel="step t",
+        ylabel="|θ|",
+    )
+
+
+def test_what_the_figures_say_is_so():
+    for name in ("bias_correction", "counterexample", "largest_steps", "late_bursts"):
+        said = getattr(figures, f"{name}_says")()
+        assert all(said.values()), [phrase for phrase, so in said.items() if not so]
