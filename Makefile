@@ -50,7 +50,12 @@ clean:
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("dlkb needs Python 3.11 or later, $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
+
+# An environment whose making was interrupted has a python, but no pip: it is made again.
+ifneq ($(shell $(BIN)/python -c 'import pip' 2>&1),)
+.PHONY: .venv/bin/python
+endif
 
 # The test extra holds the docs extra, so either stamp serves for the site.
 .venv/docs: .venv/bin/python pyproject.toml constraints.txt

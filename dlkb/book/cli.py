@@ -18,6 +18,7 @@ except ModuleNotFoundError as missing:
 from dlkb.book.read.pages import Page, PageError, find_root, read_book
 
 if TYPE_CHECKING:
+    from dlkb.book.hold.check import Problem
     from dlkb.book.run.session import Outcome
 
 app = typer.Typer(
@@ -53,11 +54,17 @@ def list_pages() -> None:
     console.print(table)
 
 
-def _show(page: Page, outcomes: Iterable["Outcome"]) -> bool:
+def _show(page: Page, found: Iterable["Outcome | Problem"]) -> bool:
     """Print what comes of a page while it comes; return whether all of it agrees."""
-    total, heading = 0.0, ""
+    from dlkb.book.hold.check import Problem
+
+    total, heading, agrees = 0.0, "", True
     console.rule(f"[bold]{escape(page.title)}[/bold]  {page.stem}", align="left")
-    for outcome in outcomes:
+    for outcome in found:
+        if isinstance(outcome, Problem):
+            console.print(f"[red]{escape(str(outcome))}[/red]", soft_wrap=True)
+            agrees = False
+            continue
         total += outcome.seconds
         if outcome.fence.heading != heading:
             heading = outcome.fence.heading
@@ -66,13 +73,13 @@ def _show(page: Page, outcomes: Iterable["Outcome"]) -> bool:
         if outcome.output:
             console.print(escape(outcome.output.rstrip()), soft_wrap=True)
         if outcome.error:
-            console.print(f"[red]{page.path}:{outcome.line}: wrong[/red]")
+            console.print(f"[red]{page.path}:{outcome.line}: wrong[/red]", soft_wrap=True)
             console.print(Syntax(outcome.error, "diff", background_color="default"))
             return False
-    console.print(
-        f"\n[green]{len(page.runnable)} fences agree with the page[/green], {total:.1f} s"
-    )
-    return True
+    if agrees:
+        agreed = f"{len(page.runnable)} fences agree with the page"
+        console.print(f"\n[green]{agreed}[/green], {total:.1f} s")
+    return agrees
 
 
 @app.command()
@@ -81,12 +88,10 @@ def run(
     device: Device = "cpu",
 ) -> None:
     """Run the code of pages in the terminal; exit 1 where one differs from what is shown."""
-    from dlkb.book.run.session import run_book, set_device
+    from dlkb.book.hold.verify import run_book
 
-    set_device(device)
-    set_device("cpu")
-    book = read_book(find_root(), pages)
-    agree = [_show(*ran) for ran in zip(book, run_book(book, device), strict=True)]
+    root = find_root()
+    agree = [_show(*ran) for ran in run_book(root, read_book(root, pages), device)]
     if not all(agree):
         raise typer.Exit(1)
 
@@ -146,15 +151,18 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file.")] = None,
 ) -> None:
     """Export a page that runs as a notebook or a script."""
-    from dlkb.book.publish.export import run_whole, to_script
+    from dlkb.book.hold.verify import ran, verify
+    from dlkb.book.publish.export import to_script
     from dlkb.book.publish.notebook import to_notebook
 
     if to not in ("ipynb", "py"):
         raise PageError(f"--to is '{to}': choose ipynb or py")
     root = find_root()
     found = read_book(root, [page])[0]
-    session = run_whole(found)
-    text = to_notebook(session, root) if to == "ipynb" else to_script(session, root)
+    if problems := verify(root, [page]):  # only what has run is offered
+        raise PageError("\n".join(str(problem) for problem in problems))
+    whole = ran(root, found)
+    text = to_notebook(whole, root) if to == "ipynb" else to_script(whole, root)
     path = output or Path(f"{found.stem.replace('/', '_')}.{to}")
     draft = path.with_name(path.name + ".part")
     draft.write_text(text, encoding="utf-8")

@@ -424,7 +424,7 @@ def forward_macs(in_features: int, out_features: int, *, r: int | None = None) -
         ValueError: If a size is below 1.
 
     Example:
-        >>> forward_macs(768, 768, r=8) / forward_macs(768, 768)
+        >>> round(forward_macs(768, 768, r=8) / forward_macs(768, 768), 4)
         1.0208
     """
     extra = lora_parameters(in_features, out_features, r=1 if r is None else r)

@@ -124,8 +124,9 @@ def clip_by_global_norm(
 
     Example:
         >>> import numpy as np
-        >>> clip_by_global_norm([np.asarray([3.0, 0.0]), np.asarray([4.0])], max_norm=1.0)
-        Clipped(grads=(array([0.6, 0. ]), array([0.8])), norm=np.float64(5.0))
+        >>> grads, norm = clip_by_global_norm([np.asarray([3.0, 0.0])], max_norm=1.0)
+        >>> grads[0].round(3), norm.round(3)
+        (array([1., 0.]), np.float64(3.0))
     """
     norm = global_norm(grads, norm_type=norm_type)
     factor = clip_factor(norm, max_norm=max_norm, eps=eps)
@@ -162,8 +163,9 @@ def clip_each_by_norm(
 
     Example:
         >>> import numpy as np
-        >>> clip_each_by_norm([np.asarray([3.0, 4.0]), np.asarray([0.1])], max_norm=1.0)
-        (array([0.6, 0.8]), array([0.1]))
+        >>> grads = [np.asarray([3.0, 4.0]), np.asarray([0.1])]
+        >>> [grad.round(3) for grad in clip_each_by_norm(grads, max_norm=1.0)]
+        [array([0.6, 0.8]), array([0.1])]
     """
     return tuple(
         clip_by_global_norm((grad,), max_norm=max_norm, norm_type=norm_type, eps=eps).grads[0]

@@ -37,7 +37,7 @@ def sigmoid_slope(z: Array) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> sigmoid_slope(np.asarray([0.0, 4.0]))
+        >>> sigmoid_slope(np.asarray([0.0, 4.0])).round(3)
         array([0.25 , 0.018])
     """
     check_float("z", z)
@@ -62,7 +62,7 @@ def tanh_slope(z: Array) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> tanh_slope(np.asarray([0.0, 2.0]))
+        >>> tanh_slope(np.asarray([0.0, 2.0])).round(3)
         array([1.   , 0.071])
     """
     return 4 * sigmoid_slope(2 * z)
@@ -304,10 +304,11 @@ def rectifier_gradient_factor(
         He, Zhang, Ren and Sun, Delving Deep into Rectifiers (2015).
 
     Example:
-        >>> rectifier_gradient_factor(sigma_w=2**0.5, depth=50)
+        >>> round(rectifier_gradient_factor(sigma_w=2**0.5, depth=50), 1)
         1.0
-        >>> rectifier_gradient_factor(sigma_w=1.0, depth=50) ** 0.5  # the norm, Xavier's scale
-        2.98e-08
+        >>> norm = rectifier_gradient_factor(sigma_w=1.0, depth=50) ** 0.5  # Xavier's scale
+        >>> f"{norm:.2e}"
+        '2.98e-08'
     """
     check_between("sigma_w", sigma_w, 0, math.inf)
     check_between("depth", depth, 0, math.inf)
@@ -344,7 +345,7 @@ def residual_gradient_factor(chi: Array, *, scale: float = 1.0, depth: int = 1) 
         >>> chi = np.asarray(1.0)
         >>> float(residual_gradient_factor(chi, depth=50) ** 0.5)
         33554432.0
-        >>> float(residual_gradient_factor(chi, scale=50**-0.5, depth=50) ** 0.5)
+        >>> round(float(residual_gradient_factor(chi, scale=50**-0.5, depth=50) ** 0.5), 3)
         1.641
     """
     check_float("chi", chi)
@@ -370,7 +371,7 @@ def depth_until(gain: Array, *, ratio: float) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> depth_until(np.asarray([0.25, 0.9, 1.0]), ratio=1e-8)
+        >>> depth_until(np.asarray([0.25, 0.9, 1.0]), ratio=1e-8).round(3)
         array([ 13.288, 174.835,     inf])
     """
     check_float("gain", gain)

@@ -134,7 +134,7 @@ def erf_second_moment(q: Array) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> erf_second_moment(np.asarray([0.0, 0.5, 1e6]))
+        >>> erf_second_moment(np.asarray([0.0, 0.5, 1e6])).round(3)
         array([0.   , 0.333, 0.999])
     """
     check_float("q", q)
@@ -163,8 +163,8 @@ def gaussian_mean(function: Callable[[Array], Array], q: Array) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> gaussian_mean(lambda z: np.tanh(z) ** 2, np.asarray([0.01, 1.0, 512.0]))
-        array([0.010, 0.394, 0.965])
+        >>> gaussian_mean(lambda z: np.tanh(z) ** 2, np.asarray([0.01, 1.0, 512.0])).round(3)
+        array([0.01 , 0.394, 0.965])
     """
     check_float("q", q)
     xp = namespace(q)
@@ -238,7 +238,7 @@ def length_trajectory(
 
     Example:
         >>> import numpy as np
-        >>> length_trajectory(np.asarray(9.0), np.tanh, sigma_w=1.5, depth=20)[[0, 1, 20]]
+        >>> length_trajectory(np.asarray(9.0), np.tanh, sigma_w=1.5, depth=20)[[0, 1, 20]].round(3)
         array([9.   , 1.677, 0.793])
     """
     check_float("q", q)
@@ -274,8 +274,9 @@ def gradient_factor(q: Array, derivative: Callable[[Array], Array], *, sigma_w: 
 
     Example:
         >>> import numpy as np
-        >>> gradient_factor(np.asarray([1.0]), lambda z: 1 - np.tanh(z) ** 2, sigma_w=5 / 3)
-        array([1.290])
+        >>> slope = lambda z: 1 - np.tanh(z) ** 2
+        >>> gradient_factor(np.asarray([1.0]), slope, sigma_w=5 / 3).round(3)
+        array([1.29])
     """
     check_between("sigma_w", sigma_w, 0, math.inf)
     return sigma_w**2 * gaussian_mean(lambda z: derivative(z) ** 2, q)
@@ -302,8 +303,8 @@ def rectifier_spread(*, fan_in: float, depth: int = 1, negative_slope: float = 0
         ValueError: If a hyperparameter is out of its range.
 
     Example:
-        >>> rectifier_spread(fan_in=256, depth=50)
-        2.630
+        >>> round(rectifier_spread(fan_in=256, depth=50), 3)
+        2.63
     """
     check_between("fan_in", fan_in, 1, math.inf)
     _check_depth(depth)

@@ -67,8 +67,8 @@ def clip_grad_norm_(
         >>> weight.grad = torch.tensor([3.0, 4.0])
         >>> clip_grad_norm_(weight, max_norm=1.0)
         tensor(5.)
-        >>> weight.grad
-        tensor([0.6, 0.8])
+        >>> weight.grad.round(decimals=1)
+        tensor([0.6000, 0.8000])
     """
     max_norm, norm_type = float(max_norm), float(norm_type)
     check_between("max_norm", max_norm, 0, math.inf)

@@ -94,8 +94,9 @@ def gradient_norms(model: nn.Module, loss: Tensor) -> dict[str, GradientNorm]:
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
         >>> _ = nn.init.constant_(model.weight, 0.5)
-        >>> gradient_norms(model, model(torch.tensor([3.0, 4.0])).sum())
-        {'weight': GradientNorm(gradient=5.0, parameter=0.7071)}
+        >>> norms = gradient_norms(model, model(torch.tensor([3.0, 4.0])).sum())["weight"]
+        >>> norms.gradient, round(norms.parameter, 4)
+        (5.0, 0.7071)
     """
     _check_scalar(loss)
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}

@@ -175,8 +175,8 @@ def kaiming_normal_(
     Example:
         >>> import torch
         >>> w = kaiming_normal_(torch.empty(100, 200), generator=torch.Generator().manual_seed(0))
-        >>> round(float(w.std()), 2)
-        0.10
+        >>> round(round(float(w.std()), 2), 2)
+        0.1
     """
     return _fill_normal(tensor, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 

@@ -89,7 +89,7 @@ def decay_factor(steps: Array, *, lr: float = 1e-3, weight_decay: float = 1e-2) 
         size (2025): the moving average and its time constant.
 
     Example:
-        >>> decay_factor(1000), decay_factor(1000, weight_decay=1.0)
+        >>> round(decay_factor(1000), 2), round(decay_factor(1000, weight_decay=1.0), 3)
         (0.99, 0.368)
     """
     check_between("lr", lr, 0, math.inf, closed="left")
@@ -163,8 +163,8 @@ def noise_rms(*, lr: float = 1e-3, weight_decay: float = 1e-2) -> float:
         Kosson, Messmer and Jaggi, Rotational Equilibrium (2024), for whole weight vectors.
 
     Example:
-        >>> noise_rms(lr=0.01, weight_decay=0.5), noise_rms(lr=0.04, weight_decay=0.5)
-        (0.1001, 0.2010)
+        >>> [round(noise_rms(lr=lr, weight_decay=0.5), 4) for lr in (0.01, 0.04)]
+        [0.1001, 0.201]
     """
     check_between("lr * weight_decay", lr * weight_decay, 0, 2, closed="neither")
     return (lr / (weight_decay * (2 - lr * weight_decay))) ** 0.5

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from dlkb.book.hold.verify import Ran
+from dlkb.book.read.pages import Page
+from dlkb.book.run.session import Session
+
 CLAIMS = '["optimizers/toy"]\nclaims = ["c-001"]\n'
 
 CONFIG = """\
@@ -36,7 +40,7 @@ def square(x):
 
 ## Derivation
 
-```pycon
+``` {.pycon .digits}
 >>> square(3)
 9
 >>> 1 / 3
@@ -79,6 +83,15 @@ make serve
 
 ## References
 """
+
+
+def whole(page: Page) -> Ran:
+    """Run a page here, whatever rules it breaks."""
+    session = Session(page)
+    for fence in page.runnable:
+        assert session.outcomes_through(fence).error is None
+    values = {number.expression: number.value for number in session.bound()}
+    return Ran(page, frozenset(session.displayed), values)
 
 
 class Book:

@@ -121,7 +121,7 @@ def test_a_page_that_fails_is_not_exported(dlkb, book):
     book.edit("```output\n4", "```output\n5")
     status, text = dlkb("export", "toy", "--to", "py")
     assert status == 2
-    assert "not exported" in text
+    assert "under 'In code'" in text
     assert f"toy.md:{book.line('print(square(2))')}" in text
     assert not list(book.root.glob("*.py"))
 

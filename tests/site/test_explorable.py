@@ -62,11 +62,12 @@ def largest_steps(beta1, beta2):
     return [bound, *(columns(k, steps) for steps in data.steps.T)]
 
 
-def rank(r):
-    data = lora.cut_data(r)
-    top = columns(np.arange(1, r + 1), data.kept)
-    area = np.concatenate([[[0, 0], [0, data.kept[0]]], top, [[r, 0]]])
-    return [area, np.asarray([[r, data.error]])]
+def learning_rate(r):
+    return [
+        columns(np.asarray(lora.RATES), lora.errors(rule, r)[i])
+        for i in (0, 1)
+        for rule in ("lora", "rslora")
+    ]
 
 
 def explore_bands(p, n):
@@ -84,7 +85,7 @@ def explore_bands(p, n):
 
 
 COMPUTED = {
-    "finetuning/lora/rank": rank,
+    "finetuning/lora/learning_rate": learning_rate,
     "gradients/loss_explosion/quadratic": quadratic,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
     "optimizers/adam/largest_steps": largest_steps,

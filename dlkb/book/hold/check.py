@@ -12,6 +12,7 @@ from dlkb.book.draw.drawing import SCRIPTS
 from dlkb.book.draw.figures import figures_of
 from dlkb.book.hold.budget import budget_problems
 from dlkb.book.hold.citations import bibliography_problems, citation_problems
+from dlkb.book.hold.code import code_problems
 from dlkb.book.hold.contract import front_matter_problems, is_moved, part_problems
 from dlkb.book.hold.equations import equation_problems
 from dlkb.book.hold.evidence import evidence_problems
@@ -24,7 +25,6 @@ from dlkb.book.read.references import BIBLIOGRAPHY
 RUNNING_EVIDENCE = ("proved", "checked", "measured")
 EVIDENCE = (*RUNNING_EVIDENCE, "cited")
 
-_PYTHON_FENCE = re.compile(r"^ *(?:`{3,}|~{3,}) *\{? *\.?(py\w*|doctest|python\w*)\b", re.M)
 _SOURCE = re.compile(r"00\d:\d+(?:[-,]\d+)*(?:[;,] *00\d:\d+(?:[-,]\d+)*)*")
 
 
@@ -92,15 +92,12 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
     def add(line: int, *messages: str) -> None:
         found.extend(Problem(page.path, line, message) for message in messages)
 
-    for line, message in [*citation_problems(root, page), *peers_problems(root, page)]:
+    for line, message in [
+        *code_problems(page),
+        *citation_problems(root, page),
+        *peers_problems(root, page),
+    ]:
         add(line, message)
-    openings = len(_PYTHON_FENCE.findall(page.text))
-    if openings != len(page.runnable):
-        add(
-            page.first_line,
-            f"{openings} fences look like Python, {len(page.runnable)} are run: "
-            "name them `python` or `pycon`, and not inside another fence",
-        )
     for fence in page.fences:
         if fence.language == "output":
             add(fence.line - 1, "an `output` fence must follow a `python` fence")

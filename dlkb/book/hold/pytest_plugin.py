@@ -1,21 +1,21 @@
-"""Let pytest collect every runnable fence of every page: one item a fence, one session a page.
+"""Let pytest collect every runnable fence of every page: one item a fence, one process a page.
 
 A fence needs the names that earlier fences define, so asking for one item (`-k "line 41"`)
-runs the page up to it.
+runs its page.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dlkb.book.hold.check import page_problems
-from dlkb.book.hold.ties import TieError, verify
+from dlkb.book.hold.check import Problem, page_problems
+from dlkb.book.hold.verify import run_book, wrong
 from dlkb.book.read.bindings import bound_numbers
-from dlkb.book.read.pages import GENERATED, PageError, Tie, find_root, read_page
-from dlkb.book.run.session import Outcome, Session
+from dlkb.book.read.pages import GENERATED, Fence, Page, PageError, Tie, find_root, read_page
+from dlkb.book.run.session import Outcome
 
 
 class BrokenPageError(Exception):
@@ -42,19 +42,26 @@ class PageFile(pytest.File):
         """Read the page; a page that cannot be read fails the collection."""
         root = find_root(self.path.parent)
         page = read_page(self.path, root / "docs")
-        session = Session(page, self.config.getoption("--device", "cpu"))
+        device = self.config.getoption("--device", "cpu")
+
+        @cache
+        def found() -> list[Any]:
+            """Run the page when the first item asks."""
+            ((_, events),) = run_book(root, [page], device)
+            return list(events)
 
         def item(name: str, line: int, test: Callable[[], None]) -> pytest.Item:
             return PageItem.from_parent(self, name=name, line=line, test=test)
 
         for fence in page.runnable:
-            yield item(f"line {fence.line}", fence.line, partial(_run_fence, session, fence))
+            yield item(f"line {fence.line}", fence.line, partial(_outcome, found, page, fence))
         for tie in page.ties:
-            yield item(f"tie {tie.label}", tie.line, partial(_verify_tie, session, tie))
+            yield item(f"tie {tie.label}", tie.line, partial(_tie, found, tie))
         if bound := bound_numbers(page.text):
-            yield item("bindings", bound[0].line + page.first_line - 1, partial(_bind, session))
-        yield item("rounding", 1, partial(_audit, session))
-        yield item("rules", 1, partial(_rules, root, session))
+            line = bound[0].line + page.first_line - 1
+            yield item("bindings", line, partial(_bindings, found, page))
+        yield item("rounding", 1, partial(_rounding, found, page))
+        yield item("rules", 1, partial(_rules, root, page))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show a page's error without the collector's traceback."""
@@ -86,41 +93,39 @@ class PageItem(pytest.Item):
         return self.path, self.line - 1, f"{self.path.name} {self.name}"
 
 
-def _describe(session: Session, outcome: Outcome) -> str:
-    return f"{session.page.path}:{outcome.line}: under '{outcome.fence.heading}'\n{outcome.error}"
+def _outcome(found: Callable[[], list[Any]], page: Page, fence: Fence) -> None:
+    outcomes = [outcome for outcome in found() if isinstance(outcome, Outcome)]
+    own = [outcome for outcome in outcomes if outcome.fence == fence]
+    if not own:
+        line = outcomes[-1].line
+        raise BrokenPageError(f"{page.path}:{fence.line}: not run: the page ended at line {line}")
+    if own[-1].error:
+        problem = wrong(page, own)[0]
+        raise BrokenPageError(str(problem))
 
 
-def _run_fence(session: Session, fence: Any) -> None:
-    outcome = session.outcomes_through(fence)
-    if outcome.error:
-        raise BrokenPageError(_describe(session, outcome))
+def _after_the_fences(found: Callable[[], list[Any]]) -> list[Problem]:
+    return [problem for problem in found() if isinstance(problem, Problem)]
 
 
-def _verify_tie(session: Session, tie: Tie) -> None:
-    try:
-        verify(session.page, tie)
-    except TieError as error:
-        raise BrokenPageError(f"{session.page.path}:{tie.line}: {error}") from None
+def _tie(found: Callable[[], list[Any]], tie: Tie) -> None:
+    _fail([problem for problem in _after_the_fences(found) if problem.line == tie.line])
 
 
-def _bind(session: Session) -> None:
-    outcome = session.bound_outcome()
-    if outcome and outcome.error:
-        raise BrokenPageError(_describe(session, outcome))
+def _bindings(found: Callable[[], list[Any]], page: Page) -> None:
+    outcomes = [outcome for outcome in found() if isinstance(outcome, Outcome)]
+    _fail(wrong(page, [outcome for outcome in outcomes if outcome.fence not in page.runnable]))
 
 
-def _audit(session: Session) -> None:
-    for fence in session.page.runnable[-1:]:
-        session.outcomes_through(fence)
-    if session.fragile:
-        rows = [f"{session.page.path}:{number.line}: {number}" for number in session.fragile]
-        raise BrokenPageError(
-            "\n".join(rows) + "\nanother processor may round these the other way: "
-            "show fewer or more digits"
-        )
+def _rounding(found: Callable[[], list[Any]], page: Page) -> None:
+    tied = {tie.line for tie in page.ties}
+    _fail([problem for problem in _after_the_fences(found) if problem.line not in tied])
 
 
-def _rules(root: Path, session: Session) -> None:
-    problems = page_problems(root, session.page)
+def _rules(root: Path, page: Page) -> None:
+    _fail(page_problems(root, page))
+
+
+def _fail(problems: list[Problem]) -> None:
     if problems:
         raise BrokenPageError("\n".join(str(problem) for problem in problems))

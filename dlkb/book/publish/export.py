@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 from dlkb.book.hold.peers import MARKER, versions
+from dlkb.book.hold.verify import Ran
 from dlkb.book.publish import math
 from dlkb.book.publish.claim_markup import source_text
 from dlkb.book.publish.peers_markup import with_versions
@@ -16,7 +17,6 @@ from dlkb.book.read.addresses import Addresses, addresses
 from dlkb.book.read.pages import Claim, Fence, Page, PageError
 from dlkb.book.read.readable import without_comments
 from dlkb.book.read.references import citations, cite, read_sources
-from dlkb.book.run.session import Session
 
 _FENCE_OPEN = re.compile(r"^( *)(`{3,}|~{3,}) *\{? *\.?([\w+-]*)")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\((?:\.\./)*(assets/figures/[\w/]+)\.svg\)")
@@ -24,22 +24,6 @@ _LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|data:)([^)\s#]*)(#[^)\s]*)?(?=\
 _BLOCK = re.compile(r"^ */{3,} *([a-z][\w-]*) *(?:\| *(.*?))? *$")
 _BLOCK_END = re.compile(r"^ */{3,} *$")
 _API = re.compile(r"^::: +([\w.]+)$")
-
-
-def run_whole(page: Page) -> Session:
-    """Run the page: only what has run can be exported.
-
-    Raises:
-        PageError: Naming the first fence that fails, or the bound numbers that are wrong.
-    """
-    session = Session(page)
-    for outcome in session.whole():
-        if outcome.error:
-            raise PageError(
-                f"{page.path}:{outcome.line}: not exported, the fence under "
-                f"'{outcome.fence.heading}' fails\n{outcome.error}"
-            )
-    return session
 
 
 def parts(page: Page) -> list[list[str] | Fence]:
@@ -181,11 +165,11 @@ def to_markdown(page: Page, root: Path) -> str:
     return "\n".join([*front, *Prose(page, root).sourced(page.text.split("\n"))])
 
 
-def to_script(session: Session, root: Path) -> str:
+def to_script(whole: Ran, root: Path) -> str:
     """Return a page that has run as a Python script: prose as comments, shown values printed."""
-    prose = Prose(session.page, root)
+    prose = Prose(whole.page, root)
     rows = []
-    for part in parts(session.page):
+    for part in parts(whole.page):
         if isinstance(part, Fence):
             rows.append(script_lines(part))
         elif text := prose.text([_IMAGE.sub(r"Figure: \1", line) for line in part]):

@@ -8,7 +8,6 @@ Values are known for a page that was verified as it stands: `write_values` keeps
 import hashlib
 import html
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 from markdown import Markdown
@@ -19,7 +18,6 @@ from dlkb.book.read.bindings import bound_numbers
 from dlkb.book.read.freshness import write
 from dlkb.book.read.pages import Page
 from dlkb.book.read.tex import matches
-from dlkb.book.run.bound import Evaluated
 
 CACHE = Path(".cache/held")
 
@@ -29,9 +27,8 @@ def _file(cache: Path, text: str) -> Path:
     return cache / f"{hashlib.sha256(' '.join(text.split()).encode()).hexdigest()[:32]}.json"
 
 
-def write_values(root: Path, page: Page, numbers: Iterable[Evaluated]) -> None:
-    """Keep what the bound numbers of a page that has run are."""
-    values = {number.expression: number.value for number in numbers}
+def write_values(root: Path, page: Page, values: dict[str, str]) -> None:
+    """Keep what the expressions that bind numbers of a page gave when it ran."""
     if values:
         write(_file(root / CACHE, page.text), json.dumps(values, indent=1).encode())
 

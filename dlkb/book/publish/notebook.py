@@ -1,22 +1,52 @@
 """A page as a notebook: prose, math, figures, code, and the outputs that the page shows."""
 
 import doctest
+import subprocess
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
+from dlkb.book.hold.verify import Ran
 from dlkb.book.publish.export import Prose, is_expression, parts
-from dlkb.book.read.pages import Fence
-from dlkb.book.run.session import Session
+from dlkb.book.read.freshness import imports_of
+from dlkb.book.read.pages import Fence, Page
 
 _SETUP = """\
-# Where dlkb is not installed, as on Colab, this installs it.
+# Where something is not installed, as on Colab, this installs it.
 import importlib.util
 
-if importlib.util.find_spec("dlkb") is None:
-    %pip install --quiet "dlkb[torch] @ git+{repository}"
+if any(importlib.util.find_spec(name) is None for name in {modules}):
+    %pip install --quiet "dlkb[torch] @ git+{repository}{commit}"{packages}
 """
+_PACKAGES = {
+    "sklearn": "scikit-learn",
+    "sympy": "sympy",
+    "scipy": "scipy",
+    "matplotlib": "matplotlib",
+}
+"""What pages import and `dlkb[torch]` does not bring."""
+
+
+def _setup(page: Page, root: Path, repository: str) -> str:
+    """Return the code that installs what the page imports, as of the commit it was built from."""
+    found = imports_of(page) & _PACKAGES.keys()
+    return _SETUP.format(
+        modules=sorted({"dlkb", *found}),
+        repository=repository,
+        commit=commit_of(root),
+        packages="".join(f" {_PACKAGES[name]}" for name in sorted(found)),
+    ).rstrip("\n")
+
+
+def commit_of(root: Path) -> str:
+    """Return `@` and the checked-out commit, nothing outside of a clone."""
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return f"@{asked.stdout.strip()}" if asked.returncode == 0 else ""
 
 
 def _stream(text: str) -> NotebookNode:
@@ -39,7 +69,7 @@ def _shown(example: doctest.Example, is_value: bool) -> NotebookNode | None:
     return _stream(text)
 
 
-def _cells(fence: Fence, session: Session) -> list[NotebookNode]:
+def _cells(fence: Fence, whole: Ran) -> list[NotebookNode]:
     """Return a fence's code without prompts, in cells that hold their outputs.
 
     A notebook shows only the last value of a cell: every value that the page shows ends one.
@@ -52,7 +82,7 @@ def _cells(fence: Fence, session: Session) -> list[NotebookNode]:
     examples = doctest.DocTestParser().get_examples(fence.code)
     for example in examples:
         source += example.source
-        if shown := _shown(example, fence.line + example.lineno in session.displayed):
+        if shown := _shown(example, fence.line + example.lineno in whole.displayed):
             outputs.append(shown)
         raises = example.exc_msg is not None
         ends = raises or (example.want and is_expression(example.source))
@@ -64,14 +94,14 @@ def _cells(fence: Fence, session: Session) -> list[NotebookNode]:
     return cells
 
 
-def to_notebook(session: Session, root: Path) -> str:
+def to_notebook(whole: Ran, root: Path) -> str:
     """Return a page that has run as a notebook."""
-    prose = Prose(session.page, root)
-    setup = _SETUP.format(repository=prose.addresses.repository).rstrip("\n")
+    prose = Prose(whole.page, root)
+    setup = _setup(whole.page, root, prose.addresses.repository)
     cells = []
-    for part in parts(session.page):
+    for part in parts(whole.page):
         if isinstance(part, Fence):
-            cells += _cells(part, session)
+            cells += _cells(part, whole)
         elif text := prose.text(part):
             cells.append(nbformat.v4.new_markdown_cell(text))
     first = next((n for n, cell in enumerate(cells) if cell.cell_type == "code"), None)

@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from dlkb.book.draw.figures import draw
-from dlkb.book.hold.check import book_problems
+from dlkb.book.hold.verify import stale, verify
 from dlkb.book.publish.benchmarks import write_benchmarks
+from dlkb.book.publish.built import unrun_code
 from dlkb.book.publish.downloads import write_downloads
 from dlkb.book.publish.ledger import write_ledger
 from dlkb.book.publish.offline import write_zip
@@ -28,20 +29,20 @@ def prepare(root: Path) -> list[str]:
         The stems of the pages that had to run again.
 
     Raises:
-        PageError: If a page breaks a rule or does not run, or a figure cannot be drawn.
+        PageError: If a figure cannot be drawn, or the gate (`hold.verify`) does not open.
     """
-    problems = book_problems(root)
-    if problems:
-        raise PageError("\n".join(str(problem) for problem in problems))
     report = draw(root, None)
     if report.failed:
         report.show(Console(stderr=True))
         raise PageError(f"{len(report.failed)} figures could not be drawn, see above")
     book = read_book(root)
-    ran = write_downloads(root, book)
     write_ledger(root, book)
     write_benchmarks(root)
-    return ran
+    due = [page.stem for page in stale(root, book)]
+    if problems := verify(root):
+        raise PageError("\n".join(str(problem) for problem in problems))
+    write_downloads(root, book)
+    return due
 
 
 def build(root: Path, site: Path | None = None) -> int:
@@ -49,11 +50,17 @@ def build(root: Path, site: Path | None = None) -> int:
 
     Returns:
         The exit status of mkdocs.
+
+    Raises:
+        PageError: If a page is wrong, or shows code that did not run.
     """
     prepare(root)
     site = site or root / "site"
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
     status = subprocess.run(command, cwd=root, env=environment(), check=False).returncode
-    if status == 0:
-        write_zip(site)
-    return status
+    if status:
+        return status
+    if problems := unrun_code(site, read_book(root)):
+        raise PageError("\n".join(str(problem) for problem in problems))
+    write_zip(site)
+    return 0

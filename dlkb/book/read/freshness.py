@@ -7,13 +7,16 @@ import hashlib
 import json
 import os
 import platform
+import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dlkb.book.read.pages import Page
 
-LIBRARIES = ("matplotlib", "numpy", "scipy", "scikit-learn", "torch")
+LIBRARIES = tuple("array-api-compat matplotlib numpy scipy scikit-learn sympy torch".split())
+_DATA = re.compile(r"[\w./-]+\.(?:json|csv|npy|npz|toml|bib)")
 
 
 @cache
@@ -83,14 +86,46 @@ def content_key(root: Path, script: Path, engine: tuple[Path, ...]) -> str:
 def page_key(root: Path, page: Page, others: list[Path]) -> str:
     """Hash a page, all files that its code imports, other files, and the libraries' versions."""
     files = {page.path, *others}
-    for fence in page.runnable:
-        code = fence.code
-        if fence.language == "pycon":
-            code = "".join(e.source for e in doctest.DocTestParser().get_examples(code))
+    for code in _code_of(page):
         with contextlib.suppress(SyntaxError):  # running it will say so
             for module in _imported_by(root, code.encode(), ()):
                 files.update(depends_on(root, module))
+    for file in files - set(others):  # the engine's data is what it writes itself
+        if file.suffix == ".py" and file.is_relative_to(root):
+            files.update(_data_beside(root, file))
     return digest(json.dumps([_versions(), sorted((str(f), digest_of(f)) for f in files)]).encode())
+
+
+def _code_of(page: Page) -> Iterator[str]:
+    for fence in page.runnable:
+        code = fence.code
+        if fence.language == "pycon":
+            with contextlib.suppress(ValueError):
+                code = "".join(e.source for e in doctest.DocTestParser().get_examples(code))
+        yield code
+
+
+def imports_of(page: Page) -> set[str]:
+    """Return the top-level modules that a page's own code imports."""
+    found = set()
+    for code in _code_of(page):
+        with contextlib.suppress(SyntaxError):
+            found |= {names[0] for names in _imported_names(code.encode(), ())}
+    return found
+
+
+def _data_beside(root: Path, module: Path) -> set[Path]:
+    """Return the data files that a module names, from the checkout or from its folder."""
+    with contextlib.suppress(SyntaxError, FileNotFoundError):
+        names = _data_names(module.read_bytes())
+        return {file for name in names for file in (root / name, module.parent / name)}
+    return set()
+
+
+@cache
+def _data_names(source: bytes) -> set[str]:
+    texts = (node.value for node in ast.walk(parse(source)) if isinstance(node, ast.Constant))
+    return {text for text in texts if isinstance(text, str) and _DATA.fullmatch(text)}
 
 
 @cache

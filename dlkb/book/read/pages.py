@@ -6,7 +6,7 @@ message can point into the file that the author edits.
 
 import re
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Fence:
     heading: str
     claim: str | None
     shown: str | None = None
+    asks: tuple[str, ...] = ()  # of the comparison: ``` {.pycon .ellipsis}
 
     @property
     def runnable(self) -> bool:
@@ -245,7 +246,8 @@ def read_page(path: Path, docs: Path) -> Page:
         number += 1
         opening = _FENCE.match(line)
         if opening:
-            indent, ticks, language, _ = opening.groups()
+            indent, ticks, language, options = opening.groups()
+            asks = tuple(re.findall(r"\.([\w-]+)", options)) if "{" in line else ()
             start = number
             closing = re.compile(rf"^ *{ticks[0]}{{{len(ticks)},}} *$")
             while number < len(lines) and not closing.match(lines[number]):
@@ -259,9 +261,11 @@ def read_page(path: Path, docs: Path) -> Page:
             number += 1
             code = "".join(row + "\n" for row in body)
             if language == "output" and fences and fences[-1].language == "python":
-                fences[-1] = Fence(**{**vars(fences[-1]), "shown": code})
+                asks += fences[-1].asks
+                fences[-1] = replace(fences[-1], shown=code, asks=asks)
             else:
-                fences.append(Fence(language, code, start + 1, heading, _claim_id(blocks)))
+                claim = _claim_id(blocks)
+                fences.append(Fence(language, code, start + 1, heading, claim, asks=asks))
             continue
         if ended := _BLOCK_END.match(line):
             if not blocks or blocks[-1].slashes != ended[1]:

@@ -1,15 +1,18 @@
 """Does a page show what its code prints?
 
-The comparison is doctest's, with ELLIPSIS and NORMALIZE_WHITESPACE, and one rule more: where
-the page shows a number with fewer digits than were printed, the printed number must round to it.
+Line by line, as printed; only blanks at the end of a line are let pass. Where a fence asks for it,
+with ``` {.pycon .ellipsis}, `...` stands for anything; with ``` {.pycon .digits}, a number that
+the page shows with fewer digits than were printed need only be what the printed number rounds to.
 """
 
 import difflib
 import doctest
 import re
+from collections.abc import Collection
 from decimal import Decimal
 
-FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+ASKS = ("ellipsis", "digits")
+"""What a fence can ask of the comparison."""
 
 _NUMBER = re.compile(r"(?<![\w.])[+-]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?(?![\w])")
 
@@ -60,25 +63,42 @@ def number_pairs(shown: str, printed: str) -> list[tuple[str, str]]:
     return list(zip(left, right, strict=True)) if len(left) == len(right) else []
 
 
-def same_output(shown: str, printed: str) -> bool:
+def _lines(text: str) -> str:
+    return "".join(f"{line.rstrip()}\n" for line in text.rstrip().split("\n"))
+
+
+def _agree(shown: str, printed: str, asks: Collection[str]) -> bool:
+    flags = doctest.DONT_ACCEPT_TRUE_FOR_1 | ("ellipsis" in asks) * doctest.ELLIPSIS
+    return doctest.OutputChecker().check_output(_lines(shown), _lines(printed), flags)
+
+
+def same_output(shown: str, printed: str, asks: Collection[str] = ()) -> bool:
     """Return whether what a page shows agrees with what was printed.
+
+    Args:
+        shown: What the page shows.
+        printed: What the code printed.
+        asks: Of `ASKS`, what the fence asks for.
 
     Example:
         >>> same_output("loss 0.693", "loss 0.6931471805599453")
+        False
+        >>> same_output("loss 0.693", "loss 0.6931471805599453", ["digits"])
         True
-        >>> same_output("loss 0.694", "loss 0.6931471805599453")
+        >>> same_output("loss 0.694", "loss 0.6931471805599453", ["digits"])
         False
     """
-    check = doctest.OutputChecker().check_output
-    if check(shown, printed, FLAGS):
+    if _agree(shown, printed, asks):
         return True
+    if "digits" not in asks:
+        return False
     pairs = iter(number_pairs(shown, printed))
 
     def shorten(found: re.Match[str]) -> str:
         short, long = next(pairs, (found[0], found[0]))
         return short if rounds_to(short, long) else long
 
-    return check(shown, _NUMBER.sub(shorten, printed), FLAGS)
+    return _agree(shown, _NUMBER.sub(shorten, printed), asks)
 
 
 def difference(shown: str, printed: str) -> str:

@@ -9,23 +9,22 @@ import contextlib
 import doctest
 import io
 import itertools
-import os
 import sys
 import time
 import traceback
 import types
 import warnings
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any
 
 from dlkb.book.read.pages import Fence, Page, PageError
 from dlkb.book.run.bound import Evaluated, evaluate
 from dlkb.book.run.compare import difference, number_pairs, on_boundary, same_output
 from dlkb.book.run.rounding import WATCH, watch_rounding, watcher
+from dlkb.book.run.state import changed, state
+
+_UNDO = "undo it in the same fence, or use a `with` block that does"
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,12 @@ def _steps(fence: Fence) -> Iterator[_Step]:
     if fence.language == "python":
         yield _Step(fence.code, fence.line, fence.shown or "")
         return
-    for example in doctest.DocTestParser().get_examples(fence.code):
+    try:
+        examples = doctest.DocTestParser().get_examples(fence.code)
+    except ValueError as error:  # a prompt without a blank, say: shown as the code's own error
+        yield _Step(f"raise SyntaxError({str(error)!r})", fence.line, "")
+        return
+    for example in examples:
         line = fence.line + example.lineno
         yield _Step(example.source, line, example.want, example.exc_msg, interactive=True)
 
@@ -92,11 +96,17 @@ def set_device(device: str) -> None:
 
 
 class Session:
-    """A page being run: its namespace and how far it has come."""
+    """A page being run: its namespace and how far it has come.
 
-    def __init__(self, page: Page, device: str = "cpu") -> None:
+    What the page does to its process stays: `processes.run_apart` gives each page its own.
+    """
+
+    def __init__(
+        self, page: Page, device: str = "cpu", on_step: Callable[[int], None] = lambda line: None
+    ) -> None:
         self.page = page
         self.device = device
+        self.on_step = on_step  # told each line before its code runs
         self.outcomes: list[Outcome] = []
         self.fragile: list[Fragile] = []
         self.displayed: set[int] = set()  # lines whose value was shown, not printed
@@ -154,19 +164,23 @@ class Session:
         started = time.perf_counter()
         error = line = None
         with self._surroundings():
+            before = state()
+            left: dict[str, int] = {}  # what differs, and since which line
             for step in _steps(fence):
-                printed, error, line = self._run_step(step)
+                self.on_step(step.line)
+                printed, error, line = self._run_step(step, fence.asks)
                 output.write(printed)
                 if error:
                     break
+                differs = changed(before, state(), fence.code)
+                left = {name: left.get(name, step.line) for name in sorted(differs)}
+            if left and not error:
+                error = f"leaves changed: {', '.join(left)}: {_UNDO}"
+                line = min(left.values())
         return Outcome(fence, output.getvalue(), time.perf_counter() - started, error, line)
 
     @contextlib.contextmanager
     def _surroundings(self) -> Iterator[None]:
-        os.environ.setdefault("MPLBACKEND", "agg")
-        # Matrices on pages are small: threads would cost more than they bring.
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         sys.modules[self._module.__name__] = self._module
         displayhook = sys.displayhook
         try:
@@ -178,7 +192,7 @@ class Session:
             sys.displayhook = displayhook
             if self.device != "cpu":
                 sys.modules["torch"].set_default_device("cpu")
-            del sys.modules[self._module.__name__]
+            sys.modules.pop(self._module.__name__, None)
 
     def _display(self, value: Any, line: int) -> None:
         """Show a value as the interpreter does; a tensor shows four decimals, so audit those."""
@@ -188,7 +202,7 @@ class Session:
             self.displayed.add(line)
         sys.__displayhook__(value)
 
-    def _run_step(self, step: _Step) -> tuple[str, str | None, int | None]:
+    def _run_step(self, step: _Step, asks: tuple[str, ...]) -> tuple[str, str | None, int | None]:
         """Return what was printed, what is wrong, and at which line."""
         printed = io.StringIO()
         path = str(self.page.path)
@@ -200,16 +214,18 @@ class Session:
             tree: Any = ast.parse(source, path, "single" if step.interactive else "exec")
             code = compile(watch_rounding(tree), path, "single" if step.interactive else "exec")
             with contextlib.redirect_stdout(printed):
-                sys.displayhook = lambda value: self._display(value, step.line)
+                hook = sys.displayhook = lambda value: self._display(value, step.line)
                 exec(code, self._module.__dict__)
-        except Exception as error:
+                if sys.displayhook is not hook:
+                    raise PageError("sets sys.displayhook: later values would be shown otherwise")
+        except (Exception, SystemExit) as error:  # whoever presses Ctrl-C means us
             raised = error
             line = _line_of(error, path) or step.line
         if raised is not None:
             message = "".join(traceback.format_exception_only(raised))
             if step.exception is None:
                 return printed.getvalue(), _trace(raised, path), line
-            if not _same_exception(step.exception, message):
+            if not _same_exception(step.exception, message, asks):
                 return printed.getvalue(), difference(step.exception, message), line
             return printed.getvalue() + message, None, None
         got = printed.getvalue()
@@ -218,7 +234,7 @@ class Session:
         shown = step.shown or ""
         if not step.interactive and not shown and got:
             return got, "prints, but no `output` fence follows that shows it:\n" + got, line
-        if not same_output(shown, got):
+        if not same_output(shown, got, asks):
             return got, difference(shown, got), line
         for short, long in number_pairs(shown, got):
             if on_boundary(short, long):
@@ -231,31 +247,10 @@ def outcomes_of(page: Page, device: str = "cpu") -> Iterator[Outcome]:
     yield from Session(page, device).whole()
 
 
-def _all_outcomes_of(page: Page) -> list[Outcome]:
-    return list(outcomes_of(page))
-
-
-def run_book(book: list[Page], device: str = "cpu") -> Iterator[Iterable[Outcome]]:
-    """Yield the outcomes of each page in order; on the CPU, each core runs pages of its own.
-
-    Raises:
-        PageError: If a process that runs pages is killed.
-    """
-    workers = min(os.cpu_count() or 1, len(book))
-    if workers == 1 or device != "cpu":  # one GPU, one process
-        yield from (outcomes_of(page, device) for page in book)
-        return
-    try:
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            yield from pool.map(_all_outcomes_of, book)
-    except BrokenProcessPool:
-        raise PageError("a process that ran pages was killed: run them one by one") from None
-
-
-def _same_exception(shown: str, got: str) -> bool:
+def _same_exception(shown: str, got: str, asks: tuple[str, ...]) -> bool:
     """Compare type and message; the module before the type is not shown by all consoles."""
     bare = got.partition(":")[0].rsplit(".", 1)[-1] + "".join(got.partition(":")[1:])
-    return same_output(shown, got) or same_output(shown, bare)
+    return same_output(shown, got, asks) or same_output(shown, bare, asks)
 
 
 def _line_of(error: BaseException, path: str) -> int | None:

@@ -7,10 +7,13 @@ draws the figures that are stale, and reports in the terminal.
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from mkdocs.config import load_config
@@ -19,7 +22,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from dlkb.book.publish.site import environment, prepare
+from dlkb.book.read.pages import PageError
 from dlkb.book.serve.incremental import PAUSE, Site
+from dlkb.book.serve.marks import mark, marks
 
 
 class _Server(LiveReloadServer):
@@ -31,10 +36,20 @@ class _Server(LiveReloadServer):
         self.error_handler = self._error_page
         self.site = site
         self.check: subprocess.Popen[bytes] | None = None
+        self._said: dict[str, str] = {}  # of pages, by stem
+        self._request = threading.local()
 
     def _error_page(self, code: int) -> bytes | None:
         page = Path(self.root) / f"{code}.html"
         return page.read_bytes() if page.is_file() else None
+
+    def _serve_request(self, environ: Any, start_response: Any) -> Any:
+        self._request.path = environ["PATH_INFO"]
+        return super()._serve_request(environ, start_response)
+
+    def _inject_js_into_html(self, content: bytes, epoch: int) -> bytes:
+        path = self._request.path.removeprefix(self.mount_path)
+        return super()._inject_js_into_html(mark(content, path, self._said), epoch)
 
     def _build_loop(self) -> None:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -51,8 +66,11 @@ class _Server(LiveReloadServer):
                 console.print(f"up to date after {time.monotonic() - started:.1f} s")
             for problem in problems:
                 console.print(f"not shown: {escape(problem)}", style="red")
-            if not problems:
-                self._run_pages()
+            self._run_pages()
+            said = marks(self.site.root, checking=self._is_checking())
+            if said != self._said:
+                self._said = said
+                self._reload_browsers()
 
     def _reload_browsers(self) -> None:
         with self._epoch_cond:
@@ -60,40 +78,77 @@ class _Server(LiveReloadServer):
             self._wanted_epoch = self._visible_epoch = round(time.monotonic() * 1000)
             self._epoch_cond.notify_all()
 
+    def _is_checking(self) -> bool:
+        return self.check is not None and self.check.poll() is None
+
     def _run_pages(self) -> None:
-        """Run pages and draw figures that are stale, one process at a time."""
-        if self.site.unchecked and (self.check is None or self.check.poll() is not None):
+        """Run pages and draw figures that are stale, one process at a time.
+
+        A check that is under way is started again: what has passed is known, and a page that hangs
+        keeps no other waiting.
+        """
+        if self.site.unchecked:
             self.site.unchecked = False
+            self._end_check()
             command = [sys.executable, "-m", "dlkb.book", "prepare"]
             self.check = subprocess.Popen(command, cwd=self.site.root, start_new_session=True)
 
+    def _end_check(self) -> None:
+        if self.check and self._is_checking():
+            os.killpg(self.check.pid, signal.SIGTERM)
+            self.check.wait()
+
     def shutdown(self, wait: bool = False) -> None:
         """Stop, with what was started."""
-        if self.check and self.check.poll() is None:
-            os.killpg(self.check.pid, signal.SIGTERM)
+        self._end_check()
         super().shutdown(wait)
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """Return host and port, both free to serve on.
+
+    Raises:
+        PageError: If the text is no address, or something else listens there.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise PageError(f"--address is '{text}': write host:port, such as 127.0.0.1:8000")
+    host = host.strip("[]")
+    try:
+        family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, int(port)), family=family).close()
+    except OSError as error:
+        raise PageError(
+            f"cannot serve on {text}: {error.strerror}: try another --address"
+        ) from None
+    return host, int(port)
 
 
 def serve(root: Path, address: str = "127.0.0.1:8000") -> int:
     """Serve the site, follow the edits, and let browsers reload.
 
     Raises:
-        PageError: If the book is wrong at the start.
+        PageError: If the address cannot be used, or pages break a rule at the start.
     """
+    host, port = address_of(address)
     os.environ |= environment()
     os.chdir(root)  # extensions read docs/ from here
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    host, _, port = address.rpartition(":")
     config = load_config(str(root / "mkdocs.yml"))
     path = urlsplit(config.site_url or "/").path
     site = Site(root, f"http://{address}{path}")
     # Whoever ends us with SIGTERM must leave nothing behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        prepare(root)
-        site.update()
+        try:
+            prepare(root)
+        except PageError as error:  # said in the browser too
+            print(f"dlkb: {error}", file=sys.stderr)
+        shown, problems = site.update()
+        if not shown:
+            raise PageError("\n".join(problems))
         site.unchecked = False
-        server = _Server(site, host, int(port), path)
+        server = _Server(site, host, port, path)
         try:
             server.serve()
         finally:

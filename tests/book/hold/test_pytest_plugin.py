@@ -42,7 +42,7 @@ def test_fragile_number_fails_the_audit(book):
     book.edit(">>> square(3)\n9", ">>> round(0.1250001, 2)\n0.13")
     status, text = collect(book)
     assert status == 1
-    assert "another processor may round these the other way" in text
+    assert "another processor may round it the other way" in text
 
 
 def test_broken_page_fails_the_collection(book):

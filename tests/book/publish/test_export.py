@@ -4,15 +4,16 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from dlkb.book.publish.export import run_whole, to_script
+from dlkb.book.publish.export import to_script
 from dlkb.book.publish.notebook import to_notebook
 from dlkb.book.read.pages import PageError, read_book
+from tests.book.conftest import whole
 
 FIGURE = "![A wave that rises and falls.](../assets/figures/optimizers/toy/wave.svg)\n\n"
 
 
 def session(book):
-    return run_whole(read_book(book.root)[0])
+    return whole(read_book(book.root)[0])
 
 
 def notebook(book):
@@ -98,3 +99,16 @@ def test_script_names_its_figures(book):
 
 def test_notebook_is_the_same_every_time(book):
     assert to_notebook(session(book), book.root) == to_notebook(session(book), book.root)
+
+
+def test_the_first_cell_installs_what_the_page_imports_as_of_its_commit(book, monkeypatch):
+    from dlkb.book.publish import notebook as module
+
+    first = next(cell for cell in notebook(book).cells if cell.cell_type == "code").source
+    assert "for name in ['dlkb'])" in first
+    assert '"dlkb[torch] @ git+https://example.org/toy-repository"' in first, "no clone, no commit"
+    monkeypatch.setattr(module, "commit_of", lambda root: "@0123abc")
+    book.edit(">>> square(3)", ">>> import sympy, math, torch\n>>> square(3)")
+    first = next(cell for cell in notebook(book).cells if cell.cell_type == "code").source
+    assert "for name in ['dlkb', 'sympy'])" in first
+    assert first.endswith('"dlkb[torch] @ git+https://example.org/toy-repository@0123abc" sympy')

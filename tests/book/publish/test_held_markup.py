@@ -4,12 +4,13 @@ import pytest
 from bs4 import BeautifulSoup
 from markdown import Markdown
 
+from dlkb.book.hold.verify import verify
 from dlkb.book.publish.downloads import write_downloads
-from dlkb.book.publish.export import run_whole, to_script
+from dlkb.book.publish.export import to_script
 from dlkb.book.publish.held_markup import CACHE, write_values
 from dlkb.book.publish.notebook import to_notebook
 from dlkb.book.read.pages import read_book
-from dlkb.book.run.bound import Evaluated
+from tests.book.conftest import whole
 
 EXTENSIONS = [
     "tables",
@@ -76,7 +77,7 @@ def test_code_and_table_of_contents_stay_as_they_are():
 def test_values_are_shown_of_the_page_as_it_was_verified(book):
     book.edit("See $\\eqref{eq:square}$.", "Up to 2.25<!--= square(1.5) -->.")
     page = read_book(book.root)[0]
-    write_values(book.root, page, run_whole(page).bound())
+    write_values(book.root, page, whole(page).values)
     expected = [("2.25", "square(1.5) = 2.25")]
     assert held(page.text, book.root / CACHE) == expected
     assert held(page.text.strip() + "\n\n", book.root / CACHE) == expected
@@ -86,13 +87,14 @@ def test_values_are_shown_of_the_page_as_it_was_verified(book):
 
 def test_a_value_that_is_the_expression_is_said_once(tmp_path, book):
     page = read_book(book.root)[0]
-    write_values(book.root, page, [Evaluated(1, "12", "n", "n", None)])
+    write_values(book.root, page, {"n": "n"})
     (file,) = (book.root / CACHE).iterdir()
     assert json.loads(file.read_text()) == {"n": "n"}
 
 
 def test_downloads_keep_the_values(book):
     book.edit("See $\\eqref{eq:square}$.", "Up to 2.25<!--= square(1.5) -->.")
+    assert verify(book.root) == []
     write_downloads(book.root, read_book(book.root))
     page = read_book(book.root)[0]
     assert held(page.text, book.root / CACHE) == [("2.25", "square(1.5) = 2.25")]
@@ -101,7 +103,7 @@ def test_downloads_keep_the_values(book):
 def test_comments_stay_out_of_what_is_taken_home(book):
     book.edit("See $\\eqref{eq:square}$.", "Up to 2.25<!--= square(\n1.5) --> in `<!--x-->`.")
     book.edit("is five.", "is five, not 4<!--given: so-->.")
-    session = run_whole(read_book(book.root)[0])
+    session = whole(read_book(book.root)[0])
     for text in (to_notebook(session, book.root), to_script(session, book.root)):
         assert "Up to 2.25 in `<!--x-->`." in text
         assert "square(1" not in text

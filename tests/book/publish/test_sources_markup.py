@@ -5,10 +5,11 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from dlkb.book.publish.export import run_whole, to_markdown, to_script
+from dlkb.book.publish.export import to_markdown, to_script
 from dlkb.book.publish.notebook import to_notebook
 from dlkb.book.publish.peers_markup import with_versions
 from dlkb.book.read.pages import PageError, read_book
+from tests.book.conftest import whole
 from tests.book.hold.test_peers import MODULE, TABLE
 from tests.book.read.test_references import BIB
 
@@ -98,7 +99,7 @@ def test_each_marked_table_gets_its_line():
 
 def test_notebook_script_and_source_say_the_same(sourced):
     [page] = read_book(sourced.root)
-    session = run_whole(page)
+    session = whole(page)
     cells = nbformat.reads(to_notebook(session, sourced.root), as_version=4).cells
     notebook = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     script = "\n".join(

@@ -1,7 +1,7 @@
 import pytest
 
 from dlkb.book.read.pages import PageError, read_book
-from dlkb.book.run.session import Session, run_book, set_device
+from dlkb.book.run.session import Session, set_device
 
 
 def run(book):
@@ -145,24 +145,3 @@ def test_absent_device_says_so():
             set_device("cuda")
     with pytest.raises(PageError, match="no device 'tpu'"):
         set_device("tpu")
-
-
-def test_pages_run_in_parallel_as_they_run_alone(book):
-    slow = book.page.read_text().replace("def square", "import time\ntime.sleep(1)\ndef square")
-    book.page.with_name("slow.md").write_text(slow)
-    book.page.with_name("wrong.md").write_text(book.page.read_text().replace("\n9\n", "\n8\n"))
-    pages = read_book(book.root, ["slow", "toy", "wrong"])
-    together = [list(outcomes) for outcomes in run_book(pages)]
-    alone = [list(next(iter(run_book([page])))) for page in pages]
-    results = [[(o.fence, o.output, o.error) for o in outcomes] for outcomes in together]
-    assert results == [[(o.fence, o.output, o.error) for o in outcomes] for outcomes in alone]
-    assert [len(outcomes) for outcomes in together] == [4, 4, 2]
-    assert "-8\n+9" in results[2][1][2]
-
-
-def test_a_page_that_ends_its_process_is_reported(book):
-    book.page.with_name("deadly.md").write_text(
-        book.page.read_text().replace("def square", "import os\nos._exit(1)\ndef square")
-    )
-    with pytest.raises(PageError, match="was killed"):
-        list(run_book(read_book(book.root, ["deadly", "toy"])))

@@ -346,6 +346,8 @@ def test_serve_shows_an_edit_reloads_browsers_and_runs_the_page(book):
             assert int(get(f"/livereload/{epoch}/1")) > epoch
             assert "quetzal" in get("/dlkb/optimizers/toy/")
             wait_for(lambda: "+27" in terminal.read_text(), "the page has not run")
+            wait_for(lambda: 'role="alert"' in get("/dlkb/optimizers/toy/"), "it is not marked")
+            assert 'role="alert"' not in get("/dlkb/"), "another page is"
             book.edit("return x * x * x  # quetzal\n", "return x * x\n")
             wait_for(lambda: "agree with what they print" in terminal.read_text(), "not mended")
         finally:

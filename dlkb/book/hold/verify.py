@@ -1,0 +1,156 @@
+"""The gate: all that is held of a page, its rules and what its code prints.
+
+`dlkb run`, `prepare`, `build`, `serve` and pytest ask here, so that none lets pass what another
+would not. A page that passed is not run again until something changes that it depends on.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlkb.book.hold.check import Problem, book_problems
+from dlkb.book.hold.ties import tie_problems
+from dlkb.book.read.freshness import page_key, write
+from dlkb.book.read.pages import Page, PageError, read_book
+from dlkb.book.run.processes import DONE, STARTED, run_apart
+from dlkb.book.run.session import Outcome, Session
+
+CACHE = Path(".cache/verified.json")
+"""By stem: the key of a page that passed and the lines whose values it displayed; what is wrong
+with one that did not; since when one is running."""
+
+_ENGINE = sorted(Path(__file__).parents[1].rglob("*.py"))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What is kept of a page that passed, for notebook and site, besides its source."""
+
+    page: Page
+    displayed: frozenset[int]  # lines whose value was shown, not printed
+    values: dict[str, str] = field(default_factory=dict)  # of the expressions that bind numbers
+
+
+def examine(session: Session) -> Iterator[Outcome | Problem | Ran]:
+    """Run a page to its end, then hold what can be held only then."""
+    page = session.page
+    for fence in page.runnable:
+        yield session.outcomes_through(fence)
+    if bound := session.bound_outcome():
+        yield bound
+    yield from _fragile(session)
+    yield from tie_problems(page)
+    values = {number.expression: number.value for number in session.bound()}
+    yield Ran(page, frozenset(session.displayed), values)
+
+
+def _fragile(session: Session) -> Iterator[Problem]:
+    for number in session.fragile:
+        message = f"{number}, another processor may round it the other way: show other digits"
+        yield Problem(session.page.path, number.line, message)
+
+
+def wrong(page: Page, found: list[Any]) -> list[Problem]:
+    """Return what is wrong with a page that was examined, its first failing fence only."""
+    failed = (outcome for outcome in found if isinstance(outcome, Outcome) and outcome.error)
+    for outcome in failed:  # what follows it may be its doing
+        message = f"under '{outcome.fence.heading}': {outcome.error}"
+        return [Problem(page.path, outcome.line or outcome.fence.line, message)]
+    return [problem for problem in found if isinstance(problem, Problem)]
+
+
+def run_book(
+    root: Path, book: list[Page], device: str = "cpu"
+) -> Iterator[tuple[Page, Iterator[Outcome | Problem]]]:
+    """Yield each page in order, with its outcomes and problems as they come."""
+    events = run_apart(examine, root, book, device)
+    kept: dict[str, list[Any]] = {page.stem: [] for page in book}
+
+    def found_on(page: Page) -> Iterator[Outcome | Problem]:
+        items, index = kept[page.stem], 0
+        while True:
+            while index == len(items):
+                other, item = next(events)
+                kept[other.stem].append(item)
+            if items[index] == DONE:
+                return
+            if isinstance(items[index], Outcome | Problem):
+                yield items[index]
+            index += 1
+
+    for page in book:
+        yield page, found_on(page) if page.runnable else iter(tie_problems(page))
+
+
+def verify(root: Path, stems: list[str] | None = None) -> list[Problem]:
+    """Hold the pages named, or all: their rules, and what their code prints.
+
+    Returns:
+        What is wrong, each with page and line.
+    """
+    root = root.resolve()
+    problems = book_problems(root, stems)
+    book = read_book(root, stems)
+    problems += [problem for page in book if not page.runnable for problem in tie_problems(page)]
+    keys = {page.stem: _key(root, page) for page in book}
+    due = stale(root, book)
+    found: dict[str, list[Any]] = {page.stem: [] for page in due}
+    for page, item in run_apart(examine, root, due):
+        found[page.stem].append(item)
+        if item == STARTED:
+            _note(root, page.stem, {"since": time.time()})
+        elif item == DONE:
+            bad = wrong(page, found[page.stem])
+            _note(root, page.stem, _entry(keys[page.stem], found[page.stem], bad))
+            problems += bad
+    return problems
+
+
+def _entry(key: str, found: list[Any], bad: list[Problem]) -> dict[str, Any]:
+    if bad:
+        return {"wrong": [str(problem) for problem in bad]}
+    whole = next(item for item in found if isinstance(item, Ran))
+    return {"key": key, "displayed": sorted(whole.displayed), "values": whole.values}
+
+
+def stale(root: Path, book: list[Page]) -> list[Page]:
+    """Return the pages whose code has to run: changed, or not known to be right."""
+    known = noted(root)
+    return [
+        page
+        for page in book
+        if page.runnable and known.get(page.stem, {}).get("key") != _key(root, page)
+    ]
+
+
+def ran(root: Path, page: Page) -> Ran:
+    """Return what is kept of a page that passed.
+
+    Raises:
+        PageError: If it did not, or changed since.
+    """
+    if not page.runnable:
+        return Ran(page, frozenset())
+    entry = noted(root).get(page.stem, {})
+    if entry.get("key") != _key(root, page):
+        raise PageError(f"{page.path}:1: changed since it was verified: do it again")
+    return Ran(page, frozenset(entry["displayed"]), entry["values"])
+
+
+def noted(root: Path) -> dict[str, dict[str, Any]]:
+    """Return what is known of each page, as `CACHE` says."""
+    try:
+        return json.loads((root / CACHE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _note(root: Path, stem: str, entry: dict[str, Any]) -> None:
+    write(root / CACHE, json.dumps({**noted(root), stem: entry}, indent=1).encode())
+
+
+def _key(root: Path, page: Page) -> str:
+    return page_key(root, page, [*_ENGINE, root / "mkdocs.yml"])

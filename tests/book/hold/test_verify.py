@@ -1,0 +1,132 @@
+"""The gate opens for a page that is right, once, and for no other."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dlkb.book.hold import verify as verify_module
+from dlkb.book.hold.verify import CACHE, noted, ran, stale, verify
+from dlkb.book.read import freshness
+from dlkb.book.read.pages import PageError, read_book
+
+TIE = """\
+
+/// tied | `dlkb.arrays.erf(x)`
+    attrs: {data-equation: "eq:square", data-where: "array -1 < x < 1"}
+///
+"""
+
+
+def problems(book):
+    return [(problem.path.name, problem.line, problem.message) for problem in verify(book.root)]
+
+
+def due(book):
+    return [page.stem for page in stale(book.root, read_book(book.root))]
+
+
+def test_a_page_that_is_right_runs_once(book):
+    assert due(book) == ["optimizers/toy"]
+    assert problems(book) == []
+    assert due(book) == []
+    page = read_book(book.root)[0]
+    assert ran(book.root, page).displayed == {
+        book.line(code) for code in (">>> square(3)", ">>> 1 / 3", ">>> square(2) == 5")
+    }
+
+
+def test_what_is_wrong_is_said_with_its_line_and_again(book):
+    book.edit("\n9\n", "\n8\n")
+    for _ in range(2):
+        ((name, line, message),) = problems(book)
+        assert (name, line) == ("toy.md", book.line(">>> square(3)"))
+        assert "under 'Derivation': --- the page shows" in message
+        assert due(book) == ["optimizers/toy"]
+    assert noted(book.root)["optimizers/toy"]["wrong"] == [f"{book.page}:{line}: {message}"]
+    book.edit("\n8\n", "\n9\n")
+    assert problems(book) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "message"),
+    [
+        ("## In practice", "## X", None, "the page lacks the part 'In practice'"),
+        (">>> square(3)\n9", ">>> round(0.1250001, 2)\n0.13", ">>> round(", "show other digits"),
+        ("See $", f"{TIE}\nSee $", "/// tied", "eq:square and dlkb.arrays.erf(x) differ"),
+        ("\n## In practice", "\n    square(2)\n\n## In practice", "    square(2)", "never runs"),
+    ],
+)
+def test_rules_ties_and_rounding_are_held(book, old, new, at, message):
+    book.edit(old, new)
+    ((_, line, said),) = problems(book)
+    assert message in said
+    assert at is None or line == book.line(at)
+
+
+def test_front_pages_are_held(book):
+    (book.root / "docs" / "index.md").write_text("# Home\n\n```pycon\n>>> 1 + 1\n3\n```\n")
+    ((name, line, _),) = problems(book)
+    assert (name, line) == ("index.md", 4)
+    assert "key" in noted(book.root)["optimizers/toy"], "the other page passed"
+
+
+def test_a_page_runs_again_when_what_it_rests_on_changes(book):
+    (book.root / "deep.py").write_text("DATA = 'numbers.json'\n")
+    (book.root / "half.py").write_text("import deep\n")
+    (book.root / "numbers.json").write_text("[1]")
+    book.edit(">>> square(3)", ">>> import half\n>>> square(3)")
+    assert problems(book) == []
+    for name in ("half.py", "deep.py", "numbers.json", "mkdocs.yml"):
+        path = book.root / name
+        before = path.read_text()
+        path.write_text(before + " \n")
+        assert due(book) == ["optimizers/toy"], name
+        path.write_text(before)
+        assert due(book) == []
+
+
+@pytest.mark.parametrize("name", ["_versions", "digest_of"])
+def test_a_page_runs_again_when_a_library_or_the_engine_changes(book, monkeypatch, name):
+    assert problems(book) == []
+    if name == "_versions":
+        monkeypatch.setattr(freshness, name, lambda: ["torch 0"])
+    else:
+        old = freshness.digest_of
+        changed = lambda path: "x" if path.name == "rounding.py" else old(path)  # noqa: E731
+        monkeypatch.setattr(freshness, name, changed)
+    assert due(book) == ["optimizers/toy"]
+
+
+def test_what_was_not_verified_is_not_given(book):
+    assert problems(book) == []
+    book.edit("See $", "Look: $")
+    with pytest.raises(PageError, match=r"toy\.md:1: changed since it was verified"):
+        ran(book.root, read_book(book.root)[0])
+
+
+def test_a_broken_cache_is_no_cache(book):
+    assert problems(book) == []
+    (book.root / CACHE).write_text(json.dumps({})[:-1])
+    assert due(book) == ["optimizers/toy"]
+
+
+def test_the_book_itself_stays_verified(tmp_path):
+    """The engine is under this root, and names files that it writes; none makes a page stale."""
+    root = Path(__file__).parents[3]
+    page = read_book(root, ["optimizers/adam"])[0]
+    before = verify_module._key(root, page)
+    engine = tmp_path / "engine.py"
+    engine.write_text("CACHE = 'written.json'\n")
+    keys = []
+    for text in ("1", "2"):
+        (tmp_path / "written.json").write_text(text)
+        keys.append(freshness.page_key(tmp_path, page, [engine]))
+    assert keys[0] == keys[1]
+    cache = root / CACHE
+    held = cache.read_bytes() if cache.exists() else None
+    verify_module._note(root, "none", {"wrong": []})
+    try:
+        assert verify_module._key(root, page) == before
+    finally:
+        cache.write_bytes(held) if held is not None else cache.unlink()
