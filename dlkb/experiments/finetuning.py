@@ -77,7 +77,7 @@ def pretrained(
     upright = Split(x[:, :old], y[:, :old], x_test, y_test)
     lying = Split(turned(x[:, old:]).copy(), y[:, old:], turned(x_test).copy(), y_test)
     networks = draw((64, width, width, 10), seeds=seeds, dtype=dtype)
-    run = train(networks, upright, rule=adam_rule(lr=0.01), steps=150, batch=64)
+    run = train(networks, upright, rule=adam_rule(lr=0.01), steps=150, batch=min(64, old))
     return Pretrained(run.networks, upright, lying)
 
 

@@ -11,7 +11,6 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from dlkb.experiments.finetuning import Pretrained, Tuned, finetune, pretrained
-from dlkb.experiments.scores import evaluate
 from dlkb.finetuning.lora import (
     Rule,
     lora_branch,

@@ -165,18 +165,17 @@ def variants() -> dict[str, tuple[str, ...]]:
         raise LookupError("PiSSA in peft does not start at the largest singular vectors")
     counts, starts = {}, {}
     x = torch.randn(8, IN, generator=torch.Generator().manual_seed(0))
-    for name, options in {
+    chosen: dict[str, dict[str, object]] = {
         "`use_rslora=True`": {"use_rslora": True},
         "`use_dora=True`": {"use_dora": True},
         '`init_lora_weights="pissa"`': {"init_lora_weights": "pissa"},
-    }.items():
+    }
+    for name, options in chosen.items():
         layer = peft_layer(**options)
         trained = sum(p.numel() for p in layer.parameters() if p.requires_grad)
         counts[name] = "" if trained == R * (IN + OUT) else " + out"
         fresh = torch.nn.functional.linear(x, peft_layer().get_base_layer().weight)
-        same_base = torch.equal(
-            layer.get_base_layer().weight, peft_layer().get_base_layer().weight
-        )
+        same_base = torch.equal(layer.get_base_layer().weight, peft_layer().get_base_layer().weight)
         if not torch.allclose(layer(x), fresh, atol=1e-4):
             raise LookupError(f"{name} does not start at the base's output")
         starts[name] = "unchanged" if same_base else "less the start of the update"
