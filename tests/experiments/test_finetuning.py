@@ -90,7 +90,7 @@ def test_no_step_changes_nothing():
 
 
 @pytest.mark.parametrize("width", [32, 64])
-def test_lora_forgets_less_half_way_and_as_much_in_the_end(width):
+def test_lora_forgets_less_half_way_and_both_forget_at_a_large_rate(width):
     start = pretrained(width=width)
     full = finetune(start, rates=(0.001, 0.01))
     low = finetune(start, rates=(0.003, 0.01), r=16)

@@ -149,10 +149,10 @@ def trade_off_says() -> dict[str, bool]:
         "Half-way LoRA forgets less": bool(
             close and (lora.old_error[fast] < full.old_error[slow]).mean() >= 0.9
         ),
-        "at the rate that is best for the new task it forgets as much": bool(
+        "at the learning rate 0.01 it forgets as much": bool(
             abs(forgotten[0] - forgotten[1]) < 0.1 and min(forgotten) > 0.5
         ),
-        "The head alone forgets most": head.old_error[top].mean() > max(forgotten) + 0.1,
+        "There the head alone forgets most": head.old_error[top].mean() > max(forgotten) + 0.1,
     }
 
 
