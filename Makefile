@@ -1,5 +1,6 @@
 # make serve   the site on http://127.0.0.1:8000, with live reload
 # make test    everything: lint, types, unit tests, doctests, pages, site in a browser
+# make test TOPIC=optimizers/adam   all that concerns one topic, in half a minute
 # make site    the site in site/, and site/dlkb-offline.zip to read without network
 # make lighthouse  Lighthouse's scores of the site (needs Node 18.16 or later and Chromium)
 # make bench   measure against peers; DEVICE=cuda on a GPU; writes benchmarks/<device>.json
@@ -29,11 +30,15 @@ check: .venv/docs
 	$(BIN)/dlkb check
 
 test: .venv/test
+ifdef TOPIC
+	$(BIN)/python -m scripts.topic $(TOPIC)
+else
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/dlkb prepare
 	$(BIN)/pytest --numprocesses auto
+endif
 
 lighthouse: site
 	$(BIN)/python scripts/lighthouse.py

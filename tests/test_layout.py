@@ -21,6 +21,7 @@ FAMILIES = [
 ]
 PAGES = read_book(ROOT)
 TOPICS = [page for page in PAGES if page.is_topic]
+MOVED = [page for page in TOPICS if "size" in page.meta]
 
 
 def stems(folder: str, pattern: str = "*.py", prefix: str = "") -> list[str]:
@@ -130,6 +131,42 @@ def test_figure_script_has_a_page_and_tests(stem):
     family, topic = stem.split("/")
     assert stem in [page.stem for page in TOPICS]
     assert (ROOT / "tests" / "figures" / family / f"test_{topic}.py").is_file()
+
+
+def calls(function: ast.FunctionDef) -> set[str]:
+    """Return the names of what a function calls, without the modules before them."""
+    called = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+    return {ast.unparse(name).rpartition(".")[2] for name in called}
+
+
+def undrawn(tests: str, figures: list[str]) -> list[str]:
+    """Return the figures that no test holds against their data with `assert_draws`."""
+    functions = [node for node in ast.parse(tests).body if isinstance(node, ast.FunctionDef)]
+    asserted = [calls(function) for function in functions if function.name.startswith("test_")]
+    return [f for f in figures if not any({"assert_draws", f} <= called for called in asserted)]
+
+
+@pytest.mark.parametrize("page", MOVED, ids=lambda page: page.stem)
+def test_each_figure_is_held_against_its_data(page):
+    family, topic = page.stem.split("/")
+    path = ROOT / "tests" / "figures" / family / f"test_{topic}.py"
+    missing = undrawn(path.read_text(), figure_names(ROOT, page.stem))
+    assert not missing, f"{path} holds no assert_draws(script.<figure>(), …) for {missing}"
+
+
+def test_a_figure_that_is_only_drawn_is_noticed():
+    tests = """
+def test_a():
+    assert_draws(script.a(), lines={})
+def test_b():
+    script.b()
+def test_c():
+    figure = script.c()
+    assert_draws(figure, lines={})
+def helper():
+    assert_draws(script.d())
+"""
+    assert undrawn(tests, ["a", "b", "c", "d"]) == ["b", "d"]
 
 
 def nav_files() -> list[str]:

@@ -98,10 +98,16 @@ def run(
 
 @app.command()
 def check(pages: Pages = None) -> None:
-    """Check the rules of pages, claims, math and figures without running code."""
+    """Check the rules of pages, claims, math and figures; draws figures that are stale."""
+    from dlkb.book.draw.figures import draw, figure_stems
     from dlkb.book.hold.check import book_problems
 
     root = find_root()
+    moved = {page.stem for page in read_book(root, pages) if "size" in page.meta}
+    report = draw(root, sorted(moved & {*figure_stems(root)}))
+    if report.failed:
+        report.show(console)
+        raise typer.Exit(1)
     problems = book_problems(root, pages)
     for problem in problems:
         console.print(escape(str(problem)), soft_wrap=True)

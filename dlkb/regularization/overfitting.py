@@ -152,8 +152,8 @@ def gaussian_design_error(*, n: int, d: int, noise_variance: float, signal: floa
         data can hurt for linear regression, 2019.
 
     Example:
-        >>> sizes = (10, 20, 22, 41)
-        >>> errors = [gaussian_design_error(n=n, d=20, noise_variance=1.0) for n in sizes]
+        >>> sizes, rest = (10, 20, 22, 41), {"d": 20, "noise_variance": 1.0}
+        >>> errors = [gaussian_design_error(n=n, **rest) for n in sizes]
         >>> [round(error, 4) for error in errors]
         [2.1111, inf, 21.0, 2.0]
     """

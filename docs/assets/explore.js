@@ -6,7 +6,7 @@
     figure.dataset.alive = "true"
     const { values, rows } = JSON.parse(figure.dataset.frames)
     const sliders = figure.querySelectorAll("input")
-    const paths = figure.querySelectorAll("path")
+    const paths = figure.querySelectorAll(".canvas path")
     const reading = figure.querySelector(".reading")
 
     function show() {
@@ -18,7 +18,8 @@
         slider.parentElement.querySelector(".value").textContent = value
       })
       const [text, ...curves] = rows[row]
-      curves.forEach((curve, i) => paths[i].setAttribute("d", curve))
+      // Each curve is there twice, for either screen.
+      paths.forEach((path, i) => path.setAttribute("d", curves[i % curves.length]))
       if (reading.textContent !== text) reading.textContent = text
     }
 

@@ -170,7 +170,7 @@ def test_paper_gets_a_clean_page(visit, stem):
     frame = ".md-header, .md-sidebar, .md-footer, .md-search, .copy, .about, .headerlink, .md-top"
     assert here.page.locator(f":is({frame}):visible").count() == 0
     assert here.page.locator("article img[src*='-dark.svg']:visible").count() == 0
-    light = here.page.locator("article img[src*='-light.svg']")
+    light = here.page.locator("article img.broad[src*='-light.svg']")
     assert light.count() == here.page.locator("article img[src*='-light.svg']:visible").count() > 0
     assert here.page.locator("article details > :not(summary):visible").count() > 0
     ink = here.page.evaluate("getComputedStyle(document.querySelector('article p')).color")

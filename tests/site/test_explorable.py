@@ -15,12 +15,13 @@ from PIL import Image
 
 from dlkb.book.draw import style
 from dlkb.book.draw.figures import find_figures
+from dlkb.book.draw.narrow import stack
 from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import loss_explosion
 from scripts.figures.initialization import signal_scale
 from scripts.figures.optimizers import adam
-from scripts.figures.regularization import dropout, l1_l2
+from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
 from tests.site.conftest import ROOT
 
@@ -70,6 +71,14 @@ def learning_rate(r):
     ]
 
 
+def stopping(noise, images):
+    data = overfitting.means(noise / 100, int(images))
+    steps = np.arange(len(data.val))
+    ends = [[[data.best, bottom], [data.best, top]] for bottom, top in ((0.01, 10), (0, 1))]
+    curves = (data.train, data.val, data.accuracy)
+    return [*(columns(steps, curve) for curve in curves), *map(np.asarray, ends)]
+
+
 def explore_bands(p, n):
     data = dropout.band_data(p, n)
     bands = [
@@ -91,6 +100,7 @@ COMPUTED = {
     "optimizers/adam/largest_steps": largest_steps,
     "regularization/dropout/explore_bands": explore_bands,
     "regularization/l1_l2/balls": balls,
+    "regularization/overfitting/stopping": stopping,
 }
 EXPLORABLE = [figure for figure in find_figures(ROOT) if figure.explorable]
 FIRST = "regularization/l1_l2/balls"
@@ -132,7 +142,7 @@ def explorable(here, name):
 
 
 SHOWN = """block => ({
-  paths: [...block.querySelectorAll("path")].map(path => path.getAttribute("d")),
+  paths: [...block.querySelectorAll("svg.broad path")].map(path => path.getAttribute("d")),
   sliders: [...block.querySelectorAll("input")].map(input => [
     input.getAttribute("aria-valuetext"), input.value,
     input.parentElement.querySelector(".value").textContent,
@@ -186,17 +196,20 @@ def test_every_slider_by_keyboard_shows_what_python_computes(visit, name):
 
 
 WHOLE = """(canvas, source) => {
-  canvas.querySelector("svg").remove()
+  canvas.querySelectorAll(":scope > svg").forEach((svg) => svg.remove())
   canvas.querySelectorAll("img").forEach((image) => {
     if (image.offsetWidth) image.src = source
   })
 }"""
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("dark", 390)])
 @pytest.mark.parametrize("name", COMPUTED)
-def test_it_looks_as_matplotlib_draws_it(visit, name, theme):
-    here, made = visit(theme), drawn(name, theme)
+def test_it_looks_as_matplotlib_draws_it(visit, name, theme, width):
+    here, made = visit(theme, width), drawn(name, theme)
+    screen = "broad" if width > 600 else "narrow"
+    if screen == "narrow":
+        stack(made.figure)
     here.draw(f"{name.rpartition('/')[0]}/")
     block = explorable(here, name)
     indices = []
@@ -205,7 +218,7 @@ def test_it_looks_as_matplotlib_draws_it(visit, name, theme):
         indices.append(slider.start - 1)
     block.scroll_into_view_if_needed()
     canvas = block.locator(".canvas")
-    canvas.locator(f"img[src*='-{theme}']").evaluate("image => image.decode()")
+    canvas.locator(f"img.{screen}[src*='-{theme}']").evaluate("image => image.decode()")
     shown = picture(canvas)
     made.show(*(s.values[i] for s, i in zip(made.sliders, indices, strict=True)))
     data = base64.b64encode(svg(made.figure)).decode()
@@ -229,13 +242,14 @@ def test_without_script_the_figure_stands_and_the_sliders_are_gone(visit, name, 
     here, made = visit(width=width, javascript=False), drawn(name)
     here.go(f"{name.rpartition('/')[0]}/")
     block = explorable(here, name)
-    assert block.locator("img[src*='-axes-light']").is_visible()
+    screen = "broad" if width > 600 else "narrow"
+    assert block.locator(f"img.{screen}[src*='-light']").is_visible()
     assert_shows(block, made, name, [slider.start for slider in made.sliders])
-    assert block.locator("path").first.is_visible()
+    assert block.locator(f"svg.{screen} path:visible").count() >= 1
     assert not block.locator(".controls").is_visible()
     assert block.locator(".reading").is_visible()
-    overlay = block.locator(".canvas > svg").bounding_box()
-    image = block.locator("img[src*='-axes-light']").bounding_box()
+    overlay = block.locator(f".canvas > svg.{screen}").bounding_box()
+    image = block.locator(f"img.{screen}[src*='-light']").bounding_box()
     assert all(abs(overlay[side] - image[side]) < 1 for side in overlay)
 
 
@@ -252,7 +266,7 @@ def test_on_a_phone_sliders_are_wide_and_the_page_does_not_jump(visit, name):
         for _ in range(int(control.get_attribute("max"))):
             control.press("ArrowRight")
             places.add(block.evaluate("e => e.getBoundingClientRect().height"))
-    assert len(places) == 1
+    assert max(places) - min(places) < 0.1  # browsers lay out in 64ths of a pixel
 
 
 def test_what_is_shown_is_announced(visit):
@@ -261,7 +275,7 @@ def test_what_is_shown_is_announced(visit):
     block = explorable(here, FIRST)
     reading = block.locator(".reading")
     assert reading.get_attribute("aria-live") == "polite"
-    assert block.locator(".canvas > svg").get_attribute("aria-hidden") == "true"
+    assert block.locator(".canvas > svg[aria-hidden=true]").count() == 2
     tree = block.aria_snapshot()
     assert 'slider "strength λ"' in tree
     assert "one is exactly zero" in tree

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 import pytest
 from bs4 import BeautifulSoup
 
+from dlkb.book.draw.narrow import SMALLEST
 from dlkb.book.read.pages import GENERATED, read_book
 from tests.site.conftest import ROOT, tour
 
@@ -58,8 +59,8 @@ def test_math_has_its_font_and_figures_their_theme(visit, stem, theme):
     # Solutions are folded; what an explorable figure shows has tests of its own.
     here.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     other = "dark" if theme == "light" else "light"
-    shown = here.page.locator(f"article img[src*='-{theme}.svg']:not(.explorable img)")
-    hidden = here.page.locator(f"article img[src*='-{other}.svg']:not(.explorable img)")
+    shown = here.page.locator(f"article img.broad[src*='-{theme}.svg']:not(.explorable img)")
+    hidden = here.page.locator(f"article img.broad[src*='-{other}.svg']:not(.explorable img)")
     assert shown.count() == hidden.count() >= 2
     displayed = "image => getComputedStyle(image).display != 'none'"
     for index in range(shown.count()):
@@ -74,13 +75,33 @@ def test_figures_can_be_read_on_a_phone(visit, stem):
     here = visit(width=390)
     here.draw(address(stem))
     here.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
-    for figure in here.page.locator("article img[src*='-light.svg']").all():
+    assert here.page.locator("article img.broad:visible").count() == 0
+    for figure in here.page.locator("article img.narrow[src*='-light.svg']").all():
         figure.scroll_into_view_if_needed()
         scale = figure.evaluate(
             "e => e.decode().then(() => e.clientWidth / Number(e.getAttribute('width')))"
         )
-        # Ticks are 11 points high, that is 14.7 pixels at full size.
-        assert 14.7 * scale >= 7, figure.get_attribute("src")
+        # No text is smaller: drawing such a figure fails.
+        assert SMALLEST * 96 / 72 * scale >= 10, figure.get_attribute("src")
+
+
+@pytest.mark.parametrize(("width", "kind"), [(1280, ""), (390, "narrow-")])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_only_the_figures_in_use_are_fetched_and_only_near_the_screen(visit, theme, width, kind):
+    here, fetched = visit(theme, width), []
+    stem = "regularization/l1_l2"  # an explorable figure, and others
+    here.page.on("request", lambda r: fetched.append(r.url) if "/figures/" in r.url else None)
+    here.go(address(stem))
+    early = len(fetched)
+    here.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    figures = here.page.locator("article figure").count()
+    for figure in here.page.locator("article figure").all():
+        figure.scroll_into_view_if_needed()
+        figure.locator("img >> visible=true").evaluate("image => image.decode()")
+    names = [url.rpartition("/")[2] for url in fetched]
+    assert early < len(names) == len(set(names)) == figures >= 4
+    assert all(re.search(rf"-{kind}{theme}\.svg", name) for name in names), names
+    assert all(("narrow" in name) is bool(kind) for name in names)
 
 
 @pytest.mark.parametrize("stem", TOPICS)
@@ -97,11 +118,11 @@ def test_math_is_typeset_everywhere(built, stem):
 def test_theme_switch_switches_the_figures(visit):
     here = visit("light")
     here.go(address(TOPICS[0]))
-    light = here.page.locator("article img[src*='-light.svg']").first
+    light = here.page.locator("article img.broad[src*='-light.svg']").first
     assert light.is_visible()
     here.page.locator("label[title='Switch to dark mode']").click()
     light.wait_for(state="hidden")
-    assert here.page.locator("article img[src*='-dark.svg']").first.is_visible()
+    assert here.page.locator("article img.broad[src*='-dark.svg']").first.is_visible()
 
 
 def test_links_and_anchors_lead_somewhere(built):
@@ -134,7 +155,7 @@ def test_instant_navigation_keeps_math_and_copy_buttons(visit):
     assert here.page.locator("math").count() > 5
     assert len(here.copy(here.page.locator("button.copy:visible").first.click)) > 5
     here.page.locator("label[title='Switch to dark mode']").click()
-    here.page.locator("article img[src*='-dark.svg']").first.wait_for()
+    here.page.locator("article img.broad[src*='-dark.svg']").first.wait_for()
     assert here.complaints == []
 
 

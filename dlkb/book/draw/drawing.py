@@ -2,13 +2,16 @@
 
 import importlib
 import io
+import os
 import random
 import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from dlkb.book.draw import style
@@ -25,8 +28,19 @@ ENVIRONMENT = {
     "VECLIB_MAXIMUM_THREADS": "1",
 }
 
-Drawings = dict[str, list[bytes] | str]
-"""By figure: its files, or an error's text. The name "" stands for the whole script."""
+Says = dict[str, bool]
+"""What a figure says: phrases of its alt text and caption, and whether the data agrees."""
+
+
+class Drawing(NamedTuple):
+    """The files of a figure, in the order of `FigureSource.outputs`, and what it says."""
+
+    files: list[bytes]
+    says: Says | None
+
+
+Drawings = dict[str, Drawing | str]
+"""By figure, or an error's text. The name "" stands for the whole script."""
 
 
 def start(root: str) -> None:
@@ -36,8 +50,6 @@ def start(root: str) -> None:
 
 def draw_script(root: str, stem: str, names: list[str]) -> Drawings:
     """Import a script once and draw the named figures of it."""
-    import matplotlib.pyplot as plt
-
     script = str(Path(root) / SCRIPTS / f"{stem}.py")
     try:
         module = importlib.import_module(".".join((*SCRIPTS.parts, *stem.split("/"))))
@@ -46,12 +58,62 @@ def draw_script(root: str, stem: str, names: list[str]) -> Drawings:
     drawings: Drawings = {}
     for name in names:
         try:
-            drawings[name] = _in_every_theme(getattr(module, name))
+            drawings[name] = Drawing(_in_every_theme(getattr(module, name)), says_of(module, name))
         except (Exception, SystemExit) as error:
             drawings[name] = _why(error, script)
+    return drawings
+
+
+def says_of(module: ModuleType, name: str) -> Says | None:
+    """Ask the function beside a figure's what the figure says; None if there is none."""
+    function = getattr(module, f"{name}_says", None)
+    if function is None:
+        return None
+    with _afresh({}):
+        says = function()
+    if not isinstance(says, dict) or not all(
+        isinstance(phrase, str) and type(true).__name__ in ("bool", "bool_")  # NumPy's as well
+        for phrase, true in says.items()
+    ):
+        raise TypeError(f"{name}_says() returned {says!r}, not a dict[str, bool]")
+    return {phrase: bool(true) for phrase, true in says.items()}
+
+
+@contextmanager
+def environment_with(changes: dict[str, str]) -> Iterator[None]:
+    """Change environment variables for a while: child processes inherit them."""
+    before = dict(os.environ)
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _afresh(rc: dict[str, Any]) -> Iterator[None]:
+    """Start from the same state and leave nothing behind: seeds, style, environment, dtype."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    random.seed(0)
+    np.random.seed(0)
+    torch = sys.modules.get("torch")
+    if torch:
+        torch.manual_seed(0)
+        dtype = torch.get_default_dtype()
+    with mpl.rc_context(), np.errstate(), warnings.catch_warnings(), environment_with({}):
+        mpl.rcdefaults()
+        mpl.rcParams.update(rc)
+        warnings.simplefilter("error")
+        try:
+            yield
         finally:
             plt.close("all")
-    return drawings
+            if torch:
+                torch.set_default_dtype(dtype)
 
 
 def without_colours(svg: bytes) -> bytes:
@@ -61,51 +123,48 @@ def without_colours(svg: bytes) -> bytes:
 
 
 class _Drawn(NamedTuple):
-    """A figure in one theme; without what moves, and its frames, if it is explorable."""
+    """A figure in one theme; `frames` if it is explorable, `axes` then without what moves."""
 
-    svg: bytes
-    axes: bytes | None = None
-    frames: Any = None
+    whole: bytes
+    axes: bytes | None
+    narrow: bytes
+    frames: Any
 
 
 def _in_every_theme(function: Callable[[], Any]) -> list[bytes]:
     """Return the files of a figure, in the order of `FigureSource.outputs`."""
     drawn = [_render(function, rc) for rc in style.THEMES.values()]
-    files = [one.svg for one in drawn]
-    axes = [one.axes for one in drawn if one.axes is not None]
-    for variants in (files, axes):
+    files: list[bytes] = []
+    for layout in ("whole", "axes", "narrow"):
+        variants = [svg for one in drawn if (svg := getattr(one, layout)) is not None]
         if len({without_colours(svg) for svg in variants}) > 1:
             raise ValueError("the themes differ in more than colours: is it random?")
-    if not axes:
+        files += variants
+    if drawn[0].frames is None:
         return files
     from dlkb.book.draw import frames
 
-    return [*files, *axes, frames.serialize(*(one.frames for one in drawn))]
+    return [*files, frames.serialize(*(one.frames for one in drawn))]
 
 
 def _render(function: Callable[[], Any], rc: dict[str, Any]) -> _Drawn:
-    import matplotlib as mpl
-    import numpy as np
+    from dlkb.book.draw import frames, narrow
 
-    random.seed(0)
-    np.random.seed(0)
-    if torch := sys.modules.get("torch"):
-        torch.manual_seed(0)
-    with mpl.rc_context(), warnings.catch_warnings():
-        mpl.rcdefaults()
-        mpl.rcParams.update(rc)
-        warnings.simplefilter("error")
+    with _afresh(rc):
         drawn = function()
         if type(drawn).__name__ != "Explorable":
-            return _Drawn(_svg(drawn))
-        from dlkb.book.draw import frames
-
+            whole = _svg(drawn)
+            narrow.stack(drawn)
+            return _Drawn(whole, None, _svg(drawn), None)
         drawn.show(*(slider.values[slider.start] for slider in drawn.sliders))
-        svg = _svg(drawn.figure)
+        whole = _svg(drawn.figure)
         found = frames.collect(drawn)
         for curve in drawn.moving:
             curve.set_visible(False)
-        return _Drawn(svg, _svg(drawn.figure), found)
+        axes = _svg(drawn.figure)
+        narrow.stack(drawn.figure)
+        stacked = _svg(drawn.figure)
+        return _Drawn(whole, axes, stacked, found._replace(narrow=frames.boxes(drawn)))
 
 
 def _svg(figure: Any) -> bytes:

@@ -1,31 +1,26 @@
 """Figures: found by reading the scripts, drawn in parallel, kept as long as nothing changes.
 
 `scripts/figures/<stem>.py` holds public functions without arguments, annotated `-> Figure`.
-Each becomes `docs/assets/figures/<stem>/<name>-light.svg` and `-dark.svg`. One annotated
-`-> Explorable` becomes also `<name>-axes-light.svg` and `-axes-dark.svg`, without what moves,
-and `<name>.json`, the frames of what moves. A drawing is kept until its script, a module that
-the script imports, the style, or a library changes.
+Each becomes `docs/assets/figures/<stem>/<name>-light.svg` and `-dark.svg`, and the same for phones,
+`<name>-narrow-light.svg` and `-narrow-dark.svg`. One annotated `-> Explorable` becomes also
+`<name>-axes-light.svg` and `-axes-dark.svg`, without what moves, as are its narrow variants, and
+`<name>.json`, the frames of what moves. What `<name>_says()` returns is kept beside. A drawing is
+kept until its script, a module that the script imports, the style, or a library changes.
 Nothing heavy is imported here: matplotlib and the scripts live in the worker processes.
 """
 
 import ast
 import json
-import os
 import traceback
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from dlkb.book.draw import drawing, style
-from dlkb.book.draw.drawing import SCRIPTS, Drawings
+from dlkb.book.draw import style
+from dlkb.book.draw.drawing import SCRIPTS, Drawings, Says
+from dlkb.book.draw.workers import in_parallel
 from dlkb.book.read.freshness import content_key, digest, digest_of, parse, write
 from dlkb.book.read.pages import PageError, resolve
 
@@ -36,12 +31,13 @@ ENGINE = tuple(sorted(Path(__file__).parent.glob("*.py")))
 
 @dataclass(frozen=True)
 class FigureSource:
-    """A function that draws one figure."""
+    """A function that draws one figure; `says` if there is one that tells what it says."""
 
     stem: str
     name: str
     line: int
     explorable: bool
+    says: bool
 
     def __str__(self) -> str:
         return f"{self.stem}/{self.name}"
@@ -49,10 +45,9 @@ class FigureSource:
     @property
     def outputs(self) -> list[str]:
         """The files under `docs/assets/figures`."""
-        svgs = [f"{self}-{theme}.svg" for theme in style.THEMES]
-        if not self.explorable:
-            return svgs
-        return [*svgs, *(f"{self}-axes-{theme}.svg" for theme in style.THEMES), f"{self}.json"]
+        layouts = ("", "-axes", "-narrow") if self.explorable else ("", "-narrow")
+        svgs = [f"{self}{layout}-{theme}.svg" for layout in layouts for theme in style.THEMES]
+        return [*svgs, f"{self}.json"] if self.explorable else svgs
 
 
 @dataclass(frozen=True)
@@ -109,8 +104,11 @@ def figures_of(root: Path, stem: str) -> list[FigureSource]:
         and not ast.unparse(node.args)
         and node.returns is not None
     ]
+    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     return [
-        FigureSource(stem, node.name, node.lineno, returned == "Explorable")
+        FigureSource(
+            stem, node.name, node.lineno, returned == "Explorable", f"{node.name}_says" in names
+        )
         for node, returned in functions
         if returned in ("Figure", "Explorable")
     ]
@@ -153,9 +151,9 @@ def draw(
                 Failure(stem, "", "".join(traceback.format_exception(error, limit=0)))
             )
             continue
-        key = content_key(root, root / SCRIPTS / f"{stem}.py", ENGINE)
+        key = _key(root, stem)
         if kept.get(stem, {}).get("key") != key:
-            kept[stem] = {"key": key, "files": {}}
+            kept[stem] = {"key": key, "files": {}, "says": {}}
         for figure in figures:
             outputs |= set(figure.outputs)
             if force or not _is_fresh(root, figure, kept[stem]["files"]):
@@ -163,8 +161,9 @@ def draw(
             else:
                 report.cached.append(str(figure))
     try:
-        for stem, drawings in _in_parallel(root, tasks, console or Console(stderr=True)):
-            _keep(root, stem, tasks[stem], drawings, kept[stem]["files"], report)
+        names = {stem: [figure.name for figure in figures] for stem, figures in tasks.items()}
+        for stem, drawings in in_parallel(root, names, console or Console(stderr=True)):
+            _keep(root, stem, tasks[stem], drawings, kept[stem], report)
     finally:
         write(root / CACHE, json.dumps(kept, indent=1, sort_keys=True).encode())
     outputs |= {
@@ -174,6 +173,20 @@ def draw(
         report.removed += _remove_all_but(outputs, root, folder)
     report.drawn.sort()
     return report
+
+
+def said(root: Path, stem: str) -> dict[str, Says] | None:
+    """Return what the figures of a stem say, by name, as kept since they were drawn.
+
+    Nothing is drawn or imported. None if the script has changed since, or was never drawn.
+    """
+    root = root.resolve()
+    record = _read_cache(root).get(stem)
+    return record["says"] if record and record["key"] == _key(root, stem) else None
+
+
+def _key(root: Path, stem: str) -> str:
+    return content_key(root, root / SCRIPTS / f"{stem}.py", ENGINE)
 
 
 def _choose(known: list[str], names: list[str] | None) -> list[str]:
@@ -203,85 +216,27 @@ def _is_fresh(root: Path, figure: FigureSource, files: dict[str, str]) -> bool:
     )
 
 
-def _in_parallel(
-    root: Path, tasks: dict[str, list[FigureSource]], console: Console
-) -> Iterator[tuple[str, Drawings]]:
-    """Yield the drawings script by script, in the order in which they are done."""
-    if not tasks:
-        return
-    text, bar = Progress.get_default_columns()[:2]
-    columns = (
-        text,
-        bar,
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[stem]}"),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("figures", total=sum(map(len, tasks.values())), stem="")
-        for stem, drawings in _in_workers(root, tasks, os.cpu_count() or 1):
-            yield stem, drawings
-            progress.update(task, advance=len(tasks[stem]), stem=stem)
-
-
-def _in_workers(
-    root: Path, tasks: dict[str, list[FigureSource]], workers: int
-) -> Iterator[tuple[str, Drawings]]:
-    died = []
-    with (
-        environment_with(drawing.ENVIRONMENT),
-        ProcessPoolExecutor(
-            min(workers, len(tasks)), get_context("spawn"), drawing.start, (str(root),)
-        ) as pool,
-    ):
-        jobs = {
-            pool.submit(drawing.draw_script, str(root), stem, [f.name for f in figures]): stem
-            for stem, figures in tasks.items()
-        }
-        for job in as_completed(jobs):
-            try:
-                yield jobs[job], job.result()
-            except BrokenProcessPool:
-                died.append(jobs[job])
-    if died and len(tasks) == 1:
-        yield died[0], {"": "The process that drew it was killed.\n"}
-        return
-    for stem in died:  # one script took the others down with it: each for itself now
-        yield from _in_workers(root, {stem: tasks[stem]}, 1)
-
-
-@contextmanager
-def environment_with(changes: dict[str, str]) -> Iterator[None]:
-    """Change environment variables for a while: child processes inherit them."""
-    before = dict(os.environ)
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def _keep(
     root: Path,
     stem: str,
     figures: list[FigureSource],
     drawings: Drawings,
-    files: dict[str, str],
+    record: dict[str, Any],
     report: Report,
 ) -> None:
-    """Write what was drawn and note it in `files`, or report why there is nothing to write."""
+    """Write what was drawn and note it in `record`, or report why there is nothing to write."""
     known = {figure.name: figure for figure in figures}
-    for name, contents in drawings.items():
-        if isinstance(contents, str):
-            report.failed.append(Failure(stem, name, contents))
+    files = record["files"]
+    for name, drawn in drawings.items():
+        if isinstance(drawn, str):
+            report.failed.append(Failure(stem, name, drawn))
             continue
         figure = known[name]
-        if len(contents) != len(figure.outputs):
+        if len(drawn.files) != len(figure.outputs):
             why = "It returned an Explorable or a Figure, but its annotation says the other.\n"
             report.failed.append(Failure(stem, name, why))
             continue
-        written = dict(zip(figure.outputs, contents, strict=True))
+        written = dict(zip(figure.outputs, drawn.files, strict=True))
         digests = {file: digest(content) for file, content in written.items()}
         if any(files.get(file, new) != new for file, new in digests.items()):
             why = (
@@ -293,6 +248,8 @@ def _keep(
         for file, content in written.items():
             write(root / OUTPUT / file, content)
         files.update(digests)
+        if drawn.says is not None:
+            record["says"][name] = drawn.says
         report.drawn.append(str(figure))
 
 

@@ -35,12 +35,14 @@ class Frames(NamedTuple):
         sliders: For each: label, values in words, index of the first.
         curves: For each: the box of its axes, its attributes in SVG, its colour.
         rows: For each frame, the last slider fastest: a sentence, then the path of each curve.
+        narrow: Of the variant for phones: its size, and the box of the axes of each curve.
     """
 
     size: tuple[int, int]
     sliders: list[dict[str, Any]]
     curves: list[dict[str, Any]]
     rows: list[list[str]]
+    narrow: dict[str, Any]
 
 
 def collect(explorable: Any) -> Frames:
@@ -61,7 +63,14 @@ def collect(explorable: Any) -> Frames:
         }
         for slider in sliders
     ]
-    return Frames((width, height), named, [_look(c, height) for c in explorable.moving], rows)
+    looks = [_look(curve, height) for curve in explorable.moving]
+    return Frames((width, height), named, looks, rows, {})
+
+
+def boxes(explorable: Any) -> dict[str, Any]:
+    """Return size and boxes of a figure as it is laid out now; it must have been saved so."""
+    width, height = (round(720 * inches) for inches in explorable.figure.get_size_inches())
+    return {"size": [width, height], "boxes": [_box(c, height) for c in explorable.moving]}
 
 
 def serialize(light: Frames, dark: Frames) -> bytes:
@@ -121,10 +130,14 @@ def _has_line(line: Line2D) -> bool:
     return line.get_linestyle() != "None"
 
 
+def _box(curve: Any, height: int) -> list[int]:
+    """Return the box of a curve's axes, from the top left."""
+    bounds = curve.axes.get_window_extent().bounds
+    x, y, w, h = (round(720 / curve.get_figure().dpi * length) for length in bounds)
+    return [x, height - y - h, w, h]
+
+
 def _look(curve: Any, height: int) -> dict[str, Any]:
-    box = curve.axes.get_window_extent()
-    scale = 720 / curve.get_figure().dpi
-    x, y, w, h = (round(scale * length) for length in box.bounds)
     look: dict[str, Any] = {}
     if curve.get_alpha() is not None:
         look["opacity"] = curve.get_alpha()
@@ -148,4 +161,4 @@ def _look(curve: Any, height: int) -> dict[str, Any]:
         colour = curve.get_color()
         look["stroke-width"] = 10 * (curve.get_markersize() + curve.get_markeredgewidth())
         look["stroke-linecap"] = "round"
-    return {"clip": [x, height - y - h, w, h], "look": look, "colour": to_hex(colour)}
+    return {"clip": _box(curve, height), "look": look, "colour": to_hex(colour)}

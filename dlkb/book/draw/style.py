@@ -5,7 +5,7 @@ alone; geometry and text are the same.
 
 The line colours were searched for: each stands out from its background by a contrast of at
 least 3:1, and all pairs stay apart in OKLab under protanopia, deuteranopia and tritanopia.
-`tests/book/test_figures.py` holds them to both.
+`tests/book/draw/test_style.py` holds them to both.
 """
 
 from typing import Any

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dlkb.book.draw.drawing import SCRIPTS
-from dlkb.book.draw.figures import figures_of
+from dlkb.book.draw.figures import figures_of, said
 from dlkb.book.hold.budget import budget_problems
 from dlkb.book.hold.citations import bibliography_problems, citation_problems
 from dlkb.book.hold.code import code_problems
@@ -18,6 +18,7 @@ from dlkb.book.hold.equations import equation_problems
 from dlkb.book.hold.evidence import evidence_problems
 from dlkb.book.hold.numbers import number_problems
 from dlkb.book.hold.peers import peers_problems
+from dlkb.book.hold.sayings import saying_problems
 from dlkb.book.publish import math
 from dlkb.book.read.pages import Claim, Page, read_book
 from dlkb.book.read.references import BIBLIOGRAPHY
@@ -112,6 +113,8 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
             add(image.line, f"scripts/figures/{page.stem}.py draws no figure '{name}'{hint}")
         if len(image.alt) < 20:
             add(image.line, "the alt text must say what is to be seen")
+    for line, message in saying_problems(root, page, said(root, page.stem)):
+        add(line, message)
     labels = {equation.label for equation in math.equations(page.text)}
     for tie in page.ties:
         for label in (tie.label, *tie.definitions):

@@ -34,7 +34,7 @@ _GENERATED = tuple(f"docs/{name}." for name in GENERATED)
 _WRITTEN = ("docs/assets/figures/", "docs/downloads/", "docs/llms.txt", *_GENERATED)
 _SHARED = (str(BIBLIOGRAPHY), "docs/notation.md", "docs/glossary.md")  # what other pages show
 _REFERENCE = re.compile(r"^::: ([\w.]+)", re.MULTILINE)
-_FIGURE = re.compile(r"(assets/figures/.+?)(?:-axes)?(?:-light|-dark)?\.(?:svg|json)")
+_FIGURE = re.compile(r"(assets/figures/.+?)(?:-axes|-narrow)?(?:-light|-dark)?\.(?:svg|json)")
 _OBJECT = re.compile(r'\bid="(dlkb[\w.]+)"')
 
 Snapshot = dict[str, tuple[int, int]]

@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 RANKS, RATES, ALPHA, WIDTH = (1, 2, 4, 8, 16), (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1), 16, 32
 LABELS = {"lora": "LoRA, α/r", "rslora": "LoRA, α/√r", "full": "full", "head": "head only"}
 COLORS = dict(zip(LABELS, ("C0", "C1", "C2", "C3"), strict=True))
-STYLES = {"lora": "o-", "rslora": "s-", "full": "--", "head": ":"}
+STYLES = {"lora": "-", "rslora": "-.", "full": "--", "head": ":"}
 
 
 @cache
@@ -71,7 +71,7 @@ def learning_rate() -> Explorable:
             ax.plot(RATES, errors(method)[i], style, color=color, label=LABELS[method])
         for method in ("lora", "rslora"):
             style, color = STYLES[method], COLORS[method]
-            moving += ax.plot([], [], style, color=color, label=LABELS[method], ms=4)
+            moving += ax.plot([], [], style, color=color, label=LABELS[method])
         ax.set(title=title, xscale="log", xlabel="learning rate", ylim=(0, 1))
     axes[0].set_ylabel("test error")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)

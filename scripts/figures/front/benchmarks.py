@@ -74,7 +74,7 @@ def steps() -> Figure:
     ax.set_yticks(range(len(rows)), [f"{row['model']}, {row['dtype']}" for row in rows])
     ax.invert_yaxis()
     _around_one(ax, [0.125, 0.25, 0.5, 1, 2, 4])
-    ax.set_xlabel("time of a step / time of torch.optim.AdamW as it comes")
+    ax.set_xlabel("time of a step / time of\ntorch.optim.AdamW as it comes")
     if rows:
         figure.legend(loc="outside lower center", ncols=3)
     return figure

@@ -189,8 +189,8 @@ def largest_steps() -> Explorable:
     """Draw how large Adam's step gets when gradients set in after silence, for any β₁ and β₂."""
     figure, ax = plt.subplots(figsize=(6.2, 3.5))
     lines = [ax.plot([], [], color=f"C{i}", label=kind)[0] for i, kind in enumerate(KINDS)]
-    (limit,) = ax.plot([], [], color="C3", linestyle="--", label="bound")
-    ax.axhline(1, color=plt.rcParams["axes.edgecolor"], linewidth=0.8)
+    (limit,) = ax.plot([], [], color="C3", linestyle="--", label="bound", zorder=1.9)
+    ax.axhline(1, color=plt.rcParams["axes.edgecolor"], linewidth=0.8, zorder=1.8)
     ax.set(xlim=(0, 60), yscale="log", ylim=(0.1, 100), yticks=[0.1, 1, 10, 100])
     ax.set_yticklabels(["0.1", "1", "10", "100"])
     ax.set(xlabel="steps since the gradient set in", ylabel="step / lr")

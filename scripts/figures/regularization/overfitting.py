@@ -5,146 +5,200 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from torch.nn.functional import cross_entropy
 
+from dlkb.experiments.cures import try_cures
+from dlkb.experiments.noisy_labels import Curves, follow
+from dlkb.experiments.rules import adam_rule
 from dlkb.regularization.overfitting import (
-    expected_maximum,
     filter_risk,
     filtered_least_squares,
-    flow_filter,
-    gaussian_design_error,
     gd_filter,
-    ridge_filter,
-    standard_error,
-    stopping_point,
 )
+from scripts.figures.explorable import Explorable, Slider
 
 Array = NDArray[np.float64]
-SEEDS, VALIDATION, TEST = 12, 100, 200
-
-
-class Curves(NamedTuple):
-    """What was measured before each step, `(steps, SEEDS)`.
-
-    Losses and `val_accuracy` are against the labels as given, `test_accuracy` against the true
-    ones; `right` and `wrong` are the shares of training labels that the network reproduces.
-    """
-
-    train_loss: Array
-    val_loss: Array
-    right: Array
-    wrong: Array
-    val_accuracy: Array
-    test_accuracy: Array
+SEEDS = 12
 
 
 @cache
-def train(noise: float, images: int = 200, steps: int = 100) -> Curves:
-    """Train a 64-64-10 network a seed on digits; a share `noise` of the labels is drawn anew."""
-    features, digits = load_digits(return_X_y=True)
-    rng = np.random.default_rng(0)
-    total = images + VALIDATION + TEST
-    order = np.stack([rng.permutation(len(digits)) for _ in range(SEEDS)])[:, :total]
-    X, y = torch.tensor(features[order] / 16).float(), torch.tensor(digits[order])
-    drawn, labels = rng.random(order.shape) < noise, rng.integers(0, 10, order.shape)
-    given = torch.where(torch.tensor(drawn), torch.tensor(labels), y)
-    W = torch.tensor(rng.normal(size=(SEEDS, 64, 64)) / 32**0.5).float().requires_grad_()
-    V = torch.tensor(rng.normal(size=(SEEDS, 64, 10)) / 8).float().requires_grad_()
-    optimizer = torch.optim.Adam([W, V], lr=0.03)
-    fit, val, test = slice(images), slice(images, images + VALIDATION), slice(-TEST, None)
-    good = (given == y)[:, fit]
-    rows = []
-    for _ in range(steps):
-        with torch.no_grad():
-            logits = (torch.relu(X @ W) @ V).mT
-            losses, guess = cross_entropy(logits, given, reduction="none"), logits.argmax(1)
-            hits = (guess == given)[:, fit]
-            row = (
-                losses[:, fit].mean(1),
-                losses[:, val].mean(1),
-                (hits & good).sum(1) / good.sum(1),
-                (hits & ~good).sum(1) / (~good).sum(1).clamp(min=1),
-                (guess == given)[:, val].float().mean(1),
-                (guess == y)[:, test].float().mean(1),
-            )
-        rows.append(torch.stack(row))
-        optimizer.zero_grad()
-        logits = (torch.relu(X[:, fit] @ W) @ V).mT
-        cross_entropy(logits, given[:, fit], reduction="none").mean(1).sum().backward()
-        optimizer.step()
-    return Curves(*torch.stack(rows).double().numpy().swapaxes(0, 1))
+def curves(noise: float, images: int, steps: int = 61) -> Curves:
+    """Train twelve 64-64-10 networks on digits, each on its own images."""
+    return follow(noise=noise, images=images, rule=adam_rule(lr=0.03), steps=steps)
 
 
-def _band(ax: Axes, x: Array, values: Array, color: str, label: str) -> None:
-    """Draw mean and range over the last axis."""
-    ax.fill_between(x, values.min(-1), values.max(-1), color=color, alpha=0.25, lw=0)
-    ax.plot(x, values.mean(-1), color=color, label=label)
+class Means(NamedTuple):
+    """Means over the seeds before each step, and the step of the least validation loss."""
+
+    train: Array
+    val: Array
+    accuracy: Array
+    best: int
+
+
+def means(noise: float, images: int) -> Means:
+    """Average the curves over the seeds."""
+    data = curves(noise, images)
+    val = data.val_loss.mean(0)
+    return Means(data.train_loss.mean(0), val, data.test_accuracy.mean(0), int(val.argmin()))
+
+
+def stopping() -> Explorable:
+    """Draw both losses and the accuracy against the step, for any share of wrong labels."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.4))
+    (seen,) = left.plot([], [], color="C1", label="training")
+    (val,) = left.plot([], [], color="C0", label="validation")
+    (accuracy,) = right.plot([], [], color="C2", label="accuracy")
+    marks = [
+        ax.plot([], [], "--", color="C3", lw=1, label="least validation loss")[0]
+        for ax in (left, right)
+    ]
+    left.set(title="cross-entropy", xlabel="step", xlim=(0, 60), yscale="log", ylim=(0.01, 10))
+    right.set(title="test accuracy, true labels", xlabel="step", xlim=(0, 60), ylim=(0, 1))
+    left.legend(loc="lower left")
+
+    def show(noise: float, images: float) -> str:
+        data = means(noise / 100, int(images))
+        for line, values in ((seen, data.train), (val, data.val), (accuracy, data.accuracy)):
+            line.set_data(np.arange(len(values)), values)
+        for mark, ends in zip(marks, ((0.01, 10), (0, 1)), strict=True):
+            mark.set_data([data.best, data.best], ends)
+        return (
+            f"The validation loss is least at step {data.best}, {data.val[data.best]:.2f}, and "
+            f"ends at {data.val[-1]:.2f}. The test accuracy is {data.accuracy[data.best]:.2f} "
+            f"there and {data.accuracy[-1]:.2f} at the end."
+        )
+
+    sliders = (
+        Slider("labels drawn anew, %", (0, 20, 40, 60), 2),
+        Slider("training images", (50, 100, 200, 400), 2),
+    )
+    return Explorable(figure, sliders, (seen, val, accuracy, *marks), show)
+
+
+def stopping_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    data, clean = means(0.4, 200), [means(0.0, images) for images in (50, 100, 200, 400)]
+    after = np.diff(data.val)[data.best + 2 :]
+    return {
+        "the training loss falls towards zero": bool(
+            (np.diff(data.train)[3:] < 0).all() and data.train[-1] < 0.1 * data.train[0]
+        ),
+        f"the validation loss falls to {data.val[data.best]:.1f} at step {data.best} and rises "
+        f"to {data.val[-1]:.1f}": bool((after > -0.02).all()),
+        f"the test accuracy is {data.accuracy[data.best]:.2f} at that step and "
+        f"{data.accuracy[-1]:.2f} at the end": True,
+        f"{curves(0.4, 200).right.shape[0]} networks, 200 digits, 40 % of the labels drawn "
+        "anew": True,
+        "With true labels the loss still rises": all(run.val[-1] > run.val.min() for run in clean),
+        "the accuracy does not fall": all(
+            run.accuracy[-1] > run.accuracy[run.best] - 0.005 for run in clean
+        ),
+    }
+
+
+def _band(ax: Axes, values: Array, color: str, label: str) -> None:
+    """Draw mean and range over the seeds against the step."""
+    step = np.arange(values.shape[1])
+    ax.fill_between(
+        step, values.min(0), values.max(0), color=color, alpha=0.25, lw=0, label=f"{label}, range"
+    )
+    ax.plot(step, values.mean(0), color=color, label=label)
 
 
 def memorization() -> Figure:
-    """Draw which labels are fitted when, and what becomes of the test accuracy."""
-    noisy, clean = train(0.4), train(0.0)
-    step = np.arange(len(noisy.right), dtype=float)
-    figure, axes = plt.subplots(1, 2, figsize=(7.0, 3.5), sharey=True)
-    _band(axes[0], step, noisy.right, "C0", "right labels")
-    _band(axes[0], step, noisy.wrong, "C1", "wrong labels")
-    axes[0].set(title="training labels reproduced", xlabel="step", ylabel="share", ylim=(0, 1.02))
-    _band(axes[1], step, clean.test_accuracy, "C2", "all labels right")
-    _band(axes[1], step, noisy.test_accuracy, "C3", "40 % drawn anew")
-    axes[1].set(title="test accuracy", xlabel="step")
-    for ax in axes:
-        ax.legend(loc="lower right")
+    """Draw which labels are fitted when."""
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), sharey=True)
+    for ax, images in zip(axes, (100, 400), strict=True):
+        data = curves(0.4, images, 101)
+        _band(ax, data.right, "C0", "true labels")
+        _band(ax, data.wrong, "C1", "wrong labels")
+        ax.set(title=f"{images} images", xlabel="step", ylim=(0, 1.02))
+    axes[0].set(ylabel="share reproduced")
+    handles, labels = axes[0].get_legend_handles_labels()
+    axes[1].legend(handles[1::2], labels[1::2], loc="lower right")
     return figure
 
 
-def curves() -> Figure:
-    """Draw loss and accuracy, few images, right labels: the first gets worse alone."""
-    data = train(0.0, images=50)
-    step = np.arange(len(data.val_loss), dtype=float)
-    stop = stopping_point(data.val_loss.mean(1), patience=5)
-    figure, axes = plt.subplots(1, 2, figsize=(7.0, 3.4))
-    _band(axes[0], step, data.train_loss, "C1", "training")
-    _band(axes[0], step, data.val_loss, "C0", "validation")
-    axes[0].set(title="cross-entropy", xlabel="step", ylim=(0, None))
-    axes[0].legend()
-    _band(axes[1], step, data.val_accuracy, "C0", "validation")
-    axes[1].set(title="validation accuracy", xlabel="step", ylim=(0, 1.02))
-    for ax in axes:
-        ax.axvline(int(stop.best_step), ls="--", lw=1, color=plt.rcParams["axes.labelcolor"])
+def memorization_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    few, many = (curves(0.4, images, 101) for images in (100, 400))
+    early = [
+        run.wrong[np.arange(SEEDS), (run.right >= 0.9).argmax(1)].mean() for run in (few, many)
+    ]
+    return {
+        "true labels are reproduced first, wrong ones later": bool(
+            (few.right >= few.wrong - 0.1).all() and (many.right >= many.wrong - 0.1).all()
+        ),
+        "with 100 images all wrong labels are fitted within 100 steps": bool(
+            few.wrong[:, -1].min() == 1
+        ),
+        f"with 400 on average {100 * many.wrong[:, -1].mean():.0f} %": True,
+        f"mean and range of {len(few.right)} seeds": True,
+        "When nine tenths of the true labels are fitted, less than a fifth of the wrong ones "
+        "are": max(early) < 0.2,
+    }
+
+
+cure_data = cache(try_cures)
+
+
+def cures() -> Figure:
+    """Draw the test loss of each cure over that without."""
+    clean, noisy = cure_data(noise=0.0, images=50), cure_data(noise=0.4, images=100)
+    panels = (
+        ("50 images, true labels", clean.loss),
+        ("100 images, 40 % drawn anew", noisy.loss),
+        ("50 images, test shifted", clean.shifted),
+    )
+    figure, axes = plt.subplots(1, 3, figsize=(8.4, 3.2), sharey=True)
+    for ax, (title, losses) in zip(axes, panels, strict=True):
+        names = list(losses)[:0:-1]
+        ratios = [losses[name].mean() / losses["none"].mean() for name in names]
+        ax.barh(names, ratios, color="C0", label="test loss")
+        ax.axvline(1, ls="--", lw=1, color=plt.rcParams["axes.labelcolor"])
+        ax.set(title=title, xlabel="test loss / that without")
+        ax.title.set_fontsize("small")
     return figure
 
 
-class Filters(NamedTuple):
-    """Factors against λ·τ, with τ = ηt = 1/α."""
-
-    x: Array
-    descent: Array
-    flow: Array
-    ridge: Array
+def _better(losses: dict[str, Array], name: str) -> int:
+    """Count the seeds in which a cure has the lower loss."""
+    return int((losses[name] < losses["none"]).sum())
 
 
-def filter_data(steps: int = 50) -> Filters:
-    """Compute the three filters at one time; λ·τ up to the limit of stability."""
-    x = np.geomspace(0.02, 1.9 * steps, 400)
-    descent = gd_filter(x / steps, lr=1.0, steps=steps)
-    return Filters(x, descent, flow_filter(x, time=1.0), ridge_filter(x, penalty=1.0))
-
-
-def filters() -> Figure:
-    """Draw what gradient descent has fitted, and what ridge keeps."""
-    data = filter_data()
-    figure, ax = plt.subplots()
-    ax.plot(data.x, data.descent, color="C0", label="gradient descent, 50 steps")
-    ax.plot(data.x, data.flow, ":", color="C3", label="gradient flow")
-    ax.plot(data.x, data.ridge, "--", color="C1", label="ridge, α = 1/(ηt)")
-    ax.set(xscale="log", xlabel="λ η t", ylabel="part fitted", ylim=(0, 1.05))
-    ax.legend()
-    return figure
+def cures_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    clean, noisy = cure_data(noise=0.0, images=50), cure_data(noise=0.4, images=100)
+    others = ("weight decay", "dropout", "shifted copies", "mirrored copies", "start from 5 … 9")
+    return {
+        "Four times the data cuts the test loss most with true labels": bool(
+            min(clean.loss, key=lambda name: clean.loss[name].mean()) == "4 × the data"
+            and _better(clean.loss, "4 × the data") == SEEDS
+        ),
+        "no other cure saves a quarter": all(
+            clean.loss[name].mean() > 0.75 * clean.loss["none"].mean() for name in others
+        ),
+        "four hidden units more than double it": bool(
+            clean.loss["4 hidden units"].mean() > 2 * clean.loss["none"].mean()
+        ),
+        "With noisy labels data, weight decay and dropout each more than halve it": all(
+            noisy.loss[name].mean() < 0.5 * noisy.loss["none"].mean()
+            and _better(noisy.loss, name) == SEEDS
+            for name in ("4 × the data", "weight decay", "dropout")
+        ),
+        "On test images shifted by a pixel the shifted copies are the best": bool(
+            min(clean.shifted, key=lambda name: clean.shifted[name].mean()) == "shifted copies"
+        ),
+        f"mean of {SEEDS} seeds": True,
+        "without is the dashed line": True,
+        "A cure works against its own cause": bool(
+            _better(clean.shifted, "shifted copies") == SEEDS
+            and _better(clean.loss, "shifted copies") < SEEDS / 2
+        ),
+    }
 
 
 class RiskCurves(NamedTuple):
@@ -196,97 +250,22 @@ def risk() -> Figure:
     return figure
 
 
-SIZES = (25, 50, 100, 200, 400, 800)
-
-
-@cache
-def digit_errors() -> tuple[Array, Array]:
-    """Return training and test error after 60 steps, `(len(SIZES), SEEDS)`, right labels."""
-    runs = [train(0.0, images=n, steps=61) for n in SIZES]
-    seen = np.stack([1 - run.right[-1] for run in runs])
-    return seen, np.stack([1 - run.test_accuracy[-1] for run in runs])
-
-
-class Descent(NamedTuple):
-    """Test error of linear regression with 40 weights against the number of examples."""
-
-    n: Array
-    closed: Array
-    sampled: Array
-    ridge: Array
-
-
-@cache
-def descent_data(d: int = 40, noise: float = 0.25, draws: int = 400) -> Descent:
-    """Simulate least squares of least norm, and ridge with the best penalty, ‖w‖² = 1."""
-    sizes = np.asarray([5, 10, 15, 20, 25, 30, 34, 37, 40, 43, 46, 50, 60, 70, 80, 100, 120])
-    rng = np.random.default_rng(0)
-    rows = []
-    for n in sizes:
-        X = rng.normal(size=(draws, n, d))
-        w = rng.normal(size=(draws, d, 1)) / d**0.5
-        y = X @ w + noise**0.5 * rng.normal(size=(draws, n, 1))
-        Xt = X.swapaxes(1, 2)
-        penalized = np.linalg.solve(Xt @ X + noise * d * np.eye(d), Xt @ y)
-        least = np.linalg.pinv(X) @ y
-        errors = [((fit - w) ** 2).sum((1, 2)).mean() + noise for fit in (least, penalized)]
-        closed = gaussian_design_error(n=int(n), d=d, noise_variance=noise, signal=1.0)
-        rows.append((n, closed, *errors))
-    return Descent(*np.asarray(rows, dtype=float).T)
-
-
-def learning_curves() -> Figure:
-    """Draw error against the number of examples: digits, and least squares where it goes up."""
-    figure, axes = plt.subplots(1, 2, figsize=(7.0, 3.5))
-    for values, color, label in zip(
-        digit_errors(), ("C1", "C0"), ("training", "test"), strict=True
-    ):
-        _band(axes[0], np.asarray(SIZES, dtype=float), values, color, label)
-    axes[0].set(title="digits, 64-64-10 network", xlabel="training images", ylabel="error")
-    axes[0].set(xscale="log", xticks=SIZES, xticklabels=SIZES, ylim=(-0.01, None))
-    axes[0].minorticks_off()
-    data, dense = descent_data(), np.arange(4, 121)
-    closed = [gaussian_design_error(n=int(n), d=40, noise_variance=0.25, signal=1.0) for n in dense]
-    far = np.abs(data.n - 40) > 3
-    axes[1].plot(dense, closed, color="C0", label="least squares")
-    axes[1].plot(data.n[far], data.sampled[far], "o", ms=5, color="C0", label="sampled")
-    axes[1].plot(data.n, data.ridge, "--", color="C2", label="best ridge")
-    axes[1].set(title="linear, 40 weights", xlabel="training examples", ylim=(0, 4))
-    axes[1].set(ylabel="mean squared error")
-    for ax in axes:
-        ax.legend()
-    return figure
-
-
-class Selection(NamedTuple):
-    """By how much the best of k scores is too good, for each test size."""
-
-    k: Array
-    closed: dict[int, Array]
-    sampled: dict[int, Array]
-
-
-@cache
-def selection_data(accuracy: float = 0.9, draws: int = 4000) -> Selection:
-    """Score k models, each of the same accuracy, on n examples, and take the best score."""
-    rng, k = np.random.default_rng(0), np.asarray([1, 2, 5, 10, 20, 50, 100, 200])
-    closed, sampled = {}, {}
-    for n in (100, 1000, 10_000):
-        error = float(standard_error(np.asarray([accuracy]), n=n)[0])
-        closed[n] = error * np.asarray([expected_maximum(int(count)) for count in k])
-        scores = rng.binomial(n, accuracy, size=(draws, k[-1])) / n
-        sampled[n] = np.asarray([scores[:, :count].max(1).mean() - accuracy for count in k])
-    return Selection(k, closed, sampled)
-
-
-def selection() -> Figure:
-    """Draw the optimism of the best of k scores."""
-    data = selection_data()
-    figure, ax = plt.subplots()
-    for i, n in enumerate(data.closed):
-        ax.plot(data.k, 100 * data.closed[n], color=f"C{i}", label=f"{n} test examples")
-        ax.plot(data.k, 100 * data.sampled[n], "o", ms=5, color=f"C{i}")
-    ax.set(xscale="log", xlabel="k, models that are tried", ylabel="too good by, points")
-    ax.set(ylim=(0, None))
-    ax.legend()
-    return figure
+def risk_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    data = risk_data()
+    total = data.bias + data.variance
+    return {
+        f"bias falls from {data.bias[0]:.1f} to zero": bool(
+            (np.diff(data.bias) < 0).all() and data.bias[-1] < 0.05
+        ),
+        f"variance rises from {data.variance[0]:.1f} to {data.variance[-1]:.1f}": bool(
+            (np.diff(data.variance) > 0).all()
+        ),
+        f"their sum is least near {data.steps[total.argmin()]:.0f} steps": True,
+        "Dots lie on it": bool(np.allclose(data.sampled, total, rtol=0.03)),
+        "The training error falls all the time": bool((np.diff(data.train) < 0).all()),
+        "Least squares with 40 weights and 60 examples, error on the noiseless targets": True,
+        "The training error alone does not tell where to stop": bool(
+            (np.diff(data.train) < 0).all() and 0 < total.argmin() < len(total) - 1
+        ),
+    }

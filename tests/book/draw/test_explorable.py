@@ -93,15 +93,20 @@ def to_data(path, frames):
     return np.stack([(found[:, 0] - x) / w * 4, 10 - (found[:, 1] - y) / h * 11], axis=1)
 
 
-def test_five_files(drawn):
+def test_seven_files(drawn):
     files = sorted(path.name for path in (drawn / OUTPUT / "one/moving").iterdir())
-    variants = [f"lines{kind}-{theme}.svg" for kind in ("-axes", "") for theme in ("dark", "light")]
+    kinds = ("", "-axes", "-narrow")
+    variants = [f"lines{kind}-{theme}.svg" for kind in kinds for theme in ("dark", "light")]
     assert files == sorted([*variants, "lines.json"])
     for theme in ("light", "dark"):
         whole = (drawn / OUTPUT / f"one/moving/lines-{theme}.svg").read_text()
-        axes = (drawn / OUTPUT / f"one/moving/lines-axes-{theme}.svg").read_text()
         drop = re.compile(r'<g id="(?:line2d|patch)_\d+">\s*(?:<defs>.*?</defs>\s*)?', re.S)
+        axes = (drawn / OUTPUT / f"one/moving/lines-axes-{theme}.svg").read_text()
         assert len(drop.findall(axes)) == len(drop.findall(whole)) - 3
+        narrow = (drawn / OUTPUT / f"one/moving/lines-narrow-{theme}.svg").read_text()
+        moving = set(re.findall(r"stroke: (#\w{6}); stroke-width: 3", whole))
+        assert moving
+        assert not any(f"stroke: {colour}; stroke-width: 3" in narrow for colour in moving)
 
 
 @pytest.mark.parametrize(("row", "case"), list(enumerate(CASES)))
@@ -174,7 +179,7 @@ def test_a_figure_that_is_no_longer_explorable_leaves_nothing(tmp_path):
     )
     report = draw(project(tmp_path, plain))
     assert report.failed == []
-    assert len(report.removed) == 3
+    assert len(report.removed) == 3  # the axes in both themes, and the frames
     assert [figure.explorable for figure in find_figures(tmp_path)] == [False]
 
 
@@ -196,14 +201,42 @@ def test_the_page_holds_the_first_frame_the_sliders_and_all_frames(drawn, frames
     assert not root.findall(".//p//div")  # a paragraph holds no block
     first = CASES.index((1, 0))
     text, *paths = frames["rows"][first]
-    assert [path.get("d") for path in root.iter("path")] == paths
+    assert [path.get("d") for path in root.iter("path")] == 2 * paths  # for either screen
     assert root.find(".//p[@class='reading']").text == text
     images = [image.get("src") for image in root.iter("img")]
-    names = [f"../assets/figures/one/moving/lines-axes-{t}.svg#only-{t}" for t in ("light", "dark")]
-    assert images == names
+    assert images == [
+        f"../assets/figures/one/moving/lines-{layout}-{theme}.svg#only-{theme}"
+        for layout in ("axes", "narrow")
+        for theme in ("light", "dark")
+    ]
     assert {image.get("alt") for image in root.iter("img")} == {"Three lines."}
     sliders = list(root.iter("input"))
     assert [s.get("aria-label") for s in sliders] == ["slope", "shift"]
     assert [(s.get("value"), s.get("max")) for s in sliders] == [("1", "2"), ("0", "1")]
     assert [s.get("aria-valuetext") for s in sliders] == ["1", "0.0"]
     assert json.loads(root.find("div/div").get("data-frames"))["rows"] == frames["rows"]
+
+
+def test_on_a_phone_curves_lie_in_the_boxes_of_the_narrow_axes(drawn, frames):
+    root = ElementTree.fromstring(html(drawn / "docs"))
+    broad, narrow = (root.find(f".//div/svg[@class='{screen}']") for screen in ("broad", "narrow"))
+    width, height = frames["narrow"]["size"]
+    assert narrow.get("viewBox") == f"0 0 {width} {height}"
+    assert (width, height) == (3168, 2592)
+    image = (drawn / OUTPUT / "one/moving/lines-narrow-light.svg").read_text()
+    assert f'viewBox="0 0 {width / 10:g} {height / 10:g}"' in image
+    clip = re.search(r'<clipPath id="\w+">\s*<rect x="([\d.]+)" y="([\d.]+)" '
+                     r'width="([\d.]+)" height="([\d.]+)"', image)  # fmt: skip
+    drawn_box = [10 * float(length) for length in clip.groups()]
+    for wide, small, box in zip(broad, narrow, frames["narrow"]["boxes"], strict=True):
+        placed = [float(small.get(side)) for side in ("x", "y", "width", "height")]
+        assert placed == box
+        np.testing.assert_allclose(placed, drawn_box, atol=1.01)
+        assert small.get("viewBox") == wide.get("viewBox")
+        assert small.get("preserveAspectRatio") == "none"
+    line, dots, area = (inner.find("path") for inner in narrow)
+    assert float(line.get("stroke-width")) == 3.4  # 3 pt at 0.85 of the size, in pixels
+    assert line.get("vector-effect") == dots.get("vector-effect") == "non-scaling-stroke"
+    assert line.get("stroke-dasharray") == "12.6 5.4"
+    assert area.get("vector-effect") is None
+    assert [path.get("stroke-width") for path in broad.iter("path")] == ["30.0", "60.0", None]

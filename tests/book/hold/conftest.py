@@ -96,6 +96,6 @@ It is 36.
 def moved(book):
     script = book.root / "scripts" / "figures" / "optimizers" / "toy.py"
     script.parent.mkdir(parents=True)
-    script.write_text("def wave() -> Figure: ...\n")
+    script.write_text("def wave() -> Figure: ...\ndef wave_says() -> dict[str, bool]: ...\n")
     book.page.write_text(MOVED)
     return book

@@ -41,22 +41,34 @@ def images(out):
     return [dict(re.findall(r'(\w+)="([^"]*)"', tag)) for tag in re.findall("<img[^>]*>", out)]
 
 
-def test_two_variants_with_alt_text_and_size(tmp_path):
+def test_four_variants_with_alt_text_and_size(tmp_path):
     folder = tmp_path / "assets/figures/optimizers/adam"
     folder.mkdir(parents=True)
     for variant in ("light", "dark"):
         (folder / f"bias-{variant}.svg").write_text(SVG)
+        (folder / f"bias-narrow-{variant}.svg").write_text(SVG.replace("460.8 288", "300 360"))
     out = html(PAGE, tmp_path)
-    light, dark, *later = images(out)
+    light, dark, narrow_light, narrow_dark, *later = images(out)
     path = "../assets/figures/optimizers/adam/bias"
     assert light == {
         "alt": "A curve that falls.",
         "src": f"{path}-light.svg#only-light",
+        "class": "broad",
+        "loading": "lazy",  # what is not displayed is not fetched, in view or not
+        "fetchpriority": "high",
         "width": "614",
         "height": "384",
     }
     assert dark == light | {"src": f"{path}-dark.svg#only-dark"}
-    assert [image["loading"] for image in later] == ["lazy", "lazy"]
+    assert narrow_light == light | {
+        "src": f"{path}-narrow-light.svg#only-light",
+        "class": "narrow",
+        "width": "400",
+        "height": "480",
+    }
+    assert narrow_dark == narrow_light | {"src": f"{path}-narrow-dark.svg#only-dark"}
+    assert [image["loading"] for image in later] == ["lazy"] * 4
+    assert not any("fetchpriority" in image for image in later)
     assert "width" not in later[0]
     assert out.count("<figure") == 1
     assert out.endswith(" tail</p>")
@@ -71,7 +83,10 @@ def test_other_images_are_left_alone(source):
 
 def test_attributes_are_kept():
     out = html("![a](assets/figures/a.svg){.wide}")
-    assert [image["class"] for image in images(out)] == ["wide", "wide"]
+    assert [image["class"] for image in images(out)] == [
+        *["wide broad"] * 2,
+        *["wide narrow"] * 2,
+    ]
 
 
 def test_size_of_no_file(tmp_path):

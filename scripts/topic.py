@@ -1,0 +1,66 @@
+"""Test all that concerns one topic: `make test TOPIC=optimizers/adam`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from dlkb.book.read.pages import PageError, read_book, resolve
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def files_of(stem: str, root: Path = ROOT) -> list[str]:
+    """Return the files of a topic that are there: formulas, shells, scripts, tests, page."""
+    family, topic = stem.split("/")
+    places = [
+        f"dlkb/{stem}.py",
+        f"dlkb/nn/{topic}.py",
+        f"dlkb/optim/{topic}.py",
+        f"scripts/figures/{stem}.py",
+        f"scripts/peers/{stem}.py",
+        f"tests/{family}/test_{topic}.py",
+        f"tests/nn/test_{topic}.py",
+        f"tests/optim/test_{topic}.py",
+        f"tests/figures/{family}/test_{topic}.py",
+        f"docs/{stem}.md",
+    ]
+    return [place for place in places if (root / place).is_file()]
+
+
+def commands(stem: str, root: Path = ROOT) -> list[list[str]]:
+    """Return what is run, in order: lint, rules, then the tests that concern the topic."""
+    python = [sys.executable, "-m"]
+    files = files_of(stem, root)
+    code = [file for file in files if file.endswith(".py")]
+    module = stem.replace("/", ".")
+    tested = [file for file in files if not file.startswith("scripts/")]
+    return [
+        [*python, "ruff", "check", *code],
+        [*python, "ruff", "format", "--check", *code],
+        [*python, "dlkb.book", "check", stem],
+        [*python, "dlkb.book", "figures", stem],
+        [*python, "pytest", "--quiet", *tested],
+        [
+            *[*python, "pytest", "--quiet", "-k", f"{module}. or {stem}"],
+            *["tests/test_formulas.py", "tests/test_layout.py", "tests/peers"],
+        ],
+    ]
+
+
+def main() -> int:
+    """Run the commands for the topic named, and stop at the first that fails."""
+    try:
+        stems = [page.stem for page in read_book(ROOT) if page.is_topic]
+        stem = resolve(sys.argv[1], stems)
+    except (IndexError, PageError) as error:
+        print(f"name a topic, for example optimizers/adam: {error}")
+        return 2
+    for command in commands(stem):
+        print("$", " ".join(command[1:]), flush=True)
+        if status := subprocess.run(command, cwd=ROOT, check=False).returncode:
+            return status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
