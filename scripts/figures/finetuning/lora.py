@@ -7,7 +7,6 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from dlkb.experiments.finetuning import Pretrained, Tuned, finetune, pretrained
@@ -99,6 +98,9 @@ def learning_rate_says() -> dict[str, bool]:
     bests = [best("lora", r) for r in RANKS]
     earlier = new["rslora"] < new["lora"]
     return {
+        "on a new task (left) and on the old one (right)": not np.array_equal(
+            start().new.x_test, start().old.x_test
+        ),
         "the error on the new task falls and rises again": all(
             0 < curve.argmin() < len(RATES) - 1 for curve in new.values()
         ),
@@ -138,6 +140,7 @@ def trade_off_says() -> dict[str, bool]:
     close = abs(full.new_error[slow].mean() - lora.new_error[fast].mean()) < 0.05
     forgotten = [run.old_error[top].mean() for run in (full, lora)]
     return {
+        "through all learning rates": all(errors(*p).shape == (2, len(RATES)) for p in TRADED),
         "All curves end in the upper right": all(
             (errors(*pair)[:, -1] > 0.25).all() and errors(*pair)[1, -1] > 0.8 for pair in TRADED
         ),
@@ -182,9 +185,9 @@ def shapes() -> Figure:
     figure, ax = plt.subplots(figsize=(7.2, 2.5))
     W, B, A, merged = blocks = shape_blocks(IN, OUT, R)
     for block, color in zip(blocks, ("C2", "C1", "C1", "C0"), strict=True):
-        corner = (block.x, block.y)
         alpha = {"W": 0.25, "W + sBA": 0.45}.get(block.name, 0.9)
-        ax.add_patch(Rectangle(corner, block.columns, block.rows, color=color, alpha=alpha, lw=0))
+        shape = {"height": block.rows, "width": block.columns, "bottom": block.y, "align": "edge"}
+        ax.bar([block.x], **shape, color=color, alpha=alpha, lw=0, label=block.name)
     middle = OUT / 2
     ax.text(W.x + IN / 2, middle, "$W$\nfrozen", ha="center", va="center")
     ax.text(merged.x + IN / 2, middle, "$W + s\\,BA$\nmerged", ha="center", va="center")
@@ -220,7 +223,10 @@ RULES: tuple[Rule, ...] = ("lora", "rslora", "alpha")
 REGIMES = ("independent factors", "one SGD step", "one Adam step")
 
 
-def scaling_data(width: int = 256, seeds: int = 20) -> dict[tuple[str, str], Array]:
+DRAWS = 20
+
+
+def scaling_data(width: int = 256, seeds: int = DRAWS) -> dict[tuple[str, str], Array]:
     """Return the size of the branch's output by regime and rule, one value for each rank.
 
     One input, one gradient in the output, α = 16; root mean square over outputs and seeds. SGD
@@ -286,7 +292,7 @@ def scalings_says() -> dict[str, bool]:
             for regime in REGIMES
             for rule in RULES
         ),
-        "over 20 draws": True,
+        f"over {DRAWS} draws": DRAWS >= 10,
         "The flat line is α/√r under gradient descent": near(sgd, -1, 0, 1),
         "and α/r in Adam's first step": near(adam, 0, 0.5, 1),
     }

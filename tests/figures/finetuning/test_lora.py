@@ -19,7 +19,10 @@ def test_blocks_are_drawn_to_scale_side_by_side():
     assert (B.columns, A.rows) == (figures.R, figures.R)
     for left, right in pairwise(blocks):
         assert left.x + left.columns < right.x
-    (ax,) = figures.shapes().axes
+    figure = figures.shapes()
+    bars = {b.name: ([b.x + b.columns / 2], [b.rows]) for b in blocks}
+    assert_draws(figure, bars=bars, texts=["=", "$B$: out × r", "$A$: r × in"])
+    (ax,) = figure.axes
     drawn = [patch.get_bbox().bounds for patch in ax.patches]
     assert drawn == [(b.x, b.y, b.columns, b.rows) for b in blocks]
 
