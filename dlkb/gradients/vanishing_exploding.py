@@ -153,7 +153,8 @@ def layer_vjp(W: Array, slope: Array, cotangent: Array) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> layer_vjp(np.ones((2, 3)), np.asarray([1.0, 0.5]), np.asarray([1.0, 2.0]))
+        >>> slope, cotangent = np.asarray([1.0, 0.5]), np.asarray([1.0, 2.0])
+        >>> layer_vjp(np.ones((2, 3)), slope, cotangent)
         array([2., 2., 2.])
     """
     _check_layer(W, slope)
@@ -264,7 +265,8 @@ def weight_jacobian_norm(slope: Array, h: Array) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> float(weight_jacobian_norm(np.asarray([0.1, -0.5]), np.asarray([3.0, 4.0])))
+        >>> slope, h = np.asarray([0.1, -0.5]), np.asarray([3.0, 4.0])
+        >>> float(weight_jacobian_norm(slope, h))
         2.5
     """
     check_float("slope", slope)
@@ -286,11 +288,13 @@ def rectifier_gradient_factor(
     $$\frac{\mathbb{E}\lVert\nabla_{\mathbf{h}_0}\rVert^2}{\mathbb{E}\lVert\nabla_{\mathbf{h}_L}\rVert^2}
       = \left(\frac{\sigma_w^2(1 + a^2)}{2}\right)^L$$
 
-    Exact at every width for L layers of one width, symmetric independent weights of variance
-    $\sigma_w^2/n$, a (leaky) ReLU, and a gradient at the output with independent entries of mean 0.
+    Exact at finite width for L layers of (leaky) ReLU, if weights are independent, symmetric about
+    0 and of variance $\sigma_w^2$ / fan-in, biases are 0 or drawn symmetrically as well, no
+    pre-activation is exactly 0, and the gradient at the output is independent of all of them, with
+    uncorrelated entries of one mean square. The gradient of ‖h_L‖²/2 is not: it comes back longer.
 
     Args:
-        sigma_w: √n times the standard deviation of a weight, ≥ 0.
+        sigma_w: √fan-in times the standard deviation of a weight, ≥ 0.
         negative_slope: Slope a for negative inputs; 0 is the ReLU, 1 a linear network.
         depth: Number L ≥ 0 of layers.
 
@@ -306,8 +310,8 @@ def rectifier_gradient_factor(
     Example:
         >>> round(rectifier_gradient_factor(sigma_w=2**0.5, depth=50), 1)
         1.0
-        >>> norm = rectifier_gradient_factor(sigma_w=1.0, depth=50) ** 0.5  # Xavier's scale
-        >>> f"{norm:.2e}"
+        >>> square = rectifier_gradient_factor(sigma_w=1.0, depth=50)  # Xavier
+        >>> f"{square**0.5:.2e}"  # what the norm changes by
         '2.98e-08'
     """
     check_between("sigma_w", sigma_w, 0, math.inf)
@@ -322,7 +326,8 @@ def residual_gradient_factor(chi: Array, *, scale: float = 1.0, depth: int = 1) 
       = (1 + \alpha^2\chi)^L$$
 
     For blocks $\mathbf{h} + \alpha F(\mathbf{h})$ whose branch ends in fresh weights of mean 0.
-    It cannot vanish; it explodes unless α² is of order 1/L, and is then at most $e^\chi$.
+    This mean does not fall, whatever α; it stays below $e^\chi$ with α² = 1/L. A branch that has
+    learned F(h) = −h loses all of the gradient.
 
     Args:
         chi: χ ≥ 0, the factor of the branch alone, any shape.
@@ -345,7 +350,8 @@ def residual_gradient_factor(chi: Array, *, scale: float = 1.0, depth: int = 1) 
         >>> chi = np.asarray(1.0)
         >>> float(residual_gradient_factor(chi, depth=50) ** 0.5)
         33554432.0
-        >>> round(float(residual_gradient_factor(chi, scale=50**-0.5, depth=50) ** 0.5), 3)
+        >>> square = residual_gradient_factor(chi, scale=50**-0.5, depth=50)
+        >>> round(float(square**0.5), 3)
         1.641
     """
     check_float("chi", chi)

@@ -89,8 +89,9 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     r"""Return the gain that torch recommends for an activation.
 
     Derived are 1 (linear), √2 (ReLU) and √(2 / (1 + a²)) (leaky ReLU). By convention: 5/3 for tanh,
-    which keeps the activations up but lets gradients grow by a fifth a layer; 1 for sigmoid; 3/4
-    for SELU, found by trial. A self-normalizing network needs "linear", whose gain is 1.
+    which keeps the activations up but lets the norm of gradients grow by a tenth a layer; 1 for
+    sigmoid; 3/4 for SELU, found by trial. A self-normalizing network needs "linear", whose gain is
+    1.
 
     Args:
         nonlinearity: "linear", "conv1d" … "conv3d", "conv_transpose1d" … "conv_transpose3d",
@@ -250,7 +251,8 @@ def scaled_normal(like: Array, *, std: float, generator: Generator) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> scaled_normal(np.zeros(3), std=0.1, generator=np.random.default_rng(0)).round(3)
+        >>> rng = np.random.default_rng(0)
+        >>> scaled_normal(np.zeros(3), std=0.1, generator=rng).round(3)
         array([ 0.013, -0.013,  0.064])
     """
     return std * normal(like, generator=generator)
@@ -272,7 +274,8 @@ def scaled_uniform(like: Array, *, std: float, generator: Generator) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> scaled_uniform(np.zeros(3), std=0.1, generator=np.random.default_rng(0)).round(3)
+        >>> rng = np.random.default_rng(0)
+        >>> scaled_uniform(np.zeros(3), std=0.1, generator=rng).round(3)
         array([ 0.047, -0.08 , -0.159])
     """
     return uniform_bound(std) * (2 * uniform(like, generator=generator) - 1)
@@ -285,8 +288,8 @@ def orthogonalize(z: Array, *, gain: float = 1.0) -> Array:
       \mathbf{W} = g\,\mathbf{Q}\operatorname{diag}(\operatorname{sign} R_{ii})$$
 
     QR leaves the signs of the columns open, and libraries fix them by what is stable, so that Q
-    alone is orthogonal but not uniform (Haar): LAPACK makes Q₁₁ negative, always. With R's diagonal
-    made positive the factorization is unique and Q inherits the symmetry of Z.
+    alone is orthogonal but not uniform (Haar): LAPACK makes Q₁₁ negative, from two rows on. With
+    R's diagonal made positive the factorization is unique and Q inherits the symmetry of Z.
 
     Args:
         z: Independent N(0, 1) entries, shape (out, in) or (out, in, *kernel). Axes after the first

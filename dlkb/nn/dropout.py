@@ -28,7 +28,9 @@ class Dropout(nn.Module):
         Differs from `torch.nn.Dropout` on the CPU in half precision, where that rounds 1/(1 − p)
         to the input's dtype and so scales by 1.109 in place of 1.111 (bfloat16, p = 0.1), and in
         a dropped infinity, which is 0 here and NaN there. In float32 and float64 on the CPU the
-        same seed gives the same output.
+        same seed gives the same output. Unlike torch's it takes no jagged nested tensor, and
+        neither `torch.fx` nor `torch.jit.script`; `torch.compile`, `torch.export` and
+        `torch.func.vmap` work.
 
     Example:
         >>> layer = Dropout(0.5)

@@ -66,11 +66,13 @@ def prox_(model: nn.Module, *, lr: float, l1: float = 0.0, l2: float = 0.0) -> N
     """Apply the proximal map of the penalty to a model's weights, in place.
 
     Call it after `optimizer.step()` of plain SGD with the same `lr`, the penalty not being in
-    the loss: the two make one step of ISTA, and zeros are exact.
+    the loss: the two make one step of ISTA, and zeros are exact. After SGD with momentum β (no
+    dampening) pass `lr / (1 - β)`, which is how far a steady gradient moves a weight in a step.
+    With `lr` alone the penalty is too weak by 1 − β.
 
     Args:
         model: Any module; `penalized_parameters(model)` are changed.
-        lr: The step size that the optimizer has just used.
+        lr: The step size that the optimizer has just used; with momentum divided by 1 − β.
         l1: Strength λ₁ ≥ 0.
         l2: Strength λ₂ ≥ 0.
 

@@ -80,7 +80,8 @@ def keep_mask(like: Array, *, p: float, generator: Generator) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> keep_mask(np.zeros(4), p=0.5, generator=np.random.default_rng(0))
+        >>> rng = np.random.default_rng(0)
+        >>> keep_mask(np.zeros(4), p=0.5, generator=rng)
         array([ True, False, False, False])
     """
     # Where u < p is dropped: at p = 0 no rounding of u can drop an entry.
@@ -115,7 +116,8 @@ def dropout(x: Array, keep: Array, *, p: float) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> dropout(np.asarray([1.0, 2.0, 3.0]), np.asarray([True, False, True]), p=0.5)
+        >>> keep = np.asarray([True, False, True])
+        >>> dropout(np.asarray([1.0, 2.0, 3.0]), keep, p=0.5)
         array([2., 0., 6.])
     """
     xp = namespace(x, keep)
@@ -296,7 +298,8 @@ def linear_covariance(x: Array, weight: Array, *, p: float) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> linear_covariance(np.asarray([1.0, 2.0]), np.asarray([[1.0, 0.0], [1.0, 1.0]]), p=0.5)
+        >>> weight = np.asarray([[1.0, 0.0], [1.0, 1.0]])
+        >>> linear_covariance(np.asarray([1.0, 2.0]), weight, p=0.5)
         array([[1., 1.],
                [1., 5.]])
     """
@@ -368,8 +371,8 @@ def expected_squared_loss(X: Array, y: Array, w: Array, *, p: float) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> X, y, w = np.asarray([[1.0, 2.0]]), np.asarray([4.0]), np.asarray([1.0, 1.0])
-        >>> float(expected_squared_loss(X, y, w, p=0.5))
+        >>> X, w = np.asarray([[1.0, 2.0]]), np.asarray([1.0, 1.0])
+        >>> float(expected_squared_loss(X, np.asarray([4.0]), w, p=0.5))
         6.0
     """
     xp = namespace(X, y, w)

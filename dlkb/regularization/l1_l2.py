@@ -198,7 +198,8 @@ def soft_threshold_vjp(z: Array, cotangent: Array, *, threshold: float) -> Array
 
     Example:
         >>> import numpy as np
-        >>> soft_threshold_vjp(np.asarray([3.0, 0.6, -1.5]), np.ones(3), threshold=1.0)
+        >>> z = np.asarray([3.0, 0.6, -1.5])
+        >>> soft_threshold_vjp(z, np.ones(3), threshold=1.0)
         array([1., 0., 1.])
     """
     check_between("threshold", threshold, 0, math.inf, closed="left")
@@ -281,7 +282,7 @@ class FistaState(NamedTuple):
 
     Attributes:
         theta: The iterate, which is the answer.
-        t: The weight that sets the momentum, a 0-d array or a number; 1 at the start.
+        t: The weight a that sets the momentum, a 0-d array or a number; 1 at the start.
     """
 
     theta: Array
@@ -302,16 +303,16 @@ def fista(
     $$\begin{aligned}
       \boldsymbol\theta_k &= \operatorname{prox}_{\eta P}\bigl(\mathbf{y}_k
         - \eta\nabla L(\mathbf{y}_k)\bigr), \qquad
-      t_{k+1} = \tfrac12\bigl(1 + \sqrt{1 + 4t_k^2}\bigr), \\
+      a_{k+1} = \tfrac12\bigl(1 + \sqrt{1 + 4a_k^2}\bigr), \\
       \mathbf{y}_{k+1} &= \boldsymbol\theta_k
-        + \frac{t_k - 1}{t_{k+1}}(\boldsymbol\theta_k - \boldsymbol\theta_{k-1})
+        + \frac{a_k - 1}{a_{k+1}}(\boldsymbol\theta_k - \boldsymbol\theta_{k-1})
     \end{aligned}$$
 
     Args:
         lookahead: The point y, where `grad` was taken; at the start the parameters themselves.
         grad: The gradient of the loss at `lookahead`, same shape.
         state: The previous iterate and weight; at the start `FistaState(theta, 1.0)`.
-        lr: Step size η, at most 1/ℓ.
+        lr: Step size η, at most 1/ℓ for the bound, which also needs a convex loss.
         l1: Strength λ₁ ≥ 0.
         l2: Strength λ₂ ≥ 0.
 
@@ -340,7 +341,7 @@ def fista(
 
 
 def ista_bound(k: Array, *, lr: float, distance: float) -> Array:
-    r"""Bound how far the objective is from its minimum after k steps of ISTA.
+    r"""Bound how far the objective is from its minimum after k steps of ISTA, for a convex loss.
 
     $$F(\boldsymbol\theta_k) - F^\star \le \frac{R^2}{2\eta k}$$
 
@@ -363,7 +364,7 @@ def ista_bound(k: Array, *, lr: float, distance: float) -> Array:
 
 
 def fista_bound(k: Array, *, lr: float, distance: float) -> Array:
-    r"""Bound how far the objective is from its minimum after k steps of FISTA.
+    r"""Bound how far the objective is from its minimum after k steps of FISTA, for a convex loss.
 
     $$F(\boldsymbol\theta_k) - F^\star \le \frac{2R^2}{\eta\,(k + 1)^2}$$
 
@@ -447,7 +448,8 @@ def ridge(X: Array, y: Array, *, l2: float) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> ridge(np.asarray([[2.0, 0.0], [0.0, 1.0]]), np.asarray([5.0, 2.0]), l2=1.0)
+        >>> X = np.asarray([[2.0, 0.0], [0.0, 1.0]])
+        >>> ridge(X, np.asarray([5.0, 2.0]), l2=1.0)
         array([2., 1.])
     """
     check_between("l2", l2, 0, math.inf, closed="neither")

@@ -187,16 +187,17 @@ def test_weight_jacobian_norm_counts_the_modulus():
 
 
 @pytest.mark.parametrize("negative_slope", [0.0, 0.3, 1.0])
-def test_rectifier_factor_is_exact_at_small_width(rng, negative_slope):
-    draws, n, depth, sigma_w = 60_000, 4, 3, 1.3
-    h, J = rng.normal(size=(draws, n)), np.broadcast_to(np.eye(n), (draws, n, n))
-    for _ in range(depth):
-        W = sigma_w / n**0.5 * rng.normal(size=(draws, n, n))
-        z = np.einsum("dij,dj->di", W, h)
+@pytest.mark.parametrize(("widths", "bias"), [((4, 4, 4, 4), 0.0), ((3, 5, 2, 4), 0.7)])
+def test_rectifier_factor_is_exact_at_small_width(rng, negative_slope, widths, bias):
+    draws, sigma_w = 60_000, 1.3
+    h, J = rng.normal(size=(draws, widths[0])), np.eye(widths[0])
+    for fan_in, fan_out in pairwise(widths):
+        W = sigma_w / fan_in**0.5 * rng.normal(size=(draws, fan_out, fan_in))
+        z = np.einsum("dij,dj->di", W, h) + bias * rng.normal(size=(draws, fan_out))
         slope = np.where(z > 0, 1.0, negative_slope)
         h, J = slope * z, slope[..., None] * (W @ J)
-    g = rng.choice([-1.0, 1.0], size=(draws, n))
-    squares = (np.einsum("dij,di->dj", J, g) ** 2).sum(-1) / n
+    g = rng.choice([-1.0, 1.0], size=(draws, widths[-1]))
+    squares = (np.einsum("dij,di->dj", J, g) ** 2).sum(-1) / widths[-1]
     expected = rectifier_gradient_factor(sigma_w=sigma_w, negative_slope=negative_slope, depth=3)
     assert abs(squares.mean() - expected) < 4 * squares.std() / draws**0.5
 

@@ -179,8 +179,11 @@ def test_mc_dropout_needs_dropout():
         pass
 
 
-@pytest.mark.parametrize("kind", [nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.FeatureAlphaDropout])
-def test_mc_dropout_reaches_channel_dropout(kind):
+OTHERS = [nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout]
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_mc_dropout_reaches_other_dropout(kind):
     net = nn.Sequential(kind(0.5)).eval()
     x = inputs((2, 64, 3, 3, 3)[: {nn.Dropout1d: 3, nn.Dropout2d: 4}.get(kind, 5)])
     with mc_dropout(net):

@@ -79,6 +79,21 @@ def test_prox_makes_exact_zeros_in_place_and_no_graph(device):
     assert (net[3].weight != 0).any()
 
 
+@pytest.mark.parametrize(
+    ("momentum", "lr_of_prox", "expected"),
+    [(0.0, 0.01, 0.7), (0.9, 0.01, 0.97), (0.9, 0.1, 0.7)],
+)
+def test_with_momentum_prox_needs_the_longer_step(momentum, lr_of_prox, expected):
+    # ½(θ − 1)² + 0.3 |θ| is least at 0.7.
+    net = nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=momentum)
+    for _ in range(2000):
+        net.weight.grad = net.weight.detach() - 1
+        optimizer.step()
+        prox_(net, lr=lr_of_prox, l1=0.3)
+    np.testing.assert_allclose(net.weight.item(), expected, atol=1e-6)
+
+
 def test_mixed_precision_weights_add_up():
     net = model()
     net[0].to(torch.bfloat16)

@@ -304,6 +304,16 @@ def test_rates_are_within_the_bounds_and_fista_is_faster(diabetes):
     assert gaps["fista"][200] < gaps["ista"][200] / 20
 
 
+def test_the_bound_needs_a_convex_loss():
+    # L = cos θ, ℓ = 1: near its top ISTA stays longer than the bound allows.
+    theta = np.asarray(1e-3)
+    for _ in range(5):
+        above = np.cos(theta) + 1
+        theta = ista(theta, -np.sin(theta), lr=1.0)
+        assert np.cos(theta) + 1 <= above  # the objective does not increase all the same
+    assert np.cos(theta) + 1 > 1.9 * ista_bound(5, lr=1.0, distance=np.pi - 1e-3)
+
+
 def test_the_bound_of_ista_is_twice_the_worst_case():
     # No loss, only λ|θ|: the step is the prox alone, and λ = R/(2ηk) leaves half of the bound.
     k, lr, start = 7, 0.3, 2.0

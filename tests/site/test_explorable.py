@@ -18,8 +18,8 @@ from dlkb.book.draw.figures import find_figures
 from dlkb.book.draw.narrow import stack
 from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
-from scripts.figures.gradients import loss_explosion
-from scripts.figures.initialization import signal_scale
+from scripts.figures.gradients import loss_explosion, vanishing_exploding
+from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.optimizers import adam
 from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
@@ -46,6 +46,14 @@ def scale_and_depth(gain, depth):
         band = np.concatenate([columns(layers, low), columns(layers, high)[::-1]])
         found += [band, columns(layers, middle), columns(layers, limit)]
     return found
+
+
+def gain_and_slope(gain, slope):
+    data = xavier.through(gain, slope)
+    low, middle, high = np.percentile(data.signal, [5, 50, 95], axis=0)
+    around = np.concatenate([columns(data.layer, low), columns(data.layer, high)[::-1]])
+    expected = columns(data.layer, data.expected)[[0, -1]]
+    return [around, columns(data.layer, middle), expected]
 
 
 def balls(strength):
@@ -93,12 +101,25 @@ def explore_bands(p, n):
     return [*bands, columns(data.grid, data.mean)]
 
 
+def weight_scale(scale, skip):
+    data = vanishing_exploding.ratios(scale, skip)
+    return [columns(data.layers, rows) for rows in (data.expected, *data.medians.values())]
+
+
+def when_it_helps(images, units):
+    data = dropout.digit_losses(int(images), int(units))
+    return [columns(dropout.RATES, losses.mean(1)) for losses in data]
+
+
 COMPUTED = {
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/loss_explosion/quadratic": quadratic,
+    "gradients/vanishing_exploding/weight_scale": weight_scale,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
+    "initialization/xavier/gain_and_slope": gain_and_slope,
     "optimizers/adam/largest_steps": largest_steps,
     "regularization/dropout/explore_bands": explore_bands,
+    "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
 }

@@ -1,9 +1,6 @@
-"""Figures of the page on vanishing and exploding gradients.
+"""Figures of the page on vanishing and exploding gradients."""
 
-One network for all: z ← W φ(z), optionally normalized, optionally added to z. All seeds are
-trained at once, as a leading axis of every tensor.
-"""
-
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -12,384 +9,291 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from torch import Tensor, nn
+from torch import Tensor
 
-from dlkb.gradients.vanishing_exploding import rectifier_gradient_factor
-from dlkb.nn import init, jacobian_singular_values, signal_norms
+from dlkb.experiments.digits import digits
+from dlkb.experiments.networks import draw
+from dlkb.experiments.rules import Rule, adam_rule, sgd_rule
+from dlkb.experiments.signals import propagate
+from dlkb.experiments.training import train
+from dlkb.gradients.vanishing_exploding import rectifier_gradient_factor, residual_gradient_factor
+from scripts.figures.explorable import Explorable, Slider
 
 Matrix = NDArray[np.float64]
 SEEDS = 10
+ACTIVATIONS = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "ReLU": torch.relu}
+
+LAYERS, WIDTH = 30, 64
+HIDDEN, STEPS = 32, 100
+SCALES = (0.5, 0.7, 1.0, 1.2, 2**0.5, 1.7, 2.0, 3.0, 4.0)
+SKIPS = (0.0, LAYERS**-0.5, 1.0)
 
 
-class Net(NamedTuple):
-    """How a network differs from the plain one.
+class Ratios(NamedTuple):
+    """Logarithms to base 10 of the gradient's norm, over that at the last hidden layer.
 
     Attributes:
-        activation: "sigmoid", "tanh" or "relu".
-        sigma_w: √n times the standard deviation of a hidden weight.
-        orthogonal: Draw orthogonal matrices times `sigma_w` instead.
-        norm: "", "batch" or "layer", without learned scale, after the product with W.
-        skip: Factor of the branch of a residual block; 0 for no skip.
+        layers: 1 … `LAYERS`.
+        found: For each activation, shape (seeds, layers).
+        expected: Of the ReLU's mean square, by the closed form, halved.
     """
 
-    activation: str = "sigmoid"
-    sigma_w: float = 1.0
-    orthogonal: bool = False
-    norm: str = ""
-    skip: float = 0.0
+    layers: Matrix
+    found: dict[str, Matrix]
+    expected: Matrix
 
-
-def activate(z: Tensor, name: str) -> Tensor:
-    """Apply the activation of that name."""
-    return {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}[name](z)
-
-
-def normalize(z: Tensor, name: str) -> Tensor:
-    """Standardize over the examples ("batch") or over the units ("layer")."""
-    axis = 1 if name == "batch" else 2
-    mean = z.mean(axis, keepdim=True)
-    return (z - mean) / torch.sqrt(z.var(axis, keepdim=True, correction=0) + 1e-5)
-
-
-def draw(net: Net, sizes: tuple[int, int, int], depth: int) -> list[Tensor]:
-    """Draw first, hidden and last weights and the hidden biases, one seed an entry of axis 0."""
-    inputs, n, outputs = sizes
-    rows = []
-    for seed in range(SEEDS):
-        rng = np.random.default_rng(seed)
-        first = rng.normal(size=(inputs, n)) / inputs**0.5
-        hidden = rng.normal(size=(depth, n, n)) / n**0.5
-        last = rng.normal(size=(n, outputs)) / n**0.5
-        if net.orthogonal:
-            hidden = np.linalg.qr(hidden)[0]
-        rows.append((first, net.sigma_w * hidden, last, np.zeros((depth, 1, n))))
-    return [torch.tensor(np.stack(part)) for part in zip(*rows, strict=True)]
-
-
-def forward(net: Net, weights: list[Tensor], x: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Return the outputs, shape (seeds, batch, outputs), and every hidden signal."""
-    first, hidden, last, bias = weights
-    z = x @ first
-    signals = [z]
-    for weight, shift in zip(hidden.unbind(1), bias.unbind(1), strict=True):
-        branch = torch.baddbmm(shift, activate(z, net.activation), weight)
-        if net.norm:
-            branch = normalize(branch, net.norm)
-        z = z + net.skip * branch if net.skip else branch
-        signals.append(z)
-    return torch.bmm(activate(z, net.activation), last), signals
-
-
-DEPTHS = (2, 5, 10, 20, 30, 50)
-
-
-def nets(depth: int) -> dict[str, Net]:
-    """Return the networks that are compared at initialization."""
-    he = 2**0.5
-    return {
-        "sigmoid": Net("sigmoid"),
-        "tanh": Net("tanh"),
-        "ReLU, Xavier's scale": Net("relu", 1.0),
-        "ReLU, He": Net("relu", he),
-        "ReLU, twice Xavier's": Net("relu", 2.0),
-        "ReLU, He, batch norm": Net("relu", he, norm="batch"),
-        "sigmoid, layer norm": Net("sigmoid", norm="layer"),
-        "sigmoid, batch norm": Net("sigmoid", norm="batch"),
-        "sigmoid, skip": Net("sigmoid", skip=1.0),
-        "ReLU, He, skip": Net("relu", he, skip=1.0),
-        "ReLU, He, skip / √L": Net("relu", he, skip=depth**-0.5),
-    }
+    @property
+    def medians(self) -> dict[str, Matrix]:
+        """What is drawn of each activation, shape (layers,)."""
+        return {name: np.median(rows, axis=0) for name, rows in self.found.items()}
 
 
 @cache
-def ratio_data(*, n: int = 64, batch: int = 32) -> dict[str, Matrix]:
-    """Return log₁₀ of the gradient's norm at the first over that at the last signal.
-
-    Shape (depths, seeds) for each network; the loss is a random linear function of the output.
-    """
+def ratios(scale: float, skip: float) -> Ratios:
+    """Measure untrained networks with weights of one scale and branches of one factor."""
     torch.set_num_threads(1)
-    rng = np.random.default_rng(1000)
-    x = torch.tensor(rng.normal(size=(SEEDS, batch, n)))
-    target = torch.tensor(rng.normal(size=(SEEDS, batch, n)))
-    found: dict[str, Matrix] = {}
-    for name in nets(1):
-        rows = []
-        for depth in DEPTHS:
-            net = nets(depth)[name]
-            weights = draw(net, (n, n, n), depth)
-            start = [weights[0].requires_grad_(), *weights[1:]]
-            y, signals = forward(net, start, x)
-            first, last = torch.autograd.grad((y * target).sum(), [signals[0], signals[-1]])
-            rows.append(torch.log10(first.norm(dim=(1, 2)) / last.norm(dim=(1, 2))).numpy())
-        found[name] = np.stack(rows)
-    return found
+    x = np.random.default_rng(1000).normal(size=(4, WIDTH))
+    widths = (WIDTH,) * (LAYERS + 2)
+    found = {}
+    for name, activation in ACTIVATIONS.items():
+        networks = draw(
+            widths, activation=activation, gain=scale, bias=False, skip=skip, seeds=SEEDS
+        )
+        hidden = np.log10(propagate(networks, x).gradient[:, :LAYERS]) / 2
+        found[name] = hidden - hidden[:, -1:]
+    plain = rectifier_gradient_factor(sigma_w=scale)
+    factor = residual_gradient_factor(np.asarray(plain), scale=skip) if skip else plain
+    layers = np.arange(1.0, LAYERS + 1)
+    return Ratios(layers, found, (LAYERS - layers) * np.log10(float(factor)) / 2)
 
 
-def depth() -> Figure:
-    """Draw the ratio of the gradients against depth for each network."""
-    data = ratio_data()
-    panels = {
-        "vanish or explode": [
-            "sigmoid",
-            "tanh",
-            "ReLU, Xavier's scale",
-            "ReLU, twice Xavier's",
-            "sigmoid, layer norm",
-        ],
-        "hold, or overdo": [
-            "ReLU, He",
-            "ReLU, He, batch norm",
-            "sigmoid, batch norm",
-            "sigmoid, skip",
-            "ReLU, He, skip",
-            "ReLU, He, skip / √L",
-        ],
+def weight_scale() -> Explorable:
+    """Draw the gradient's norm layer by layer, for any scale of weights and of branches."""
+    figure, ax = plt.subplots(figsize=(6.4, 3.8))
+    ax.set(xlim=(1, LAYERS), ylim=(-30, 18), xlabel="layer")
+    ax.set(ylabel="log₁₀ of the gradient's norm")
+    ax.set_xticks([1, 10, 20, 30])
+    ax.axhline(0, color=plt.rcParams["axes.edgecolor"], linewidth=1, linestyle=":")
+    (theory,) = ax.plot([], [], color=plt.rcParams["text.color"], linestyle="--", linewidth=1)
+    theory.set_label("ReLU, closed form")
+    lines = {
+        name: ax.plot([], [], color=f"C{i}", label=name)[0] for i, name in enumerate(ACTIVATIONS)
     }
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.6))
-    for ax, (title, names) in zip(axes, panels.items(), strict=True):
-        for i, name in enumerate(names):
-            low, middle, high = np.quantile(data[name], (0.05, 0.5, 0.95), axis=1)
-            ax.fill_between(DEPTHS, low, high, color=f"C{i}", alpha=0.25, linewidth=0)
-            ax.plot(DEPTHS, middle, color=f"C{i}", label=name)
-        ax.axhline(0, color=plt.rcParams["axes.edgecolor"], linewidth=1, linestyle=":")
-        ax.set(title=title, xlabel="depth", xlim=(2, 50))
-        ax.legend(fontsize="small")
-    for sigma_w in (1.0, 2.0):
-        factor = [rectifier_gradient_factor(sigma_w=sigma_w, depth=d) for d in DEPTHS]
-        ink = plt.rcParams["text.color"]
-        axes[0].plot(DEPTHS, np.log10(factor) / 2, linestyle="--", linewidth=1, color=ink)
-    axes[1].set_ylim(top=13)
-    axes[0].set_ylabel("log₁₀ ‖∂L/∂h₁‖ / ‖∂L/∂h_L‖")
-    return figure
+    ax.legend(handles=[*lines.values(), theory], loc="upper center", ncols=4)
+
+    def show(scale: float, skip: float) -> str:
+        data = ratios(scale, skip)
+        theory.set_data(data.layers, data.expected)
+        for name, line in lines.items():
+            line.set_data(data.layers, data.medians[name])
+        ends = [
+            f"{rows[0]:.1f} for {name}".replace("-", "−") for name, rows in data.medians.items()
+        ]
+        return (
+            f"From layer {LAYERS} back to layer 1 the logarithm of the gradient's norm changes by "
+            f"{ends[0]}, {ends[1]}, {ends[2]}."
+        )
+
+    sliders = (
+        Slider("weight scale σ_w", SCALES, SCALES.index(1.0), "{:.2g}"),
+        Slider("skip: factor α of the branch, 0 for none", SKIPS, 0, "{:.2g}"),
+    )
+    return Explorable(figure, sliders, (theory, *lines.values()), show)
+
+
+def weight_scale_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    start = ratios(1.0, 0.0)
+    sigmoid, tanh, relu = (rows[0] for rows in start.medians.values())
+    plain = {scale: ratios(scale, 0.0) for scale in SCALES}
+    skips = {scale: ratios(scale, 1.0) for scale in SCALES}
+    scaled = [ratios(scale, SKIPS[1]) for scale in SCALES if scale <= 1.7]
+    return {
+        "logarithm of the gradient's norm at the layers of three untrained networks, relative to "
+        f"layer {LAYERS}": True,
+        f"With weight scale 1 and no skip, sigmoid falls by {-sigmoid:.0f} powers of ten": bool(
+            -18.5 < sigmoid < -17.5
+        ),
+        f"tanh by {-tanh:.1f}": True,
+        f"ReLU by {-relu:.1f}, along its dashed closed form": bool(
+            abs(start.medians["ReLU"] - start.expected).max() < 0.5
+        ),
+        f"Width {WIDTH}, medians of {SEEDS} networks": True,
+        "Without a skip no scale here saves sigmoid": all(
+            (one.found["sigmoid"][:, 0] < -3).all() for one in plain.values()
+        ),
+        "ReLU wants 1.4": bool((abs(plain[2**0.5].found["ReLU"][:, 0]) < 1).all())
+        and all(abs(one.medians["ReLU"][0]) > 1.5 for s, one in plain.items() if s != 2**0.5),
+        "A skip of 1 ends the vanishing and lets large ReLU weights explode": all(
+            (rows[:, 0] > -0.2).all() for one in skips.values() for rows in one.found.values()
+        )
+        and all((one.found["ReLU"][:, 0] > 3).all() for s, one in skips.items() if s >= 2**0.5),
+        "0.18, which is 1/√L, does neither up to scale 1.7": all(
+            (abs(rows[:, 0]) < 0.5).all() for one in scaled for rows in one.found.values()
+        ),
+    }
 
 
 class Training(NamedTuple):
-    """How a network is trained.
+    """What is changed of a network and of its training.
 
     Attributes:
-        net: The network.
-        depth: Number of hidden layers.
-        lr: Learning rate of SGD, or of Adam.
+        activation, gain, init, norm, skip: As `dlkb.experiments.networks.draw` takes them.
+        depth: Hidden layers.
+        rule: Update rule.
         batch: Examples in a step.
-        clip: Largest norm of the gradient; infinite for no clipping.
-        l2: Weight of the L2 penalty's gradient.
-        adam: Use Adam instead of SGD.
+        clip: Largest norm of the gradient, None for no clipping.
     """
 
-    net: Net
+    activation: Callable[[Tensor], Tensor] = torch.sigmoid
+    gain: float = 1.0
+    init: str = "fan_in"
+    norm: str = ""
+    skip: float = 0.0
     depth: int = 20
-    lr: float = 0.1
+    rule: Rule = sgd_rule(lr=0.1)
     batch: int = 32
-    clip: float = float("inf")
-    l2: float = 0.0
-    adam: bool = False
+    clip: float | None = None
 
 
-VANISHING = Training(Net("sigmoid"))
-EXPLODING = Training(Net("relu", 2.5))
+def vanishing_remedies() -> dict[str, Training]:
+    """Return what is tried on 20 sigmoid layers."""
+    base = Training()
+    return {
+        "nothing": base,
+        "lr × 100": base._replace(rule=sgd_rule(lr=10.0)),
+        "clipping at 1": base._replace(clip=1.0),
+        "L2 penalty": base._replace(rule=sgd_rule(lr=0.1, weight_decay=1e-3)),
+        "batch × 4": base._replace(batch=128),
+        "Adam": base._replace(rule=adam_rule(lr=1e-2)),
+        "weights × 4": base._replace(gain=4.0),
+        "layer norm": base._replace(norm="layer"),
+        "batch norm": base._replace(norm="batch"),
+        "residual": base._replace(skip=1.0),
+        "ReLU, He": base._replace(activation=torch.relu, gain=2**0.5),
+        "tanh, orthogonal": base._replace(activation=torch.tanh, init="orthogonal"),
+        "4 layers, lr × 10": base._replace(depth=4, rule=sgd_rule(lr=1.0)),
+        "4 layers, Adam": base._replace(depth=4, rule=adam_rule(lr=1e-2)),
+        "1 layer, lr × 10": base._replace(depth=1, rule=sgd_rule(lr=1.0)),
+    }
 
 
-@cache
-def digits() -> tuple[Tensor, Tensor]:
-    """Return the standardized images, shape (1797, 64), and their labels."""
-    images, labels = load_digits(return_X_y=True)
-    images = (images - images.mean(0)) / (images.std(0) + 1e-3)
-    return torch.tensor(images), torch.tensor(labels)
+def exploding_remedies() -> dict[str, Training]:
+    """Return what is tried on 20 ReLU layers whose weights are too large."""
+    base = Training(torch.relu, 2.5)
+    return {
+        "nothing": base,
+        "lr / 10⁵": base._replace(rule=sgd_rule(lr=1e-6)),
+        "clipping at 1": base._replace(clip=1.0),
+        "L2 penalty": base._replace(rule=sgd_rule(lr=0.1, weight_decay=1e-2)),
+        "batch × 4": base._replace(batch=128),
+        "Adam": base._replace(rule=adam_rule(lr=1e-2)),
+        "batch norm": base._replace(norm="batch"),
+        "residual / √L": base._replace(skip=20**-0.5),
+        "He": base._replace(gain=2**0.5),
+        "2 layers": base._replace(depth=2),
+    }
 
 
 class Outcome(NamedTuple):
     """What training came to, one entry a seed.
 
     Attributes:
-        losses: Training loss at the steps, shape (steps, seeds); NaN or inf where it diverged.
-        moved: log₁₀ of the first update's norm at the first over that at the last hidden layer.
-        accuracy: On all the digits, at the end.
+        accuracy: On the images that were not trained on, after the last step.
+        finite: Whether the training loss was finite at each step.
     """
 
-    losses: Matrix
-    moved: Matrix
     accuracy: Matrix
+    finite: NDArray[np.bool_]
 
 
-def train(run: Training, *, n: int = 32, steps: int = 100) -> Outcome:
-    """Train all seeds at once on the digits."""
+@cache
+def outcome(run: Training) -> Outcome:
+    """Train `SEEDS` networks on the digits, in single precision."""
     torch.set_num_threads(1)
-    images, labels = digits()
-    weights = [w.float().requires_grad_() for w in draw(run.net, (64, n, 10), run.depth)]
-    images = images.float()
-    order = torch.tensor(
-        np.stack([np.random.default_rng(seed).permutation(len(images)) for seed in range(SEEDS)])
+    networks = draw(
+        (64, *[HIDDEN] * run.depth, 10),
+        activation=run.activation,
+        init=run.init,
+        gain=run.gain,
+        norm=run.norm,
+        skip=run.skip,
+        seeds=SEEDS,
+        dtype="float32",
     )
-    if run.adam:
-        optimizer: torch.optim.Optimizer = torch.optim.Adam(weights, lr=run.lr)
-    else:
-        optimizer = torch.optim.SGD(weights, lr=run.lr, weight_decay=run.l2)
-    losses = []
-    for step in range(steps):
-        at = torch.arange(step * run.batch, (step + 1) * run.batch) % len(images)
-        x, y = images[order[:, at]], labels[order[:, at]]
-        output, _ = forward(run.net, weights, x)
-        loss = torch.nn.functional.cross_entropy(output.transpose(1, 2), y, reduction="none").mean(
-            1
-        )
-        optimizer.zero_grad()
-        loss.sum().backward()
-        if run.clip < float("inf"):
-            _clip_each_seed(weights, run.clip)
-        before = weights[1].detach().clone()
-        optimizer.step()
-        if step == 0:
-            update = (weights[1].detach() - before).double().norm(dim=(2, 3))
-            moved = torch.log10(update[:, 0] / update[:, -1])
-        losses.append(loss.detach())
-    with torch.no_grad():
-        output, _ = forward(run.net, weights, images.expand(SEEDS, -1, -1))
-        accuracy = (output.argmax(2) == labels).double().mean(1)
-    return Outcome(torch.stack(losses).numpy(), moved.numpy(), accuracy.numpy())
-
-
-def _clip_each_seed(weights: list[Tensor], max_norm: float) -> None:
-    grads = [w.grad for w in weights if w.grad is not None]
-    norm = sum(g.flatten(1).square().sum(1) for g in grads) ** 0.5
-    factor = (max_norm / (norm + 1e-6)).clamp(max=1)
-    for g in grads:
-        g.mul_(factor.reshape(-1, *[1] * (g.ndim - 1)))
-
-
-def vanishing_remedies() -> dict[str, Training]:
-    """Return what is tried on 20 sigmoid layers."""
-    base = VANISHING
-    return {
-        "nothing": base,
-        "lr × 10": base._replace(lr=10 * base.lr),
-        "lr × 100": base._replace(lr=100 * base.lr),
-        "clipping at 1": base._replace(clip=1.0),
-        "L2 penalty": base._replace(l2=1e-3),
-        "batch × 4": base._replace(batch=4 * base.batch),
-        "Adam": base._replace(adam=True, lr=1e-2),
-        "weights × 4": base._replace(net=Net("sigmoid", 4.0)),
-        "layer norm": base._replace(net=Net("sigmoid", norm="layer")),
-        "batch norm": base._replace(net=Net("sigmoid", norm="batch")),
-        "residual": base._replace(net=Net("sigmoid", skip=1.0)),
-        "ReLU, He": base._replace(net=Net("relu", 2**0.5)),
-        "tanh, orthogonal": base._replace(net=Net("tanh", 1.0, orthogonal=True)),
-        "1 layer, lr × 10": base._replace(depth=1, lr=10 * base.lr),
-    }
-
-
-def exploding_remedies() -> dict[str, Training]:
-    """Return what is tried on 20 ReLU layers whose weights are too large."""
-    base, large = EXPLODING, 2.5
-    return {
-        "nothing": base,
-        "lr / 10⁵": base._replace(lr=1e-5 * base.lr),
-        "clipping at 1": base._replace(clip=1.0),
-        "L2 penalty": base._replace(l2=1e-2),
-        "batch × 4": base._replace(batch=4 * base.batch),
-        "Adam": base._replace(adam=True, lr=1e-2),
-        "batch norm": base._replace(net=Net("relu", large, norm="batch")),
-        "residual / √L": base._replace(net=Net("relu", large, skip=20**-0.5)),
-        "He": base._replace(net=Net("relu", 2**0.5)),
-        "2 layers": base._replace(depth=2),
-    }
+    data = digits(scale="standard", dtype="float32")
+    found = train(networks, data, rule=run.rule, steps=STEPS, batch=run.batch, clip=run.clip)
+    return Outcome(found.test_accuracy[:, -1], np.asarray(np.isfinite(found.loss).all(axis=1)))
 
 
 @cache
 def remedies_data() -> tuple[dict[str, Outcome], dict[str, Outcome]]:
-    """Train with every remedy: against vanishing, and against exploding gradients."""
-    runs = vanishing_remedies(), exploding_remedies()
-    vanishing, exploding = ({name: train(run) for name, run in part.items()} for part in runs)
+    """Train with each remedy: against vanishing, and against exploding gradients."""
+    vanishing, exploding = (
+        {name: outcome(run) for name, run in part.items()}
+        for part in (vanishing_remedies(), exploding_remedies())
+    )
     return vanishing, exploding
 
 
 def remedies() -> Figure:
     """Draw the accuracy of every seed for every remedy."""
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 4.2))
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 4.4))
     titles = ("20 sigmoid layers", "20 ReLU layers, σ_w = 2.5")
+    ink = plt.rcParams["text.color"]
     for ax, title, part in zip(axes, titles, remedies_data(), strict=True):
-        for row, outcome in enumerate(part.values()):
-            bad = int((~np.isfinite(outcome.losses)).any(axis=0).sum())
-            ax.plot(outcome.accuracy, [row] * SEEDS, "o", color="C0", alpha=0.5, markersize=5)
-            if bad:
-                ax.annotate(f"NaN, {bad} of {SEEDS}", (0.2, row), va="center", color="C1")
+        for row, (name, found) in enumerate(part.items()):
+            rows = np.full(SEEDS, float(row))
+            ax.plot(found.accuracy, rows, "o", color=ink, alpha=0.4, markersize=5, label=name)
+            if bad := int((~found.finite).sum()):
+                ax.annotate(f"NaN, {bad} of {SEEDS}", (0.2, row), va="center")
         ax.axvline(0.1, color=plt.rcParams["axes.edgecolor"], linestyle=":", linewidth=1)
-        ax.set(title=title, xlabel="accuracy after 100 steps", xlim=(0, 1))
+        ax.set(title=title, xlabel=f"accuracy after {STEPS} steps", xlim=(0, 1))
         ax.set_yticks(range(len(part)), part)
         ax.invert_yaxis()
     return figure
 
 
-class Probe(NamedTuple):
-    """What the probe of `dlkb.nn` finds in one network.
-
-    Attributes:
-        gradients: Norm of the gradient behind each hidden layer, first to last.
-        singular_values: Of the end-to-end Jacobian, descending.
-    """
-
-    gradients: Matrix
-    singular_values: Matrix
+CURES = ("batch norm", "residual", "tanh, orthogonal", "1 layer, lr × 10")
+PARTLY = ("ReLU, He", "4 layers, Adam")
+DIVERGED = ("nothing", "L2 penalty", "batch × 4")
+SLOW = ("lr / 10⁵", "clipping at 1", "Adam", "He", "batch norm")
 
 
-class Residual(nn.Module):
-    """h + scale · branch(h)."""
-
-    def __init__(self, branch: nn.Module, scale: float) -> None:
-        super().__init__()
-        self.branch, self.scale = branch, scale
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Add the branch to its input."""
-        return h + self.scale * self.branch(h)
-
-
-@cache
-def probe_data(*, n: int = 32, layers: int = 20) -> dict[str, Probe]:
-    """Probe three networks of one depth and width."""
-    torch.set_num_threads(1)
-    found = {}
-    for name in ("sigmoid, Xavier", "ReLU, He", "ReLU, residual / √L"):
-        torch.manual_seed(0)
-        blocks: list[nn.Module] = []
-        for _ in range(layers):
-            linear = nn.Linear(n, n, bias=False, dtype=torch.float64)
-            if name == "sigmoid, Xavier":
-                block = nn.Sequential(xavier_(linear), nn.Sigmoid())
-            else:
-                block = nn.Sequential(he_(linear), nn.ReLU())
-            blocks.append(Residual(block, layers**-0.5) if "residual" in name else block)
-        model = nn.Sequential(*blocks)
-        x = torch.randn(1, n, dtype=torch.float64)
-        direction = torch.randn(1, n, dtype=torch.float64)
-        norms = signal_norms(model, x, lambda y, d=direction: (y * d).sum())
-        behind = [norm.gradient for key, norm in norms.items() if key.endswith("1")]
-        spectrum = jacobian_singular_values(model, x).singular_values
-        found[name] = Probe(np.asarray(behind, dtype=float), spectrum.numpy())
-    return found
-
-
-def xavier_(linear: nn.Linear) -> nn.Linear:
-    """Initialize a layer by Xavier's rule."""
-    init.xavier_normal_(linear.weight)
-    return linear
-
-
-def he_(linear: nn.Linear) -> nn.Linear:
-    """Initialize a layer by He's rule."""
-    init.kaiming_normal_(linear.weight)
-    return linear
-
-
-def probe() -> Figure:
-    """Draw what the probe finds: the gradient at every layer, and the end-to-end spectrum."""
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.3))
-    for i, (name, data) in enumerate(probe_data().items()):
-        depth_axis = np.arange(1, len(data.gradients) + 1)
-        axes[0].plot(depth_axis, data.gradients, color=f"C{i}", label=name)
-        shown = np.maximum(data.singular_values, 1e-30)
-        axes[1].plot(np.arange(1, len(shown) + 1), shown, ".-", color=f"C{i}", label=name)
-    axes[0].set(yscale="log", xlabel="layer", ylabel="‖∂L/∂h‖", xticks=[1, 5, 10, 15, 20])
-    axes[1].set(yscale="log", xlabel="i", ylabel="σᵢ of the whole", ylim=(1e-30, 100))
-    axes[0].legend()
-    return figure
+def remedies_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    vanishing, exploding = remedies_data()
+    middle = {name: float(np.median(one.accuracy)) for name, one in vanishing.items()}
+    of_exploding = {name: float(np.median(one.accuracy)) for name, one in exploding.items()}
+    chance = [name for name in vanishing if name not in (*CURES, *PARTLY)]
+    return {
+        f"Accuracy of {SEEDS} networks for each remedy": True,
+        f"Of {len(vanishing)} on the left, {len(chance)} stay at chance": all(
+            (vanishing[name].accuracy < 0.15).all() and vanishing[name].finite.all()
+            for name in chance
+        ),
+        f"batch norm reaches {middle['batch norm']:.1f}, a residual network "
+        f"{middle['residual']:.1f}, orthogonal tanh {middle['tanh, orthogonal']:.1f}": all(
+            (vanishing[name].accuracy > 0.5).all() for name in CURES
+        ),
+        f"Adam {middle['4 layers, Adam']:.1f} with 4 layers": bool(
+            (vanishing["4 layers, Adam"].accuracy > 0.4).all()
+        ),
+        "On the right, nothing, L2 and a larger batch end in NaN": not any(
+            exploding[name].finite.any() for name in DIVERGED
+        ),
+        "what stays finite and slow is below 0.5": all(
+            exploding[name].finite.all() and (exploding[name].accuracy < 0.5).all() for name in SLOW
+        ),
+        f"scaled branches reach {of_exploding['residual / √L']:.1f}, "
+        f"2 layers {of_exploding['2 layers']:.1f}": all(
+            (exploding[name].accuracy > 0.75).all() for name in ("residual / √L", "2 layers")
+        ),
+        f"Width {HIDDEN}, digits, {STEPS} steps": True,
+        "At this depth, what changes the network trains it": all(
+            min(vanishing[name].accuracy) > max(vanishing[other].accuracy)
+            for name in CURES
+            for other in chance
+        ),
+        "ReLU with He keeps the norm, and is slow": bool(0.12 < middle["ReLU, He"] < 0.5),
+    }

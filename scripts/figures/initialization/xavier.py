@@ -1,5 +1,6 @@
 """Figures of the page on Xavier, He and orthogonal initialization."""
 
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -7,119 +8,212 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 from torch import Tensor
 
+from dlkb.experiments.digits import digits as digit_images
+from dlkb.experiments.networks import draw
+from dlkb.experiments.rules import sgd_rule
+from dlkb.experiments.signals import jacobian, propagate
+from dlkb.experiments.training import train
 from dlkb.initialization.signal_scale import second_moment
 from dlkb.initialization.xavier import (
     kaiming_std,
     leaky_relu_gain,
-    orthogonalize,
     scaled_normal,
-    scaled_uniform,
     xavier_std,
 )
+from scripts.figures.explorable import Explorable, Slider
 
 Values = NDArray[np.float64]
 
-COLOURS = {"PyTorch": "C5", "Xavier": "C0", "He": "C1", "LeCun": "C1", "orthogonal": "C2"}
+
+def quantiles(rows: Values) -> tuple[Values, Values, Values]:
+    """Return the 5 %, 50 % and 95 % quantiles over the seeds."""
+    low, middle, high = np.percentile(rows, [5, 50, 95], axis=0)
+    return low, middle, high
+
+
+def band(axis: Axes, x: Values, rows: Values, name: str, colour: str, style: str = "-") -> None:
+    """Draw the median over the seeds, and the quantiles around it."""
+    low, middle, high = quantiles(rows)
+    axis.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0, gid=name)
+    axis.plot(x, middle, color=colour, ls=style, lw=1.5, label=name)
+
+
+LAYERS = 30
+GAINS = (3**-0.5, 1.0, leaky_relu_gain(0.5), leaky_relu_gain(0.2), 2**0.5, 5 / 3)
+SLOPES = (1.0, 0.5, 0.2, 0.0)
+
+
+class Through(NamedTuple):
+    """Mean squares through layers of one width, relative to where they set out.
+
+    Attributes:
+        layer: 1, 2, …
+        signal: Relative to the first layer, a row a network.
+        gradient: Relative to the last layer, on the way back.
+        expected: What the factor of a layer makes of 1.
+        factor: By what a layer multiplies the mean square, in expectation.
+    """
+
+    layer: Values
+    signal: Values
+    gradient: Values
+    expected: Values
+    factor: float
+
+
+@cache
+def through(gain: float, slope: float, width: int = 128) -> Through:
+    """Send signals and gradients through ten fresh Xavier networks of leaky ReLUs."""
+
+    def activation(z: Tensor) -> Tensor:
+        return torch.nn.functional.leaky_relu(z, slope)
+
+    networks = draw(
+        (width,) * (LAYERS + 1), activation=activation, init="xavier", gain=gain, last_gain=gain,
+        bias=False, seeds=10,
+    )  # fmt: skip
+    found = propagate(networks, np.random.default_rng(0).normal(size=(1, width)))
+    layer = np.arange(1.0, LAYERS + 1)
+    factor = (gain / leaky_relu_gain(slope)) ** 2
+    return Through(
+        layer,
+        found.signal / found.signal[:, :1],
+        found.gradient / found.gradient[:, -1:],
+        factor ** (layer - 1),
+        factor,
+    )
+
+
+def gain_and_slope() -> Explorable:
+    """Draw what is left of a signal in a deep network, for any gain and slope of the ReLU."""
+    figure, axis = plt.subplots(figsize=(6.2, 3.5))
+    axis.axhline(1, color=plt.rcParams["axes.edgecolor"], linewidth=0.8)
+    (area,) = axis.fill([1], [1], color="C0", alpha=0.25, linewidth=0, label="ten networks")
+    (median,) = axis.plot([], [], color="C0", label="their median")
+    (expected,) = axis.plot([], [], color="C1", ls="--", label="expected")
+    axis.set(yscale="log", ylim=(1e-12, 1e6), xlim=(1, LAYERS), xlabel="layer")
+    axis.set(ylabel="mean square, layer 1 = 1", xticks=[1, 10, 20, 30])
+    axis.legend(loc="upper center", ncols=3)
+
+    def show(gain: float, slope: float) -> str:
+        data = through(gain, slope)
+        low, middle, high = quantiles(data.signal)
+        around = np.concatenate([data.layer, data.layer[::-1]])
+        area.set_xy(np.stack([around, np.concatenate([low, high[::-1]])], axis=1))
+        median.set_data(data.layer, middle)
+        expected.set_data(data.layer[[0, -1]], data.expected[[0, -1]])
+        verdict = "The gain fits." if np.isclose(data.factor, 1) else "The gain does not fit."
+        return f"Each layer multiplies the mean square by {data.factor:.2f}. {verdict}"
+
+    sliders = (Slider("gain", GAINS, 1, "{:.3g}"), Slider("negative slope", SLOPES, 3))
+    return Explorable(figure, sliders, (area, median, expected), show)
+
+
+def gain_and_slope_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    start, fits = through(1.0, 0.0), through(2**0.5, 0.0)
+    last, kept = np.median(start.signal[:, -1]), np.median(fits.signal[:, -1])
+    first = np.median(start.gradient[:, 0])
+    return {
+        f"{LAYERS} ReLU layers drawn by Xavier with gain 1": start.signal.shape == (10, LAYERS),
+        "the mean square of the signal falls along a straight line to about a billionth": bool(
+            0.2e-9 < last < 5e-9 and np.isclose(start.expected[-1], 1e-9, rtol=1)
+        ),
+        "half of it in each layer": bool(np.isclose(start.factor, 0.5)),
+        "Ten networks of 128 units": through(1.0, 0.0).signal.shape[0] == 10,
+        "Move the gain to 1.41, and the signal stays": bool(
+            0.2 < kept < 5 and np.isclose(fits.factor, 1)
+        ),
+        "every slope has a gain that fits": all(
+            any(np.isclose(through(gain, slope).factor, 1) for gain in GAINS) for slope in SLOPES
+        ),
+        "A gradient on its way back meets the same factor": bool(0.1 < first / last < 10),
+    }
 
 
 class Panel(NamedTuple):
     """What is trained in one panel: activation, its gain, the rules that are compared."""
 
-    activation: str
+    name: str
+    activation: Callable[[Tensor], Tensor]
     gain: float
     rules: tuple[str, ...]
 
 
 PANELS = (
-    Panel("relu", leaky_relu_gain(), ("PyTorch", "Xavier", "He", "orthogonal")),
-    Panel("tanh", 1.0, ("PyTorch", "LeCun", "orthogonal")),
+    Panel("relu", torch.relu, leaky_relu_gain(), ("PyTorch", "Xavier", "He", "orthogonal")),
+    Panel("tanh", torch.tanh, 1.0, ("PyTorch", "LeCun", "orthogonal")),
 )
-SEEDS, LAYERS, UNITS, STEPS = 10, 20, 32, 150
-
-
-def draw(rule: str, fan_in: int, fan_out: int, gain: float, rng: np.random.Generator) -> Values:
-    """Draw a weight (out, in) by the rule of that name."""
-    like = np.zeros((fan_out, fan_in))
-    if rule == "PyTorch":
-        return scaled_uniform(like, std=kaiming_std(fan_in, gain=3**-0.5), generator=rng)
-    if rule == "Xavier":
-        return scaled_normal(like, std=xavier_std(fan_in, fan_out), generator=rng)
-    if rule in ("He", "LeCun"):
-        return scaled_normal(like, std=kaiming_std(fan_in, gain=gain), generator=rng)
-    return orthogonalize(rng.normal(size=like.shape), gain=gain)
+INITS = {"PyTorch": "torch", "Xavier": "xavier", "He": "fan_in", "LeCun": "fan_in"}
+COLOURS = {"PyTorch": "C5", "Xavier": "C0", "He": "C1", "LeCun": "C1", "orthogonal": "C2"}
+DEPTH, UNITS, STEPS, LR = 20, 32, 150, 0.05
 
 
 @cache
-def losses(rule: str, activation: str, gain: float) -> Values:
-    """Train deep networks on the digits, all seeds at once; return losses, (seeds, steps)."""
-    features, labels = load_digits(return_X_y=True)
-    rng = np.random.default_rng(0)
-    order = rng.permutation(len(labels))
-    features = (features[order] - features.mean()) / features.std()
-    x, y = torch.tensor(features, dtype=torch.float32), torch.tensor(labels[order])
-    sizes = [64, *[UNITS] * LAYERS, 10]
-    weights: list[Tensor] = []
-    for fan_in, fan_out in pairwise(sizes):
-        g = gain if fan_out != 10 else 1.0
-        stack = np.stack([draw(rule, fan_in, fan_out, g, rng).T for _ in range(SEEDS)])
-        weights.append(torch.tensor(stack, dtype=torch.float32, requires_grad=True))
-    rows = []
-    for _ in range(STEPS):
-        batch = torch.tensor(rng.integers(0, 1200, size=(SEEDS, 64)))
-        h = x[batch]
-        for weight in weights[:-1]:
-            h = getattr(torch, activation)(h @ weight)
-        log_p = (h @ weights[-1]).log_softmax(-1)
-        loss = -log_p.gather(-1, y[batch][..., None]).mean((1, 2))
-        rows.append(loss.detach().numpy())
-        gradients = torch.autograd.grad(loss.sum(), weights)
-        with torch.no_grad():
-            for weight, gradient in zip(weights, gradients, strict=True):
-                weight -= 0.05 * gradient
-    return np.stack(rows, axis=1).astype(np.float64)
+def losses(rule: str, panel: Panel, depth: int = DEPTH, lr: float = LR) -> Values:
+    """Train ten deep networks on the digits; return their losses, (seeds, steps)."""
+    gain = 1.0 if rule == "Xavier" else panel.gain
+    networks = draw(
+        (64,) + (UNITS,) * depth + (10,),
+        activation=panel.activation,
+        init=INITS.get(rule, rule),
+        gain=gain,
+    )
+    data = digit_images(scale="standard")
+    return train(networks, data, rule=sgd_rule(lr=lr), steps=STEPS, batch=64).loss
 
 
 def digits() -> Figure:
     """Draw the training loss of deep networks for each initialization."""
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.6), sharey=True)
-    steps = np.arange(STEPS)
+    steps = np.arange(1.0, STEPS + 1)
     for axis, panel in zip(axes, PANELS, strict=True):
         for rule in panel.rules:
-            low, middle, high = np.percentile(
-                losses(rule, panel.activation, panel.gain), [5, 50, 95], axis=0
-            )
-            axis.fill_between(steps, low, high, color=COLOURS[rule], alpha=0.25, linewidth=0)
-            axis.plot(steps, middle, color=COLOURS[rule], lw=1.5, label=rule)
+            band(axis, steps, losses(rule, panel), rule, COLOURS[rule])
         axis.axhline(np.log(10), color=plt.rcParams["text.color"], lw=1, ls=":")
-        axis.set(title=f"{LAYERS} {panel.activation} layers", xlabel="step")
+        axis.set(title=f"{DEPTH} {panel.name} layers", xlabel="step")
         axis.legend(loc="lower left")
     axes[0].set(ylabel="training loss", ylim=(0, 3))
     return figure
 
 
-@cache
-def angles(corrected: bool, n: int = 4, draws: int = 4000) -> Values:
-    """Return the angles of the eigenvalues of random orthogonal matrices, n for each draw."""
-    z = np.random.default_rng(0).normal(size=(draws, n, n))
-    matrices = [orthogonalize(one) if corrected else np.linalg.qr(one)[0] for one in z]
-    return np.angle(np.linalg.eigvals(np.stack(matrices)))
+def digits_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    relu, tanh = (
+        {rule: losses(rule, panel)[:, -20:].mean(1) for rule in panel.rules} for panel in PANELS
+    )
+    chance = np.log(10)
 
+    def flat(ends: Values) -> bool:
+        return bool((abs(ends - chance) < 0.1).mean() >= 0.9)
 
-def haar() -> Figure:
-    """Draw the distribution of the eigenvalues' angles with and without the correction of signs."""
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), sharey=True)
-    for axis, corrected in zip(axes, (False, True), strict=True):
-        bins = np.linspace(-180, 180, 37)
-        axis.hist(np.degrees(angles(corrected).ravel()), bins, density=True, color="C0")
-        axis.set(xlabel="angle of the eigenvalue (degrees)", xticks=[-180, -90, 0, 90, 180])
-        axis.set_title("signs corrected" if corrected else "Q of QR as it comes")
-    axes[0].set(ylabel="density", yticks=[])
-    return figure
+    def falls(ends: Values) -> bool:
+        return bool((ends < chance - 0.2).mean() >= 0.8)
+
+    medians = {rule: np.median(ends) for rule, ends in tanh.items()}
+    return {
+        f"networks of {DEPTH} layers": DEPTH == 20,
+        f"With ReLU, PyTorch's default and Xavier stay at {chance:.1f}": flat(relu["PyTorch"])
+        and flat(relu["Xavier"]),
+        "He and orthogonal fall": falls(relu["He"]) and falls(relu["orthogonal"]),
+        "With tanh, the default stays": flat(tanh["PyTorch"]),
+        "LeCun falls below 1.2 and orthogonal below 0.6": bool(
+            medians["LeCun"] < 1.2 and medians["orthogonal"] < 0.6
+        ),
+        f"{DEPTH} layers of {UNITS} units, the digits, SGD at {LR}, ten seeds": len(relu["He"])
+        == 10,
+        "dotted, chance": bool(np.isclose(chance, np.log(10))),
+        "For ReLU Xavier lacks the gain √2": bool(np.isclose(PANELS[0].gain, 2**0.5)),
+        "LeCun is He with gain 1, and Xavier at constant width": bool(
+            PANELS[1].gain == 1
+            and np.isclose(kaiming_std(UNITS, gain=1.0), xavier_std(UNITS, UNITS))
+        ),
+    }
 
 
 class Spectrum(NamedTuple):
@@ -130,15 +224,17 @@ class Spectrum(NamedTuple):
 
 
 @cache
-def spectrum(rule: str, n: int = 64, depth: int = 30, seeds: int = 10) -> Spectrum:
-    """Return the extreme singular values of products of fresh weight matrices."""
-    rng = np.random.default_rng(0)
-    product = np.broadcast_to(np.eye(n), (seeds, n, n))
+def spectrum(rule: str, n: int = 64, depth: int = LAYERS) -> Spectrum:
+    """Return the extreme singular values of linear networks without activation."""
+    networks = draw(
+        (n,) * (depth + 1), activation=torch.clone, init=rule, gain=1.0, bias=False, seeds=10
+    )
     rows = []
-    for _ in range(depth):
-        layer = np.stack([draw(rule, n, n, 1.0, rng) for _ in range(seeds)])
-        product = layer @ product
-        values = np.linalg.svd(product, compute_uv=False)
+    for layers in range(1, depth + 1):
+        shorter = networks._replace(
+            widths=(n,) * (layers + 1), theta=networks.theta[:, : layers * n * n]
+        )
+        values = np.linalg.svd(jacobian(shorter, np.ones(n)), compute_uv=False)
         rows.append(values[:, [-1, 0]])
     both = np.stack(rows, axis=1)
     return Spectrum(both[..., 0], both[..., 1])
@@ -146,23 +242,36 @@ def spectrum(rule: str, n: int = 64, depth: int = 30, seeds: int = 10) -> Spectr
 
 def products() -> Figure:
     """Draw the extreme singular values of a linear network by depth."""
-    figure, axis = plt.subplots()
-    layers = np.arange(1, 31)
-    for rule in ("Xavier", "orthogonal"):
+    figure, axis = plt.subplots(figsize=(6.2, 3.5))
+    layers = np.arange(1.0, LAYERS + 1)
+    for name, rule in (("Xavier", "xavier"), ("orthogonal", "orthogonal")):
         data = spectrum(rule)
-        for values, style in ((data.largest, "-"), (data.smallest, "--")):
-            low, middle, high = np.percentile(values, [5, 50, 95], axis=0)
-            axis.fill_between(layers, low, high, color=COLOURS[rule], alpha=0.25, linewidth=0)
-            name = "largest" if style == "-" else "smallest"
-            axis.plot(layers, middle, color=COLOURS[rule], ls=style, label=f"{rule}, {name}")
+        band(axis, layers, data.largest, f"{name}, largest", COLOURS[name])
+        band(axis, layers, data.smallest, f"{name}, smallest", COLOURS[name], "--")
     axis.set(yscale="log", ylim=(1e-12, 1e2), xlabel="layers", ylabel="singular value")
     axis.set_title("product of 64 × 64 weights")
     axis.legend()
     return figure
 
 
+def products_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    gaussian, orthogonal = spectrum("xavier"), spectrum("orthogonal")
+    ones = bool(np.allclose(orthogonal.smallest, 1) and np.allclose(orthogonal.largest, 1))
+    return {
+        "both stay at 1 for orthogonal weights": ones,
+        "for Xavier the largest grows above 3": bool((gaussian.largest[:, -1] > 3).all()),
+        "the smallest falls below 1e-12": bool((gaussian.smallest[:, -1] < 1e-12).all()),
+        "Right on average is not right for each direction": bool(
+            (gaussian.smallest[:, -1] < 1e-6 * gaussian.largest[:, -1]).all()
+        ),
+        "A product of square Xavier matrices flattens most of them, of square orthogonal ones "
+        "none": ones,
+    }
+
+
 NARROW, WIDE, CHAIN = 64, 256, 16
-RULES = ("fan-in", "fan-out", "Xavier", "geometric")
+RULES = {"fan-in": "C1", "fan-out": "C2", "Xavier": "C0", "geometric": "C4"}
 
 
 class Chain(NamedTuple):
@@ -203,13 +312,40 @@ def chain(rule: str, seeds: int = 10) -> Chain:
 def changing_widths() -> Figure:
     """Draw signal and gradient by layer where the width changes at every layer."""
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.6), sharey=True)
-    layers = np.arange(CHAIN + 1)
-    for rule, colour in zip(RULES, ("C1", "C2", "C0", "C4"), strict=True):
+    layers = np.arange(CHAIN + 1.0)
+    for rule, colour in RULES.items():
         for axis, rows in zip(axes, chain(rule), strict=True):
-            low, middle, high = np.percentile(rows, [5, 50, 95], axis=0)
-            axis.fill_between(layers, low, high, color=colour, alpha=0.15, linewidth=0)
-            axis.plot(layers, middle, color=colour, lw=1.5, label=rule)
+            band(axis, layers, rows, rule, colour)
     axes[0].set(yscale="log", xlabel="layer", ylabel="mean square", title="signal, left to right")
     axes[1].set(xlabel="layer", title="gradient, right to left")
     axes[0].legend(ncols=2)
     return figure
+
+
+def changing_widths_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    ends = {rule: (chain(rule).signal[:, -1], chain(rule).gradient[:, 0]) for rule in RULES}
+    forth, back = (np.median(rows, axis=0) for rows in chain("fan-in"))
+    there, again = (np.median(rows, axis=0) for rows in chain("fan-out"))
+    ratio = WIDE / NARROW
+    back_home = all(
+        bool(0.2 < np.median(rows) < 5) for rule in RULES if rule != "Xavier" for rows in ends[rule]
+    )
+    return {
+        f"{CHAIN} layers of alternating widths": len(forth) == CHAIN + 1,
+        "Xavier falls below a tenth in both panels": all(
+            bool(np.median(rows) < 0.1) for rows in ends["Xavier"]
+        ),
+        "Fan-in is level forwards and swings between two values backwards": bool(
+            forth.max() < ratio * forth.min() and back.max() > ratio * back.min() / 1.3
+        ),
+        "fan-out the reverse": bool(
+            again.max() < ratio * again.min() and there.max() > ratio * there.min() / 1.3
+        ),
+        f"Linear layers that alternate between {NARROW} and {WIDE} units, ten seeds": len(
+            ends["Xavier"][0]
+        )
+        == 10,
+        "Only Xavier drifts": back_home,
+        "the other rules swing and come back": back_home and bool(back.max() > 2 * back.min()),
+    }

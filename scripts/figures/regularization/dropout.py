@@ -8,13 +8,15 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from torch.nn.functional import cross_entropy
 
-from dlkb.nn import Dropout
+from dlkb.experiments.digits import Split
+from dlkb.experiments.digits import digits as split_digits
+from dlkb.experiments.networks import draw
+from dlkb.experiments.rules import adam_rule
+from dlkb.experiments.scores import cross_entropy, evaluate
+from dlkb.experiments.training import train
 from dlkb.regularization.dropout import (
     dropout,
-    dropout_moments,
     keep_mask,
     linear_moments,
     ridge_equivalent_solution,
@@ -43,34 +45,19 @@ def masks() -> Figure:
     return figure
 
 
-class Variance(NamedTuple):
-    """Variance of an activation of size 1 against `p`."""
-
-    p: Array
-    closed: Array
-    sampled: Array
-    unscaled: Array
-
-
-def variance_data() -> Variance:
-    """Compare the closed form with 20,000 draws at each p."""
-    rng, one = np.random.default_rng(0), np.ones(20_000)
-    p = np.arange(0, 0.85, 0.05)
-    sampled = [dropout(one, keep_mask(one, p=q, generator=rng), p=q).var() for q in p]
-    closed = [float(dropout_moments(np.ones(1), p=q).variance[0]) for q in p]
-    return Variance(p, np.asarray(closed), np.asarray(sampled), p * (1 - p))
-
-
-def variance() -> Figure:
-    """Draw p/(1 − p), its estimate by sampling, and p(1 − p) without rescaling."""
-    data = variance_data()
-    figure, ax = plt.subplots()
-    ax.plot(data.p, data.closed, color="C0", label="rescaled: p/(1 − p)")
-    ax.plot(data.p, data.sampled, "o", color="C0", ms=5, label="sampled, 20,000 draws")
-    ax.plot(data.p, data.unscaled, "--", color="C1", label="not rescaled: p(1 − p)")
-    ax.set(xlabel="p, probability of dropping", ylabel="variance for x = 1", ylim=(0, None))
-    ax.legend()
-    return figure
+def masks_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    units, connections = mask_matrices()
+    columns = bool((units == units[0]).all())
+    mixed = all(len(np.unique(line)) == 2 for line in (*connections, *connections.T))
+    return {
+        "Two weight matrices as images, of one shape": units.shape == connections.shape,
+        "Left: whole columns are dark": columns,
+        "Right: single entries are dark, scattered": mixed,
+        "p = 1/2": bool(units.max() == connections.max() == 2),
+        "Dropping an input unit removes a column of the next weight matrix": columns,
+        "DropConnect removes single entries": mixed,
+    }
 
 
 class Paths(NamedTuple):
@@ -103,11 +90,28 @@ def ridge_paths() -> Figure:
     figure, ax = plt.subplots()
     for j in range(data.closed.shape[1]):
         ax.plot(data.p, data.closed[:, j], color=f"C{j}", label=f"$w_{j + 1}$")
-        ax.plot(data.p, data.sampled[:, j], "o", color=f"C{j}", ms=5)
+        ax.plot(data.p, data.sampled[:, j], "o", color=f"C{j}", ms=5, gid=f"sampled {j + 1}")
     ax.axhline(0, lw=0.8, color=plt.rcParams["axes.edgecolor"])
     ax.set(xlabel="p, probability of dropping an input", ylabel="weight")
     ax.legend(ncols=2)
     return figure
+
+
+def ridge_paths_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    data = path_data()
+    near = bool(np.abs(data.sampled - data.closed).max() < 0.05)
+    return {
+        "Four weights against p": data.closed.shape[1] == 4,
+        "Dots from sampling lie on the lines of the closed form": near,
+        "all go towards zero": bool(
+            (np.diff(np.abs(data.closed), axis=0) < 0).all()
+            and np.abs(data.closed[-1]).max() < 0.15
+        ),
+        "Linear regression under dropout of the inputs": near,
+        "Lines: the closed form": near,
+        "least squares on 2000 masked copies of the data": near,
+    }
 
 
 class Bands(NamedTuple):
@@ -140,33 +144,13 @@ def band_data(p: float, n: int, refits: int = 60) -> Bands:
     return Bands(x, y, grid, moments.mean, np.sqrt(moments.variance), refit)
 
 
-def mc_bands() -> Figure:
-    """Draw the bands of MC dropout for two p and two sizes of the data set."""
-    figure, axes = plt.subplots(2, 2, figsize=(7.0, 5.0), sharex=True, sharey=True)
-    for row, p in zip(axes, (0.05, 0.3), strict=True):
-        for ax, n in zip(row, (50, 5000), strict=True):
-            data = band_data(p, n)
-            ax.plot(data.x[:200], data.y[:200], ".", ms=3, alpha=0.5, color="C2")
-            for spread, color, alpha in ((data.mc, "C0", 0.3), (data.refit, "C1", 0.7)):
-                low, high = data.mean - 2 * spread, data.mean + 2 * spread
-                ax.fill_between(data.grid, low, high, color=color, alpha=alpha, lw=0)
-            ax.plot(data.grid, data.mean, color="C0")
-            ax.set(title=f"p = {p}, {n} examples")
-    handles = [plt.Rectangle((0, 0), 1, 1, color=f"C{i}", alpha=a) for i, a in ((0, 0.3), (1, 0.7))]
-    figure.legend(
-        handles,
-        ["± 2 MC-dropout std", "± 2 std over data sets"],
-        loc="outside lower center",
-        ncols=2,
-    )
-    return figure
-
-
 def explore_bands() -> Explorable:
     """Draw the bands of MC dropout for any p and several sizes of the data set."""
     figure, ax = plt.subplots(figsize=(6.6, 3.9))
     line = np.linspace(-3, 3, 241)
-    ax.plot(line, np.sin(2 * line), color=plt.rcParams["axes.edgecolor"], lw=1, ls="--")
+    ax.plot(
+        line, np.sin(2 * line), color=plt.rcParams["axes.edgecolor"], lw=1, ls="--", gid="truth"
+    )
     (wide,) = ax.fill([0], [0], color="C0", alpha=0.3, lw=0, label="± 2 MC-dropout std")
     (narrow,) = ax.fill([0], [0], color="C1", alpha=0.7, lw=0, label="± 2 std over data sets")
     (mean,) = ax.plot([], [], color="C0", label="prediction")
@@ -193,67 +177,112 @@ def explore_bands() -> Explorable:
     return Explorable(figure, sliders, (wide, narrow, mean), show)
 
 
-class Regime(NamedTuple):
-    """Networks trained on some digits: images, hidden units, share of labels drawn at random."""
+def explore_bands_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    rates, sizes = (slider.values for slider in explore_bands().sliders)
+    here, truth = band_data(0.2, 100), np.sin(2 * band_data(0.2, 100).grid)
+    ends = {(p, n): band_data(p, int(n)) for p in (rates[0], rates[-1]) for n in sizes}
+    widths = {at: data.mc.mean() for at, data in ends.items()}
+    refits = [[band_data(p, int(n)).refit.mean() for n in sizes] for p in rates]
+    heights = [np.abs(band_data(p, 5000).mean).mean() for p in rates]
+    shares = [band_data(p, 5000).mc.mean() / h for p, h in zip(rates, heights, strict=True)]
+    few, many = int(sizes[0]), int(sizes[-1])
+    return {
+        "a prediction that is flatter than the dashed sine": bool(
+            np.abs(here.mean).mean() < np.abs(truth).mean()
+        ),
+        "a wide one of MC dropout": bool((here.mc > here.refit).mean() > 0.9),
+        "a narrow one over data sets": bool(here.refit.mean() < 0.5 * here.mc.mean()),
+        "Linear regression on twelve features": bumps(here.x).shape[1] == 12,
+        "More examples narrow the band over data sets": bool((np.diff(refits) < 0).all()),
+        "not that of MC dropout": all(
+            0.8 < widths[p, many] / widths[p, few] < 1.3 for p in (rates[0], rates[-1])
+        ),
+        "A larger p flattens the prediction": bool((np.diff(heights) < 0).all()),
+        "widens the MC band in proportion to it": bool((np.diff(shares) > 0).all()),
+    }
 
-    images: int
-    hidden: int
-    noise: float
 
-
-OVERFITS, UNDERFITS = Regime(100, 64, 0.3), Regime(500, 5, 0.0)
 SEEDS, RATES = 12, (0.0, 0.2, 0.4, 0.6, 0.8)
+IMAGES, UNITS = (100, 300, 1000), (4, 16, 64)
 
 
 class Losses(NamedTuple):
-    """Cross-entropy of each seed."""
+    """Cross-entropy without dropout after training with it, `(len(RATES), SEEDS)`."""
 
     train: Array
-    test: Array
+    validation: Array
 
 
-def digit_losses(regime: Regime, p: float, steps: int = 150) -> Losses:
-    """Train one network a seed, side by side, and return the losses without dropout."""
-    features, labels = load_digits(return_X_y=True)
-    torch.manual_seed(0)
-    orders = [np.random.default_rng(seed).permutation(len(labels)) for seed in range(SEEDS)]
-    chosen = torch.tensor(np.stack(orders))
-    X = torch.tensor(features / 16, dtype=torch.float32)[chosen]
-    y = torch.tensor(labels)[chosen]
-    n = regime.images
-    flip = torch.rand(SEEDS, n) < regime.noise
-    fit_y = torch.where(flip, torch.randint(10, (SEEDS, n)), y[:, :n])
-    W = torch.randn(SEEDS, 64, regime.hidden) * (2 / 64) ** 0.5
-    V = torch.randn(SEEDS, regime.hidden, 10) * (1 / regime.hidden) ** 0.5
-    b, c = torch.zeros(SEEDS, 1, regime.hidden), torch.zeros(SEEDS, 1, 10)
-    parameters = [t.requires_grad_() for t in (W, V, b, c)]
-    layer, optimizer = Dropout(p), torch.optim.Adam(parameters, lr=0.01)
-
-    def losses(X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        logits = layer(torch.relu(X @ W + b)) @ V + c
-        return cross_entropy(logits.mT, y, reduction="none").mean(1)
-
-    for _ in range(steps):
-        optimizer.zero_grad()
-        losses(X[:, :n], fit_y).sum().backward()
-        optimizer.step()
-    layer.eval()
-    with torch.no_grad():
-        train, test = losses(X[:, :n], fit_y), losses(X[:, n:], y[:, n:])
-    return Losses(train.double().numpy(), test.double().numpy())
+@cache
+def digit_losses(images: int, units: int, steps: int = 150) -> Losses:
+    """Train networks on digits, 30 % of whose labels are drawn at random, for validation, too."""
+    x, y, _, _ = split_digits(train=images + 500, test=1, noise=0.3, seeds=SEEDS, dtype="float32")
+    data = Split(x[:, :images], y[:, :images], x[:, images:], y[:, images:])
+    start = draw((64, units, 10), seeds=SEEDS, dtype="float32")
+    rows = []
+    for p in RATES:
+        run = train(start, data, rule=adam_rule(lr=0.01), steps=steps, batch=50, dropout=p)
+        x_fit, y_fit = torch.tensor(data.x_train), torch.tensor(data.y_train)
+        fit = evaluate(run.networks, x_fit, y_fit, loss=cross_entropy)
+        rows.append((fit.loss, run.test_loss[:, -1]))
+    trained, tested = np.asarray(rows, dtype=np.float64).swapaxes(0, 1)
+    return Losses(trained, tested)
 
 
-def digits() -> Figure:
-    """Draw training and test loss against p where the network overfits, and where it underfits."""
-    figure, axes = plt.subplots(1, 2, figsize=(7.0, 3.4))
-    titles = ("64 units, noisy labels", "5 units, clean labels")
-    for ax, regime, title in zip(axes, (OVERFITS, UNDERFITS), titles, strict=True):
-        runs = [digit_losses(regime, p) for p in RATES]
-        for name, color in (("train", "C1"), ("test", "C0")):
-            values = np.stack([getattr(run, name) for run in runs])
-            ax.fill_between(RATES, values.min(1), values.max(1), color=color, alpha=0.25, lw=0)
-            ax.plot(RATES, values.mean(1), "o-", ms=5, color=color, label=name)
-        ax.set(title=title, xlabel="p", ylim=(0, None))
-    axes[0].set(ylabel="cross-entropy")
-    axes[0].legend()
-    return figure
+def when_it_helps() -> Explorable:
+    """Draw training and validation loss against p, for any number of images and of units."""
+    figure, ax = plt.subplots(figsize=(6.2, 3.4))
+    (fit,) = ax.plot([], [], color="C1", label="training")
+    (tested,) = ax.plot([], [], color="C0", label="validation")
+    ax.set(xlim=(-0.03, 0.83), ylim=(0, 3.6), xlabel="p, probability of dropping")
+    ax.set(ylabel="loss in eval()", xticks=RATES)
+    ax.legend(loc="upper right", ncols=2)
+
+    def show(images: float, units: float) -> str:
+        data = digit_losses(int(images), int(units))
+        training, validation = data.train.mean(1), data.validation.mean(1)
+        fit.set_data(RATES, training)
+        tested.set_data(RATES, validation)
+        best = validation.argmin()
+        found = (
+            f"p = {RATES[best]} lowers the validation loss to {validation[best]:.2f}."
+            if best
+            else "No p lowers the validation loss."
+        )
+        return (
+            f"Without dropout the training loss is {training[0]:.2f}, the validation loss "
+            f"{validation[0]:.2f}. {found}"
+        )
+
+    sliders = (Slider("images", IMAGES, 0, "{:,.0f}"), Slider("hidden units", UNITS, 2, "{:.0f}"))
+    return Explorable(figure, sliders, (fit, tested), show)
+
+
+def when_it_helps_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    wide, narrow = digit_losses(100, 64), digit_losses(1000, 4)
+    training, validation = wide.train.mean(1), wide.validation.mean(1)
+    return {
+        "Training and validation loss against p, for any of three numbers of images and of units": (
+            len(IMAGES) == len(UNITS) == 3
+        ),
+        f"100 images and 64 units, the validation loss falls from {validation[0]:.1f} to "
+        f"{validation[-1]:.1f} as p goes from 0 to {RATES[-1]}": bool(
+            (np.diff(validation) < 0).all()
+        ),
+        f"the training loss rises from {training[0]:.1f} to {training[-1]:.1f}": bool(
+            (np.diff(training) > 0).all()
+        ),
+        f"mean of {SEEDS} networks": wide.train.shape == (len(RATES), SEEDS),
+        "A gap that dropout narrows": bool(
+            (np.diff(wide.validation.mean(1) - wide.train.mean(1)) < 0).all()
+        ),
+        "With 1000 images and 4 units there is hardly a gap": bool(
+            abs(narrow.validation[0].mean() - narrow.train[0].mean()) < 0.1
+        ),
+        "both losses rise with p": bool(
+            (np.diff(narrow.validation.mean(1)) > 0).all()
+            and (np.diff(narrow.train.mean(1)) > 0).all()
+        ),
+    }

@@ -1,23 +1,25 @@
 """Figures of the page on L1 and L2 penalties."""
 
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.datasets import load_diabetes, load_digits
+from sklearn.datasets import load_diabetes
+from torch import Tensor
 
+from dlkb.experiments.digits import digits
+from dlkb.experiments.networks import Networks, draw
+from dlkb.experiments.rules import plain_rule
+from dlkb.experiments.training import train
 from dlkb.regularization.l1_l2 import (
     FistaState,
     fista,
-    fista_bound,
     ista,
-    ista_bound,
     l1_max,
     min_subgradient,
-    penalty,
     penalty_vjp,
     prox,
     ridge,
@@ -29,6 +31,7 @@ Values = NDArray[np.float64]
 HESSIAN = np.asarray([[1.0, 0.5], [0.5, 1.0]])
 CENTER = np.asarray([1.6, 0.8])
 """The loss ½(θ − CENTER)ᵀ HESSIAN (θ − CENTER) of the figure on the balls."""
+STRENGTHS, START = tuple(k / 20 for k in range(43)), 26
 
 
 def minimize(H: Values, b: Values, *, l1: float = 0.0, l2: float = 0.0) -> Values:
@@ -54,13 +57,7 @@ def ball_path(p: int) -> Values:
 
 
 class Ball(NamedTuple):
-    """A solution, and where the ball and the contour through it run.
-
-    Attributes:
-        solution: Shape (2,).
-        edge: Points on the edge of the ball, shape (2, points).
-        contour: Points of equal loss, shape (2, points).
-    """
+    """A solution, shape (2,), and points of the ball and the contour through it, (2, points)."""
 
     solution: Values
     edge: Values
@@ -87,25 +84,19 @@ def balls() -> Explorable:
     muted = plt.rcParams["axes.edgecolor"]
     moving = []
     for ax, p in zip(axes, (1, 2), strict=True):
-        ax.plot(*ball_path(p).T, color=muted, linestyle=":")
+        (path,) = ax.plot(*ball_path(p).T, color=muted, linestyle=":", gid="path")
         ax.plot(*CENTER, "+", color="C0", markersize=10)
         ax.axhline(0, color=muted, linewidth=0.8)
         ax.axvline(0, color=muted, linewidth=0.8)
         ax.set(title=f"L{p}", aspect="equal", xlabel="θ₁", xticks=range(-2, 4), yticks=range(-1, 3))
         ax.set(xlim=(-2.4, 3.3), ylim=(-2.1, 2.5))
-        (edge,) = ax.plot([], [], color="C1")
-        (contour,) = ax.plot([], [], color="C0", linewidth=1.2)
-        (solution,) = ax.plot([], [], "o", color="C1")
+        (edge,) = ax.plot([], [], color="C1", gid="edge")
+        (contour,) = ax.plot([], [], color="C0", linewidth=1.2, gid="contour")
+        (solution,) = ax.plot([], [], "o", color="C1", gid="solution")
         moving.append((edge, contour, solution))
     axes[0].set_ylabel("θ₂")
-    handles = [
-        plt.Line2D([], [], color="C0", linewidth=1.2),
-        plt.Line2D([], [], color="C1"),
-        plt.Line2D([], [], color="C1", marker="o", linestyle=""),
-        plt.Line2D([], [], color=muted, linestyle=":"),
-    ]
-    names = ["loss", "ball", "solution", "solutions for other λ"]
-    figure.legend(handles, names, loc="outside lower center", ncols=4)
+    names = ["ball", "loss", "solution", "solutions for other λ"]
+    figure.legend([*moving[0], path], names, loc="outside lower center", ncols=4)
 
     def show(strength: float) -> str:
         said = []
@@ -121,8 +112,36 @@ def balls() -> Explorable:
             )
         return " ".join(said)
 
-    slider = Slider("strength λ", tuple(k / 20 for k in range(43)), 26, "{:.2f}")
+    slider = Slider("strength λ", STRENGTHS, START, "{:.2f}")
     return Explorable(figure, (slider,), tuple(sum(moving, ())), show)
+
+
+def balls_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    sharp, smooth = ball_data(1, STRENGTHS[START]).solution, ball_data(2, STRENGTHS[START]).solution
+    zero = {value: ball_data(1, value).solution == 0 for value in STRENGTHS}
+    on_axis = min(value for value, at in zero.items() if at.any())
+    at_origin = min(value for value, at in zero.items() if at.all())
+    stay = all(
+        at.any() == (v >= on_axis) and at.all() == (v >= at_origin) for v, at in zero.items()
+    )
+    path, smooth_path = ball_path(1), ball_path(2)
+    first = np.argmax(path[:, 1] == 0)
+    runs = (path[:first, 1] > 0).all() and (path[first:, 1] == 0).all() and (path[-1] == 0).all()
+    return {
+        "an elliptic contour of one loss": bool(np.linalg.cond(HESSIAN) > 2),
+        "touches the L1 diamond at its right corner, where the second parameter is zero": bool(
+            sharp[0] > 0 and sharp[1] == 0
+        ),
+        "the dotted line of solutions runs into the axis and along it": bool(runs),
+        "touches the L2 circle at a point with both parameters positive": bool((smooth > 0).all()),
+        "the line of solutions bends to the origin without meeting an axis": bool(
+            (smooth_path > 0).all() and np.linalg.norm(smooth_path[-1]) < 0.05
+        ),
+        "One loss, under": np.allclose([ball_data(p, 0.0).solution for p in (1, 2)], CENTER),
+        f"from {on_axis:.1f} on, L1 sits on the axis": stay,
+        f"from {at_origin:.0f} on, at the origin": stay,
+    }
 
 
 def shrinkage_data() -> dict[str, Values]:
@@ -142,11 +161,32 @@ def shrinkage() -> Figure:
     z = data.pop("z")
     figure, ax = plt.subplots(figsize=(6.2, 3.4))
     ax.plot(z, z, color=plt.rcParams["axes.edgecolor"], linestyle=":", label="no penalty")
-    for i, (name, theta) in enumerate(data.items()):
-        ax.plot(z, theta, color=f"C{i}", label=name)
+    for color, (name, theta) in zip(("C1", "C4", "C2"), data.items(), strict=True):
+        ax.plot(z, theta, color=color, label=name)
     ax.set(xlabel="z, where the loss alone is least", ylabel="θ, the solution")
     ax.legend()
     return figure
+
+
+def shrinkage_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    data = shrinkage_data()
+    z, sharp, smooth, both = data["z"], data["L1"], data["L2"], data["both, half each"]
+    outside, free = z > 1, prox(z, lr=1.0)
+    return {
+        "The solution against z, without a penalty the diagonal": bool((free == z).all()),
+        "parallel to the diagonal, with a flat piece at zero between −1 and 1": bool(
+            ((sharp == 0) == (abs(z) <= 1)).all() and np.allclose(z[outside] - sharp[outside], 1)
+        ),
+        "a straight line of half the slope": bool(np.allclose(smooth, z / 2)),
+        "a flat piece half as long, then a slope of two thirds": bool(
+            ((both == 0) == (abs(z) <= 0.5)).all()
+            and np.allclose(np.diff(both[outside]), 2 / 3 * np.diff(z[outside]))
+        ),
+        "plus a penalty of strength 1 is least": bool(np.allclose(sharp, prox(z, lr=1.0, l1=1.0))),
+        "L1 subtracts, and stops at zero": bool((sharp * z >= 0).all()),
+        "L2 divides": bool(np.allclose(smooth, z / 2)),
+    }
 
 
 class Paths(NamedTuple):
@@ -173,126 +213,88 @@ def paths() -> Figure:
     """Draw the ten coefficients against the strength."""
     data = paths_data()
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.3), sharey=True)
-    for ax, name, strengths, theta in (
-        (axes[0], "lasso", data.l1, data.lasso),
-        (axes[1], "ridge", data.l2, data.ridge),
-    ):
+    names, coefficients = ("lasso", "ridge"), (data.lasso, data.ridge)
+    for ax, name, strengths, theta in zip(axes, names, data[::2], coefficients, strict=True):
         for i in range(theta.shape[1]):
-            ax.plot(strengths, theta[:, i], color=f"C{i % 8}", linestyle="--" if i > 7 else "-")
+            ax.plot(strengths, theta[:, i], f"C{i % 8}", ls="--" if i > 7 else "-", gid=str(i))
         ax.set(xscale="log", title=name)
     axes[0].set(xlabel="λ₁", ylabel="coefficient")
     axes[1].set(xlabel="λ₂")
     return figure
 
 
-class Convergence(NamedTuple):
-    """How far the objective is above its minimum after each step from 0.
+NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
 
-    Attributes:
-        gaps: One array for each method, step 1 first.
-        lr: The step size 1/ℓ.
-        distance: From 0 to the minimizer.
+
+def paths_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    data = paths_data()
+    last = [data.l1[np.flatnonzero(column)[-1]] for column in data.lasso.T]
+    grow = (np.diff(abs(data.ridge), axis=0) > 0).any(0)
+    turn = (np.sign(data.ridge) != np.sign(data.ridge[0])).any(0)
+    edge, norms = data.l1[-1] / 1.2, np.linalg.norm(data.ridge, axis=1)
+    return {
+        f"{NUMBERS[len(last)].capitalize()} coefficients of the diabetes data": True,
+        f"they reach zero at different strengths, the last at about {round(edge, -1):.0f}": bool(
+            len(set(last)) == len(last) and max(last) < edge and (data.lasso[-1] == 0).all()
+        ),
+        f"{NUMBERS[grow.sum()]} of {NUMBERS[len(last)]} grow somewhere, "
+        f"{NUMBERS[turn.sum()]} cross zero on the way, none stays there": bool(
+            (data.ridge != 0).all()
+        ),
+        "Paths of lasso and ridge": data.lasso.shape == data.ridge.shape,
+        "Ridge coefficients may grow, and may change sign, while their norm falls": bool(
+            grow.any() and turn.any() and (np.diff(norms) < 0).all()
+        ),
+    }
+
+
+@cache
+def zeros_data(*, steps: int = 150, l1: float = 0.01, lr: float = 0.5) -> dict[str, Values]:
+    """Train softmax regression on the digits with an L1 penalty, by minibatches, two ways.
+
+    Returns:
+        The share of weights that are exactly zero before each step, shape (steps, seeds).
     """
 
-    gaps: dict[str, Values]
-    lr: float
-    distance: float
+    def subgradient(theta: Tensor, grad: Tensor) -> Tensor:
+        return theta - lr * (grad + penalty_vjp(theta, 1.0, l1=l1))
 
+    def share(networks: Networks, grad: Tensor) -> Tensor:
+        return (networks.theta == 0).double().mean(1)
 
-@cache
-def convergence_data(*, steps: int = 1000) -> Convergence:
-    """Run three methods on the lasso of the diabetes data."""
-    X, y = load_diabetes(return_X_y=True)
-    y = y - y.mean()
-    H, b, l1 = X.T @ X, X.T @ y, 20.0
-    lr = float(1 / np.linalg.norm(H, 2))
-
-    def objective(theta: Values) -> float:
-        return 0.5 * theta @ H @ theta - b @ theta + float(penalty(theta, l1=l1))
-
-    best = minimize(H, b, l1=l1)
-    theta = {name: np.zeros(10) for name in ("subgradient", "ISTA", "FISTA")}
-    gaps: dict[str, list[float]] = {name: [] for name in theta}
-    lookahead, state = np.zeros(10), FistaState(np.zeros(10), 1.0)
-    for _ in range(steps):
-        at = theta["subgradient"]
-        theta["subgradient"] = at - lr * (H @ at - b + penalty_vjp(at, 1.0, l1=l1))
-        theta["ISTA"] = ista(theta["ISTA"], H @ theta["ISTA"] - b, lr=lr, l1=l1)
-        lookahead, state = fista(lookahead, H @ lookahead - b, state, lr=lr, l1=l1)
-        theta["FISTA"] = state.theta
-        for name, values in gaps.items():
-            values.append(objective(theta[name]) - objective(best))
-    distance = float(np.linalg.norm(best))
-    return Convergence({name: np.asarray(v) for name, v in gaps.items()}, lr, distance)
-
-
-def convergence() -> Figure:
-    """Draw the gaps with the two bounds."""
-    data = convergence_data()
-    k = np.arange(1.0, len(data.gaps["ISTA"]) + 1)
-    figure, ax = plt.subplots(figsize=(6.2, 3.4))
-    for i, (name, gap) in enumerate(data.gaps.items()):
-        ax.plot(k, np.where(gap > 1e-3, gap, np.nan), color=f"C{i}", label=name)
-    for i, bound in ((1, ista_bound), (2, fista_bound)):
-        line = bound(k, lr=data.lr, distance=data.distance)
-        ax.plot(k, line, color=f"C{i}", linestyle="--", linewidth=1)
-    ax.set(xscale="log", yscale="log", xlabel="steps", ylabel="objective above its minimum")
-    ax.legend()
-    return figure
-
-
-class Zeros(NamedTuple):
-    """Share of weights that are exactly zero, shape (steps + 1, seeds), and test accuracy."""
-
-    subgradient: Values
-    proximal: Values
-    subgradient_accuracy: Values
-    proximal_accuracy: Values
-
-
-@cache
-def zeros_data(*, seeds: int = 12, steps: int = 150, l1: float = 0.01, lr: float = 0.5) -> Zeros:
-    """Train softmax regression on the digits with an L1 penalty, by minibatches, two ways."""
-    images, labels = load_digits(return_X_y=True)
-    images = images / 16
-    found = {}
-    for method in ("subgradient", "proximal"):
-        rng = np.random.default_rng(0)
-        order = np.stack([rng.permutation(len(labels)) for _ in range(seeds)])
-        X, Y = images[order], np.eye(10)[labels[order]]
-        W = 0.1 * rng.normal(size=(seeds, 64, 10))
-        share = [(W == 0).mean((1, 2))]
-        for step in range(steps):
-            batch = slice(100 * (step % 10), 100 * (step % 10) + 100)
-            logits = X[:, batch] @ W
-            chance = np.exp(logits - logits.max(-1, keepdims=True))
-            chance /= chance.sum(-1, keepdims=True)
-            grad = X[:, batch].swapaxes(1, 2) @ (chance - Y[:, batch]) / 100
-            if method == "proximal":
-                W = ista(W, grad, lr=lr, l1=l1)
-            else:
-                W = W - lr * (grad + penalty_vjp(W, 1.0, l1=l1))
-            share.append((W == 0).mean((1, 2)))
-        right = (X[:, 1000:] @ W).argmax(-1) == Y[:, 1000:].argmax(-1)
-        found[method] = np.stack(share), right.mean(1)
-    return Zeros(
-        found["subgradient"][0],
-        found["proximal"][0],
-        found["subgradient"][1],
-        found["proximal"][1],
-    )
+    start, data, found = draw((64, 10), seeds=12, bias=False), digits(train=1000), {}
+    for name, step in (("subgradient", subgradient), ("proximal", partial(ista, lr=lr, l1=l1))):
+        run = train(start, data, rule=plain_rule(step), steps=steps, batch=100, watch=share)
+        assert run.watched is not None
+        found[name] = run.watched.T
+    return found
 
 
 def zeros() -> Figure:
     """Draw the share of exact zeros while training, median and range over the seeds."""
-    data = zeros_data()
     figure, ax = plt.subplots(figsize=(6.2, 3.2))
-    step = np.arange(len(data.proximal))
-    for i, (name, share) in enumerate(
-        {"subgradient": data.subgradient, "proximal": data.proximal}.items()
-    ):
-        ax.fill_between(step, share.min(1), share.max(1), color=f"C{i}", alpha=0.25, linewidth=0)
-        ax.plot(step, np.median(share, axis=1), color=f"C{i}", label=name)
+    for color, (name, share) in zip(("C3", "C1"), zeros_data().items(), strict=True):
+        step, low, high = np.arange(len(share)), share.min(1), share.max(1)
+        ax.fill_between(step, low, high, color=color, alpha=0.25, linewidth=0, gid=name)
+        ax.plot(step, np.median(share, axis=1), color=color, label=name)
     ax.set(xlabel="steps", ylabel="share of weights = 0", ylim=(-0.03, 1))
     ax.legend()
     return figure
+
+
+def zeros_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    data = zeros_data()
+    rising, none = data["proximal"], bool((data["subgradient"] == 0).all())
+    seeds = rising.shape[1]
+    return {
+        "Share of weights that are exactly zero against steps": bool((abs(rising) <= 1).all()),
+        f"band over {NUMBERS[seeds]} seeds": True,
+        "from 0 to above one half in each seed": bool(
+            (rising[0] == 0).all() and (rising[-1] > 0.5).all()
+        ),
+        "The subgradient step: flat at 0": none,
+        f"median and range over {seeds} seeds": True,
+        "Without the proximal step none of the weights is zero": none,
+    }

@@ -1,20 +1,21 @@
-import math
-
 import numpy as np
 import pytest
 
+from scripts.figures.regularization import dropout as figures
 from scripts.figures.regularization.dropout import (
-    OVERFITS,
+    IMAGES,
+    RATES,
     SEEDS,
-    UNDERFITS,
+    UNITS,
     band_data,
     bumps,
     digit_losses,
     explore_bands,
     mask_matrices,
     path_data,
-    variance_data,
+    when_it_helps,
 )
+from tests.figures.drawn import assert_draws
 
 
 def test_masks_show_columns_and_entries():
@@ -25,25 +26,39 @@ def test_masks_show_columns_and_entries():
     assert all(len(np.unique(row)) == 2 for row in connections)
 
 
-def test_sampled_variance_lies_on_the_closed_form():
-    data = variance_data()
-    p, n = data.p, 20_000
-    np.testing.assert_allclose(data.closed, p / (1 - p), rtol=1e-12)
-    # The spread of a sampled variance, from the fourth moment; 5 of it fails once in 10⁵ points.
-    fourth = (1 - p) * (1 / (1 - p) - 1) ** 4 + p
-    error = np.sqrt(np.maximum(fourth - data.closed**2, 0) / n)
-    assert (np.abs(data.sampled - data.closed) <= 5 * error + 1e-3).all()
-    assert (data.closed[1:] > data.unscaled[1:]).all()
-    assert np.argmax(data.unscaled) == 10
-    assert math.isclose(p[10], 0.5)
+def test_masks_draws_both_matrices():
+    figure = figures.masks()
+    titles = ("dropout: columns", "DropConnect: entries")
+    for panel, (matrix, title) in enumerate(zip(mask_matrices(), titles, strict=True)):
+        assert_draws(
+            figure,
+            panel=panel,
+            images={"": matrix},
+            xlabel="input unit",
+            ylabel="output unit",
+            title=title,
+        )
 
 
 def test_paths_shrink_to_zero_and_sampling_follows():
     data = path_data()
     assert np.abs(data.sampled - data.closed).max() < 0.05
-    assert (np.abs(np.diff(data.closed, axis=0)) > 0).all()
     assert (np.abs(data.closed[-1]) < 0.15).all()
     assert (np.diff(np.abs(data.closed), axis=0) < 0).all()
+
+
+def test_ridge_paths_draws_lines_and_dots():
+    data, lines = path_data(), {}
+    for j in range(4):
+        lines[f"$w_{j + 1}$"] = (data.p, data.closed[:, j])
+        lines[f"sampled {j + 1}"] = (data.p, data.sampled[:, j])
+    assert_draws(
+        figures.ridge_paths(),
+        lines=lines,
+        legend=[f"$w_{j + 1}$" for j in range(4)],
+        xlabel="p, probability of dropping an input",
+        ylabel="weight",
+    )
 
 
 @pytest.mark.parametrize("p", [0.05, 0.3])
@@ -54,26 +69,13 @@ def test_the_mc_band_does_not_shrink_with_data_and_the_fit_does(p):
     assert (many.refit / few.refit)[inside].mean() < 0.2
 
 
-def test_the_mc_band_grows_with_p():
-    narrow, wide = band_data(0.05, 5000), band_data(0.3, 5000)
-    assert 1.3 < wide.mc.mean() / narrow.mc.mean() < 3
-
-
-def test_the_sentence_of_the_bands_and_their_caption():
+def test_the_sentence_of_the_bands():
     explorable = explore_bands()
-    rates, sizes = (slider.values for slider in explorable.sliders)
-    for n in sizes:
+    for n in explorable.sliders[1].values:
         data = band_data(0.2, n)
         said = explorable.show(0.2, n)
         assert f"of MC dropout is {data.mc.mean():.2f};" in said
         assert said.endswith(f"{n:,} examples is {data.refit.mean():.2g}.")
-    refits = [band_data(0.2, n).refit.mean() for n in sizes]
-    assert (np.diff(refits) < 0).all()
-    # More dropout pulls the prediction to zero.
-    heights = [np.abs(band_data(p, 5000).mean).mean() for p in rates]
-    assert (np.diff(heights) < 0).all()
-    shares = [band_data(p, 5000).mc.mean() / h for p, h in zip(rates, heights, strict=True)]
-    assert (np.diff(shares) > 0).all()
 
 
 def test_the_mc_band_is_that_of_sampling():
@@ -85,15 +87,46 @@ def test_the_mc_band_is_that_of_sampling():
     np.testing.assert_allclose(np.std(samples, axis=0), data.mc, rtol=0.1)
 
 
-def test_dropout_helps_where_the_network_overfits():
-    without, with_it = digit_losses(OVERFITS, 0.0), digit_losses(OVERFITS, 0.6)
-    assert without.test.mean() > 20 * without.train.mean()
-    assert np.mean(with_it.test < without.test) >= 0.9
-    assert np.mean(with_it.test - with_it.train < without.test - without.train) >= 0.9
-    assert len(without.test) == SEEDS
+def test_explore_bands_draws_the_prediction():
+    line = np.linspace(-3, 3, 241)
+    data = band_data(0.2, 100)
+    assert_draws(
+        explore_bands(),
+        lines={"truth": (line, np.sin(2 * line)), "prediction": (data.grid, data.mean)},
+        legend=["± 2 MC-dropout std", "± 2 std over data sets", "prediction"],
+        xlabel="x",
+        ylabel="y",
+    )
 
 
-def test_dropout_hurts_where_the_network_underfits():
-    without, with_it = digit_losses(UNDERFITS, 0.0), digit_losses(UNDERFITS, 0.6)
-    assert np.mean(with_it.test > without.test) >= 0.9
-    assert np.mean(with_it.train > without.train) >= 0.9
+def test_dropout_helps_where_there_is_a_gap_and_not_where_there_is_none():
+    for images, units, helps in ((100, 64, True), (300, 64, True), (1000, 4, False)):
+        data = digit_losses(images, units)
+        assert data.train.shape == (len(RATES), SEEDS)
+        lower = (data.validation[2] < data.validation[0]).mean()
+        assert lower > 0.8 if helps else lower < 0.4
+        gap = (data.validation[0] - data.train[0]).mean()
+        assert gap > 1 if helps else gap < 0.1
+
+
+def test_when_it_helps_draws_both_losses_and_says_the_best():
+    data = digit_losses(IMAGES[0], UNITS[2])
+    training, validation = data.train.mean(1), data.validation.mean(1)
+    explorable = when_it_helps()
+    said = explorable.show(IMAGES[0], UNITS[2])
+    assert f"p = {RATES[validation.argmin()]} lowers" in said
+    assert f"training loss is {training[0]:.2f}" in said
+    assert explorable.show(IMAGES[2], UNITS[0]).endswith("No p lowers the validation loss.")
+    assert_draws(
+        when_it_helps(),
+        lines={"training": (RATES, training), "validation": (RATES, validation)},
+        legend=["training", "validation"],
+        xlabel="p, probability of dropping",
+        ylabel="loss in eval()",
+    )
+
+
+def test_what_the_figures_say_is_so():
+    for name in ("masks", "ridge_paths", "explore_bands", "when_it_helps"):
+        said = getattr(figures, f"{name}_says")()
+        assert all(said.values()), [phrase for phrase, so in said.items() if not so]
