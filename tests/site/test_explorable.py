@@ -84,11 +84,12 @@ def box(weight_decay):
     return [adamw.square(weight_decay), *map(adamw.shown, paths), *ends]
 
 
-def rank(r):
-    data = lora.cut_data(r)
-    top = columns(np.arange(1, r + 1), data.kept)
-    area = np.concatenate([[[0, 0], [0, data.kept[0]]], top, [[r, 0]]])
-    return [area, np.asarray([[r, data.error]])]
+def learning_rate(r):
+    return [
+        columns(np.asarray(lora.RATES), lora.errors(rule, r)[i])
+        for i in (0, 1)
+        for rule in ("lora", "rslora")
+    ]
 
 
 def stopping(noise, images):
@@ -130,7 +131,7 @@ def when_it_helps(images, units):
 
 
 COMPUTED = {
-    "finetuning/lora/rank": rank,
+    "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/loss_explosion/quadratic": quadratic,
     "gradients/vanishing_exploding/weight_scale": weight_scale,
