@@ -87,7 +87,8 @@ def lora_branch(x: Array, A: Array, B: Array, *, scaling: float) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> lora_branch(np.asarray([1.0, 2.0]), np.ones((1, 2)), np.ones((3, 1)), scaling=0.5)
+        >>> x, A, B = np.asarray([1.0, 2.0]), np.ones((1, 2)), np.ones((3, 1))
+        >>> lora_branch(x, A, B, scaling=0.5)
         array([1.5, 1.5, 1.5])
     """
     _check_factors(A, B)
@@ -171,7 +172,8 @@ def lora_vjp(
 
     Example:
         >>> import numpy as np
-        >>> x, W, A, B = np.ones((1, 2)), np.eye(2), np.ones((1, 2)), np.zeros((2, 1))
+        >>> x, W = np.ones((1, 2)), np.eye(2)
+        >>> A, B = np.ones((1, 2)), np.zeros((2, 1))
         >>> gradients = lora_vjp(x, W, A, B, np.ones((1, 2)), scaling=1.0)
         >>> gradients.A, gradients.B.T      # B = 0: A waits, B moves first
         (array([[0., 0.]]), array([[2., 2.]]))
@@ -254,7 +256,8 @@ def lora_init(W: Array, *, r: int, generator: Generator, std: float | None = Non
 
     Example:
         >>> import numpy as np
-        >>> A, B = lora_init(np.zeros((3, 4)), r=2, generator=np.random.default_rng(0))
+        >>> rng = np.random.default_rng(0)
+        >>> A, B = lora_init(np.zeros((3, 4)), r=2, generator=rng)
         >>> A.shape, B.shape, float(abs(A).max()) < 0.5, float(abs(B).max())
         ((2, 4), (3, 2), True, 0.0)
     """
@@ -293,7 +296,8 @@ def merge(W: Array, A: Array, B: Array, *, scaling: float) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> merge(np.zeros((2, 2)), np.asarray([[1.0, 2.0]]), np.ones((2, 1)), scaling=0.5)
+        >>> W, A, B = np.zeros((2, 2)), np.asarray([[1.0, 2.0]]), np.ones((2, 1))
+        >>> merge(W, A, B, scaling=0.5)
         array([[0.5, 1. ],
                [0.5, 1. ]])
     """
@@ -474,7 +478,8 @@ def training_bytes(parameters: int, *, moments: int = 2, itemsize: int = 4) -> i
         ValueError: If an argument is negative.
 
     Example:
-        >>> training_bytes(768 * 768) / training_bytes(lora_parameters(768, 768, r=8))
+        >>> factors = lora_parameters(768, 768, r=8)
+        >>> training_bytes(768 * 768) / training_bytes(factors)
         48.0
     """
     check_between("parameters", parameters, 0, math.inf, closed="left")

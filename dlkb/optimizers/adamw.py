@@ -89,8 +89,8 @@ def decay_factor(steps: Array, *, lr: float = 1e-3, weight_decay: float = 1e-2) 
         size (2025): the moving average and its time constant.
 
     Example:
-        >>> round(decay_factor(1000), 2), round(decay_factor(1000, weight_decay=1.0), 3)
-        (0.99, 0.368)
+        >>> [round(decay_factor(1000, weight_decay=w), 3) for w in (0.01, 1.0)]
+        [0.99, 0.368]
     """
     check_between("lr", lr, 0, math.inf, closed="left")
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
@@ -156,8 +156,9 @@ def noise_rms(*, lr: float = 1e-3, weight_decay: float = 1e-2) -> float:
         ValueError: If ηλ is not in (0, 2): there is no equilibrium.
 
     Note:
-        Exact for steps that are uncorrelated and of mean square η². β₁ correlates them; that
-        changes the result by a factor of 1 + O(ηλ/(1−β₁)).
+        Exact for steps of mean zero that are uncorrelated and of mean square η². β₁ correlates
+        them; that changes the result by a factor of 1 + O(ηλ/(1−β₁)). A signal, noise that is
+        correlated from step to step, and rare gradients change it more.
 
     Reference:
         Kosson, Messmer and Jaggi, Rotational Equilibrium (2024), for whole weight vectors.

@@ -223,6 +223,19 @@ def test_init_draws_from_a_torch_generator_too(device):
     assert 0 < A.abs().max() <= 7**-0.5 * 1.01
 
 
+def test_init_stays_with_the_weight_whatever_the_defaults():
+    W = torch.zeros(4, 7, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    torch.set_default_device("meta")
+    try:
+        for std in (None, 0.5):
+            A, B = lora_init(W, r=2, generator=generator, std=std)
+            assert (A.device.type, B.device.type) == ("cpu", "cpu")
+            assert A.dtype == B.dtype == torch.float64
+    finally:
+        torch.set_default_device(None)
+
+
 @pytest.mark.parametrize("r", [1, 2, 3, 4])
 def test_low_rank_is_the_best_approximation(r):
     M = np.random.default_rng(4).standard_normal((6, 4))

@@ -609,6 +609,13 @@ def test_gpt2_has_no_linear_inside():
             r"missing \['layer.0.q_lin._extra_state', .*left over \['x'\]",
         ),
         (
+            lambda: load_lora_state_dict(
+                adapted()[0], lora_state_dict(adapted()[0]) | {"x": torch.ones(1)}
+            ),
+            ValueError,
+            r"missing \[\], left over \['x'\]",
+        ),
+        (
             lambda: load_lora_state_dict(adapted()[0], lora_state_dict(adapted(alpha=2)[0])),
             ValueError,
             "saved with scaling 1.0, this layer has 3.0",

@@ -21,7 +21,7 @@ from scripts.figures.finetuning import lora
 from scripts.figures.gradients import loss_explosion, vanishing_exploding
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import symmetric_matrices
-from scripts.figures.optimizers import adam
+from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
 from tests.site.conftest import ROOT
@@ -72,11 +72,25 @@ def largest_steps(beta1, beta2):
     return [bound, *(columns(k, steps) for steps in data.steps.T)]
 
 
-def rank(r):
-    data = lora.cut_data(r)
-    top = columns(np.arange(1, r + 1), data.kept)
-    area = np.concatenate([[[0, 0], [0, data.kept[0]]], top, [[r, 0]]])
-    return [area, np.asarray([[r, data.error]])]
+def decay_times(lr, weight_decay):
+    flat, rising, floor = adamw.laws(lr, weight_decay)
+    measured = [adamw.half_life(decoupled, lr, weight_decay) for decoupled in (True, False)]
+    curves = (flat, rising, np.full_like(flat, floor), *measured)
+    return [columns(adamw.SCALES, curve) for curve in curves]
+
+
+def box(weight_decay):
+    paths = [adamw.descend(decoupled, weight_decay) for decoupled in (True, False)]
+    ends = [path[-1:] for path in paths]
+    return [adamw.square(weight_decay), *map(adamw.shown, paths), *ends]
+
+
+def learning_rate(r):
+    return [
+        columns(np.asarray(lora.RATES), lora.errors(rule, r)[i])
+        for i in (0, 1)
+        for rule in ("lora", "rslora")
+    ]
 
 
 def stopping(noise, images):
@@ -117,13 +131,15 @@ def when_it_helps(images, units):
 
 
 COMPUTED = {
-    "finetuning/lora/rank": rank,
+    "finetuning/lora/learning_rate": learning_rate,
     "gradients/loss_explosion/quadratic": quadratic,
     "gradients/vanishing_exploding/weight_scale": weight_scale,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
     "initialization/xavier/gain_and_slope": gain_and_slope,
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "optimizers/adam/largest_steps": largest_steps,
+    "optimizers/adamw/box": box,
+    "optimizers/adamw/decay_times": decay_times,
     "regularization/dropout/explore_bands": explore_bands,
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,

@@ -143,7 +143,7 @@ def peers_problems(root: Path, page: Page) -> list[tuple[int, str]]:
     for number, line in enumerate(page.text.split("\n"), start=page.first_line):
         if MARKER.match(line) and number + 1 not in [table.line for table in marked]:
             found.append((number, "no table stands on the line after this marker"))
-    if page.meta.get("size"):
+    if page.meta.get("size") and page.is_topic:
         for table in tables(page):
             about = [line for line, cells in table.rows if cells and _ABOUT.search(cells[0])]
             if about and not table.name:

@@ -1,20 +1,15 @@
 """Figures of the page on LoRA."""
 
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
-from torch.nn.functional import cross_entropy
 
+from dlkb.experiments.finetuning import Pretrained, Tuned, finetune, pretrained
 from dlkb.finetuning.lora import (
     Rule,
     lora_branch,
@@ -22,12 +17,146 @@ from dlkb.finetuning.lora import (
     lora_parameters,
     lora_scaling,
     lora_vjp,
-    low_rank,
 )
-from dlkb.nn import add_lora, trainable_parameters
 from scripts.figures.explorable import Explorable, Slider
 
 Array = NDArray[np.float64]
+
+RANKS, RATES, ALPHA, WIDTH = (1, 2, 4, 8, 16), (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1), 16, 32
+LABELS = {"lora": "LoRA, α/r", "rslora": "LoRA, α/√r", "full": "full", "head": "head only"}
+COLORS = dict(zip(LABELS, ("C0", "C1", "C2", "C3"), strict=True))
+STYLES = {"lora": "-", "rslora": "-.", "full": "--", "head": ":"}
+
+
+@cache
+def start() -> Pretrained:
+    """Return ten networks that know the upright digits."""
+    return pretrained(width=WIDTH)
+
+
+@cache
+def tuned(method: str, r: int | None = None) -> Tuned:
+    """Tune them on digits that lie, at all of `RATES`.
+
+    Args:
+        method: "full", "head", or a rule of scaling, with the rank r in both hidden layers.
+        r: The rank.
+    """
+    if method in ("full", "head"):
+        return finetune(start(), rates=RATES, head_only=method == "head")
+    rule: Rule = "lora" if method == "lora" or r == 1 else "rslora"
+    return finetune(start(), rates=RATES, r=r, alpha=ALPHA, rule=rule)
+
+
+def errors(method: str, r: int | None = None) -> Array:
+    """Return the mean errors on the new and on the old task at each rate, shape (2, rates)."""
+    run = tuned(method, r)
+    return np.stack([run.new_error.mean(1), run.old_error.mean(1)])
+
+
+def best(method: str, r: int | None = None) -> tuple[float, float]:
+    """Return the rate with the least mean error on the new task, and that error."""
+    new, _ = errors(method, r)
+    return RATES[int(new.argmin())], float(new.min())
+
+
+def learning_rate() -> Explorable:
+    """Draw both tasks' errors against the learning rate, for any rank."""
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.7), sharey=True)
+    moving = []
+    for i, (ax, title) in enumerate(zip(axes, ("new task", "old task"), strict=True)):
+        for method in ("full", "head"):
+            style, color = STYLES[method], COLORS[method]
+            ax.plot(RATES, errors(method)[i], style, color=color, label=LABELS[method])
+        for method in ("lora", "rslora"):
+            style, color = STYLES[method], COLORS[method]
+            moving += ax.plot([], [], style, color=color, label=LABELS[method])
+        ax.set(title=title, xscale="log", xlabel="learning rate", ylim=(0, 1))
+    axes[0].set_ylabel("test error")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+
+    def show(value: float) -> str:
+        r = int(value)
+        curves = [errors(rule, r)[i] for i in (0, 1) for rule in ("lora", "rslora")]
+        for line, curve in zip(moving, curves, strict=True):
+            line.set_data(RATES, curve)
+        found = [best("lora", r), best("rslora", r), best("full")]
+        plain, stabilized, full = (f"{error:.2f} at the rate {rate:g}" for rate, error in found)
+        return (
+            f"Rank {r}: the new task's error is least with α/r {plain}, with α/√r {stabilized}, "
+            f"in full {full}."
+        )
+
+    return Explorable(figure, (Slider("rank r", RANKS, 3),), tuple(moving), show)
+
+
+def learning_rate_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    drawn = (("full", None), ("head", None), ("lora", 8), ("rslora", 8))
+    new = {method: errors(method, r)[0] for method, r in drawn}
+    old = [errors(method, r)[1] for method, r in drawn]
+    bests = [best("lora", r) for r in RANKS]
+    earlier = new["rslora"] < new["lora"]
+    return {
+        "on a new task (left) and on the old one (right)": not np.array_equal(
+            start().new.x_test, start().old.x_test
+        ),
+        "the error on the new task falls and rises again": all(
+            0 < curve.argmin() < len(RATES) - 1 for curve in new.values()
+        ),
+        "LoRA of rank 8 comes below 0.2": best("lora", 8)[1] < 0.19 > best("rslora", 8)[1],
+        "full fine-tuning below 0.1": best("full")[1] < 0.095,
+        "the head alone stays above 0.2": best("head")[1] > 0.21,
+        "with α/√r the curve lies further left": bool(earlier[:3].all() and not earlier[4]),
+        "the error on the old task grows at rates above 0.003": all(
+            (np.diff(curve[2:]) > 0).all() for curve in old
+        ),
+        "A higher rank lowers the least error": all(
+            high[1] < low[1] for low, high in pairwise(bests)
+        ),
+        "hardly moves the best rate under α/r": {rate for rate, _ in bests} <= {0.01, 0.03},
+        f"Means over ten networks, at α = {ALPHA}": len(start().networks.theta) == 10,
+    }
+
+
+TRADED = (("full", None), ("head", None), ("lora", 4), ("lora", 16))
+
+
+def trade_off() -> Figure:
+    """Draw the errors on both tasks, one curve a method through all learning rates."""
+    figure, ax = plt.subplots(figsize=(5.6, 3.9))
+    for (method, r), color in zip(TRADED, ("C2", "C3", "C4", "C0"), strict=True):
+        label = f"LoRA, r = {r}" if r else LABELS[method]
+        ax.plot(*errors(method, r), marker="o", ms=4, color=color, label=label)
+    ax.set(xlabel="test error, new task", ylabel="test error, old task", xlim=(0, 1), ylim=(0, 1))
+    ax.legend()
+    return figure
+
+
+def trade_off_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    full, head, lora = (tuned(*TRADED[i]) for i in (0, 1, 3))
+    slow, fast, top = (RATES.index(rate) for rate in (0.001, 0.003, 0.01))
+    close = abs(full.new_error[slow].mean() - lora.new_error[fast].mean()) < 0.05
+    forgotten = [run.old_error[top].mean() for run in (full, lora)]
+    return {
+        "through all learning rates": all(errors(*p).shape == (2, len(RATES)) for p in TRADED),
+        "All curves end in the upper right": all(
+            (errors(*pair)[:, -1] > 0.25).all() and errors(*pair)[1, -1] > 0.8 for pair in TRADED
+        ),
+        "Where both have about a third of errors on the new task": bool(
+            close and 0.25 < full.new_error[slow].mean() < 0.42
+        ),
+        "LoRA of rank 16 has less than 0.3 on the old one": lora.old_error[fast].mean() < 0.28,
+        "full fine-tuning more than 0.5": full.old_error[slow].mean() > 0.51,
+        "Half-way LoRA forgets less": bool(
+            close and (lora.old_error[fast] < full.old_error[slow]).mean() >= 0.9
+        ),
+        "at the learning rate 0.01 it forgets as much": bool(
+            abs(forgotten[0] - forgotten[1]) < 0.1 and min(forgotten) > 0.5
+        ),
+        "There the head alone forgets most": head.old_error[top].mean() > max(forgotten) + 0.1,
+    }
 
 
 class Block(NamedTuple):
@@ -56,9 +185,9 @@ def shapes() -> Figure:
     figure, ax = plt.subplots(figsize=(7.2, 2.5))
     W, B, A, merged = blocks = shape_blocks(IN, OUT, R)
     for block, color in zip(blocks, ("C2", "C1", "C1", "C0"), strict=True):
-        corner = (block.x, block.y)
         alpha = {"W": 0.25, "W + sBA": 0.45}.get(block.name, 0.9)
-        ax.add_patch(Rectangle(corner, block.columns, block.rows, color=color, alpha=alpha, lw=0))
+        shape = {"height": block.rows, "width": block.columns, "bottom": block.y, "align": "edge"}
+        ax.bar([block.x], **shape, color=color, alpha=alpha, lw=0, label=block.name)
     middle = OUT / 2
     ax.text(W.x + IN / 2, middle, "$W$\nfrozen", ha="center", va="center")
     ax.text(merged.x + IN / 2, middle, "$W + s\\,BA$\nmerged", ha="center", va="center")
@@ -74,245 +203,19 @@ def shapes() -> Figure:
     return figure
 
 
-SEEDS, RANKS, ALPHA = 10, (1, 2, 4, 8, 16), 16
-CUTS = (*range(1, 17), 20, 24, 32, 48, 64)
-"""Ranks to which the full update is cut."""
-LAYERS = (0, 2)
-"""The hidden layers of the network, 64 by 64 both; layer 4 is its head."""
-
-
-def network() -> nn.Sequential:
-    """Return a network from 64 pixels to 10 digits."""
-    wide = (nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU())
-    return nn.Sequential(*wide, nn.Linear(64, 10))
-
-
-def twins(models: list[nn.Sequential]) -> list[nn.Sequential]:
-    """Return copies."""
-    copies = [network() for _ in models]
-    for copy, model in zip(copies, models, strict=True):
-        copy.load_state_dict(model.state_dict())
-    return copies
-
-
-def fit(models: list[nn.Sequential], X: Tensor, y: Tensor, *, steps: int) -> None:
-    """Train one network a seed, side by side, with Adam on all examples."""
-    parameters, _ = stack_module_state(models)
-    optimizer = torch.optim.Adam([p for p in parameters.values() if p.requires_grad], lr=0.01)
-
-    def logits(own: dict[str, Tensor], x: Tensor) -> Tensor:
-        return functional_call(models[0], own, (x,))
-
-    for _ in range(steps):
-        optimizer.zero_grad()
-        scores = vmap(logits)(parameters, X)
-        (len(models) * cross_entropy(scores.flatten(0, 1), y.flatten())).backward()
-        optimizer.step()
-    with torch.no_grad():
-        for i, model in enumerate(models):
-            for name, p in model.named_parameters():
-                p.copy_(parameters[name][i])
-
-
-class Run(NamedTuple):
-    """One way to fine-tune: its trainable parameters, and the test errors of each seed."""
-
-    parameters: int
-    target: Array
-    source: Array
-
-
-class Finetuning(NamedTuple):
-    """Digits upright (source) and lying (target): errors, and the updates of full fine-tuning.
-
-    Attributes:
-        before: Before the fine-tuning.
-        head: With a new head alone.
-        full: All of the network.
-        lora: For each of `RANKS`.
-        truncated: Errors of full fine-tuning with its update cut to each rank of `CUTS`.
-        singular: Singular values of the update, shape (seeds, layers, 64).
-    """
-
-    before: Run
-    head: Run
-    full: Run
-    lora: list[Run]
-    truncated: list[Array]
-    singular: Array
-
-
-@cache
-def finetuning_data() -> Finetuning:
-    """Pretrain on upright digits, fine-tune on 300 digits turned by 90 degrees."""
-    features, labels = load_digits(return_X_y=True)
-    orders = [np.random.default_rng(seed).permutation(len(labels)) for seed in range(SEEDS)]
-    chosen = torch.tensor(np.stack(orders))
-    upright = torch.tensor(features / 16, dtype=torch.float32)
-    lying = torch.rot90(upright.reshape(-1, 8, 8), 1, (1, 2)).reshape(-1, 64)
-    upright, lying, y = upright[chosen], lying[chosen], torch.tensor(labels)[chosen]
-    source, target, test = slice(0, 700), slice(700, 1000), slice(1000, None)
-    torch.manual_seed(0)
-    base = [network() for _ in range(SEEDS)]
-    fit(base, upright[:, source], y[:, source], steps=60)
-
-    def errors(models: list[nn.Sequential], X: Tensor) -> Array:
-        with torch.no_grad():
-            guesses = torch.stack([m(x).argmax(-1) for m, x in zip(models, X, strict=True)])
-        return (guesses != y[:, test]).double().mean(1).numpy()
-
-    def run(models: list[nn.Sequential]) -> Run:
-        trainable = trainable_parameters(models[0]).trainable
-        return Run(trainable, errors(models, lying[:, test]), errors(models, upright[:, test]))
-
-    def tuned(models: list[nn.Sequential]) -> Run:
-        fit(models, lying[:, target], y[:, target], steps=200)
-        return run(models)
-
-    head = twins(base)
-    for model in head:
-        model.requires_grad_(False)[4].requires_grad_(True)
-    adapted = [twins(base) for _ in RANKS]
-    for models, r in zip(adapted, RANKS, strict=True):
-        for model in models:
-            add_lora(model, [str(layer) for layer in LAYERS], r=r, alpha=ALPHA)
-    full = twins(base)
-    full_run = tuned(full)
-    truncated, updates = [], []
-    for r in CUTS:
-        cut = twins(full)
-        for old, new in zip(base, cut, strict=True):
-            for layer in LAYERS:
-                W, W0 = new[layer].weight.data, old[layer].weight.data
-                W.copy_(W0 + low_rank(W - W0, r=r))
-        truncated.append(errors(cut, lying[:, test]))
-    for old, new in zip(base, full, strict=True):
-        updates.append([(new[layer].weight - old[layer].weight).detach() for layer in LAYERS])
-    singular = torch.stack([torch.linalg.svdvals(torch.stack(pair)) for pair in updates])
-    return Finetuning(
-        before=run(base),
-        head=tuned(head),
-        full=full_run,
-        lora=[tuned(models) for models in adapted],
-        truncated=truncated,
-        singular=singular.double().numpy(),
-    )
-
-
-def _band(ax: Axes, x: Array, values: list[Array], style: str, color: str, label: str) -> None:
-    """Draw the mean over seeds and the range of all seeds."""
-    rows = np.stack(values)
-    ax.plot(x, rows.mean(1), style, color=color, label=label)
-    ax.fill_between(x, rows.min(1), rows.max(1), color=color, alpha=0.2, lw=0)
-
-
-def rank_error() -> Figure:
-    """Draw the test errors on the new and on the old task against the rank."""
-    data, ranks = finetuning_data(), np.asarray(RANKS, dtype=float)
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.9), sharex=True)
-    ends = ranks[[0, -1]]
-    for ax, task in zip(axes, ("target", "source"), strict=True):
-        lora = [getattr(run, task) for run in data.lora]
-        _band(ax, ranks, lora, "o-", "C0", "LoRA")
-        for name, color, style in (("full", "C1", "--"), ("head", "C2", ":")):
-            values = getattr(getattr(data, name), task)
-            label = {"full": "full fine-tuning", "head": "head only"}[name]
-            _band(ax, ends, [values, values], style, color, label)
-    axes[0].plot(
-        ranks,
-        np.stack([data.truncated[CUTS.index(r)] for r in RANKS]).mean(1),
-        color="C3",
-        marker="s",
-        ls="-.",
-        label="full, its update cut to rank r",
-    )
-    before = data.before.source.mean()
-    axes[1].axhline(before, color=plt.rcParams["axes.edgecolor"], lw=1)
-    axes[1].text(16, before + 0.02, "before", ha="right", color=plt.rcParams["axes.edgecolor"])
-    axes[0].set(title="new task: lying digits", ylabel="test error", ylim=(0, 1))
-    axes[1].set(title="old task: upright digits", ylim=(0, 1))
-    for ax in axes:
-        ax.set(xscale="log", xlabel="rank r", xticks=ranks, xticklabels=map(str, RANKS))
-        ax.minorticks_off()
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    return figure
-
-
-def singular_values() -> Figure:
-    """Draw the singular values of what full fine-tuning adds to the two hidden layers."""
-    figure, ax = plt.subplots()
-    index = np.arange(1.0, 65)
-    values = finetuning_data().singular
-    for layer, (color, name) in enumerate((("C0", "first layer"), ("C1", "second layer"))):
-        _band(ax, index, list(values[:, layer].T), "-", color, name)
-    for r in RANKS:
-        ax.axvline(r, lw=0.8, ls=":", color=plt.rcParams["axes.edgecolor"])
-    ax.set(xlabel="index", ylabel="singular value of the update", xlim=(0, 65), ylim=(0, None))
-    ax.legend()
-    return figure
-
-
-class Cut(NamedTuple):
-    """The update of full fine-tuning, cut to one rank; means over seeds and hidden layers.
-
-    Attributes:
-        kept: Singular values that are kept, largest first.
-        left: Norm of what is cut off over the norm of the update.
-        error: Test error on the new task.
-        parameters: Of the factors in both layers.
-    """
-
-    kept: Array
-    left: float
-    error: float
-    parameters: int
-
-
-def cut_data(r: int) -> Cut:
-    """Cut the update to rank r, one of `CUTS`."""
-    data = finetuning_data()
-    squares = data.singular**2
-    left = np.sqrt(squares[..., r:].sum(-1) / squares.sum(-1)).mean()
-    error = data.truncated[CUTS.index(r)].mean()
-    parameters = len(LAYERS) * lora_parameters(64, 64, r=r)
-    return Cut(data.singular.mean((0, 1))[:r], float(left), float(error), parameters)
-
-
-def rank() -> Explorable:
-    """Draw what the best update of any rank keeps of full fine-tuning, and its test error."""
-    data = finetuning_data()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.9))
-    muted = plt.rcParams["axes.edgecolor"]
-    index = np.arange(1, 65)
-    left.plot(index, data.singular.mean((0, 1)), color=muted, lw=1)
-    left.set(title="singular values of the update", xlim=(0, 65), ylim=(0, 6), xlabel="index")
-    means = np.stack(data.truncated).mean(1)
-    right.plot(CUTS, means, color="C3", lw=1, label="full, cut to rank r")
-    trained = [run.target.mean() for run in data.lora]
-    right.plot(RANKS, trained, "o", color="C0", ms=5, label="LoRA, trained")
-    right.axhline(data.full.target.mean(), color="C1", ls="--", lw=1, label="full")
-    right.set(title="test error", xscale="log", xlim=(0.9, 72), ylim=(0, 1), xlabel="rank r")
-    right.set(xticks=[1, 4, 16, 64], xticklabels=["1", "4", "16", "64"])
-    right.minorticks_off()
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    (kept,) = left.fill([1], [1], color="C3", alpha=0.35, linewidth=0)
-    (here,) = right.plot([], [], "o", color="C3", ms=9)
-
-    def show(value: float) -> str:
-        r = int(value)
-        cut = cut_data(r)
-        top = np.stack([index[:r], cut.kept], axis=1)
-        kept.set_xy(np.concatenate([[[0, 0], [0, cut.kept[0]]], top, [[r, 0]]]))
-        here.set_data([r], [cut.error])
-        text = (
-            f"Rank {r}: {cut.parameters:,} numbers in the factors, 8,192 in the two matrices. Cut "
-            f"to it, the full update lacks {cut.left:.0%} of its norm, test error {cut.error:.2f}"
-        )
-        if r in RANKS:
-            return f"{text}; trained at this rank, LoRA has {trained[RANKS.index(r)]:.2f}."
-        return f"{text}."
-
-    return Explorable(figure, (Slider("rank r", CUTS, 3),), (kept, here), show)
+def shapes_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    W, B, A, merged = shape_blocks(IN, OUT, R)
+    trained = B.columns * B.rows + A.columns * A.rows
+    return {
+        "a wide frozen matrix W": W.columns > W.rows,
+        "a tall thin matrix B": B.columns * 4 < B.rows,
+        "a flat thin matrix A": A.rows * 4 < A.columns,
+        "a merged matrix of the shape of W": (merged.columns, merged.rows) == (W.columns, W.rows),
+        f"in = {W.columns}, out = {W.rows}, r = {A.rows}": A.rows == B.columns,
+        f"r(in + out) = {trained} of in · out = {W.columns * W.rows}": trained
+        == lora_parameters(W.columns, W.rows, r=A.rows),
+    }
 
 
 SCALING_RANKS = (1, 4, 16, 64, 256)
@@ -320,7 +223,10 @@ RULES: tuple[Rule, ...] = ("lora", "rslora", "alpha")
 REGIMES = ("independent factors", "one SGD step", "one Adam step")
 
 
-def scaling_data(width: int = 256, seeds: int = 20) -> dict[tuple[str, str], Array]:
+DRAWS = 20
+
+
+def scaling_data(width: int = 256, seeds: int = DRAWS) -> dict[tuple[str, str], Array]:
     """Return the size of the branch's output by regime and rule, one value for each rank.
 
     One input, one gradient in the output, α = 16; root mean square over outputs and seeds. SGD
@@ -362,3 +268,31 @@ def scalings() -> Figure:
     axes[0].set_ylabel("output, relative to r = 1")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
+
+
+def scalings_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    data = scaling_data()
+    slopes = {
+        key: np.polyfit(np.log(SCALING_RANKS), np.log(sizes), 1)[0] for key, sizes in data.items()
+    }
+
+    def near(regime: str, *wanted: float) -> bool:
+        found = [slopes[regime, rule] for rule in RULES]
+        return bool(np.allclose(found, wanted, atol=0.07))
+
+    independent, sgd, adam = REGIMES
+    return {
+        f"against rank from {SCALING_RANKS[0]} to {SCALING_RANKS[-1]}": True,
+        "Independent factors: α/r falls, α/√r is flat, α grows": near(independent, -0.5, 0, 0.5),
+        "One SGD step: α/r falls steeply, α/√r is flat, α grows steeply": near(sgd, -1, 0, 1),
+        "One Adam step: α/r is flat, α/√r grows, α grows steeply": near(adam, 0, 0.5, 1),
+        f"at α = {ALPHA}, relative to rank 1": all(
+            np.isclose(data[regime, rule][0], data[regime, "lora"][0])
+            for regime in REGIMES
+            for rule in RULES
+        ),
+        f"over {DRAWS} draws": DRAWS >= 10,
+        "The flat line is α/√r under gradient descent": near(sgd, -1, 0, 1),
+        "and α/r in Adam's first step": near(adam, 0, 0.5, 1),
+    }

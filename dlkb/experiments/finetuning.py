@@ -1,0 +1,201 @@
+"""Networks that know the upright digits, tuned on digits that lie on their side.
+
+In full, the head alone, or by LoRA; several learning rates at once, each on every network.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dlkb.arrays import check_between
+from dlkb.experiments.digits import Split, digits, turned
+from dlkb.experiments.networks import Networks, draw, forward, layer_sizes, layers
+from dlkb.experiments.rules import adam_rule
+from dlkb.experiments.scores import as_tensor, cross_entropy, evaluate
+from dlkb.experiments.training import train
+from dlkb.finetuning.lora import Rule, lora_init, lora_scaling
+
+Array = NDArray[Any]
+
+
+class Pretrained(NamedTuple):
+    """Networks before they are tuned, and the two tasks.
+
+    Attributes:
+        networks: Trained on the old task.
+        old: Upright digits.
+        new: Other digits, turned by a quarter; the test images are those of `old`, turned.
+    """
+
+    networks: Networks
+    old: Split
+    new: Split
+
+
+class Tuned(NamedTuple):
+    """What tuning came to, for each learning rate and network.
+
+    Attributes:
+        theta: Weights and biases with the update added, shape (rates, seeds, parameters).
+        new_error: Share of wrong answers on the new task's test images, shape (rates, seeds).
+        old_error: The same on the old task's.
+    """
+
+    theta: Tensor
+    new_error: Array
+    old_error: Array
+
+
+def pretrained(
+    *, width: int = 64, old: int = 700, new: int = 300, seeds: int = 10, dtype: str = "float32"
+) -> Pretrained:
+    """Train networks with two hidden layers on upright digits.
+
+    Args:
+        width: Units of each hidden layer.
+        old: Number of upright digits to train on.
+        new: Number of other digits, turned, to tune on.
+        seeds: Number of networks, each with its own split of the digits.
+        dtype: "float64" or "float32".
+
+    Returns:
+        The networks and the two tasks.
+
+    Example:
+        >>> start = pretrained(width=32, seeds=2)
+        >>> start.old.x_train.shape, start.new.x_train.shape
+        ((2, 700, 64), (2, 300, 64))
+        >>> score = evaluate(start.networks, start.old.x_test, start.old.y_test)
+        >>> bool((score.accuracy > 0.9).all())
+        True
+    """
+    x, y, x_test, y_test = digits(train=old + new, seeds=seeds, dtype=dtype)
+    upright = Split(x[:, :old], y[:, :old], x_test, y_test)
+    lying = Split(turned(x[:, old:]).copy(), y[:, old:], turned(x_test).copy(), y_test)
+    networks = draw((64, width, width, 10), seeds=seeds, dtype=dtype)
+    run = train(networks, upright, rule=adam_rule(lr=0.01), steps=150, batch=min(64, old))
+    return Pretrained(run.networks, upright, lying)
+
+
+def finetune(
+    start: Pretrained,
+    *,
+    rates: Sequence[float],
+    r: int | None = None,
+    alpha: float = 16.0,
+    rule: Rule = "lora",
+    head_only: bool = False,
+    steps: int = 200,
+    batch: int = 50,
+) -> Tuned:
+    r"""Tune on the new task with Adam, each network at each learning rate.
+
+    $$\mathbf{W}' = \mathbf{W} + s\,\mathbf{B}\mathbf{A}$$
+
+    Args:
+        start: The pretrained networks and the tasks; nothing of it is changed.
+        rates: Learning rates.
+        r: Rank of LoRA in the hidden layers, the rest being frozen; None to train all parameters.
+        alpha: Numerator of LoRA's scaling.
+        rule: How alpha and r make the scaling, see `dlkb.finetuning.lora.lora_scaling`.
+        head_only: With r None, train the last layer alone.
+        steps: Number of steps.
+        batch: Examples in a step, from fresh permutations of the training set.
+
+    Returns:
+        Updated weights and test errors.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> start = pretrained(width=32, seeds=2)
+        >>> tuned = finetune(start, rates=(0.003, 0.01), r=4)
+        >>> tuned.new_error.shape
+        (2, 2)
+    """
+    check_between("steps", steps, 0, np.inf, closed="left")
+    networks, new = start.networks, start.new
+    x, y = as_tensor(new.x_train, networks), as_tensor(new.y_train, networks)
+    seeds, examples = y.shape
+    check_between("batch", batch, 1, examples)
+    frozen = networks.theta.repeat(len(rates), 1)
+    if r is None:
+        theta = frozen
+        if head_only:
+            theta = frozen[:, -layer_sizes(networks)[-1] :]
+        scaling = 1.0
+    else:
+        theta = _draw_factors(networks, r).repeat(len(rates), 1)
+        scaling = lora_scaling(alpha, r, rule=rule)
+    lr = torch.tensor(rates, dtype=theta.dtype).repeat_interleave(seeds)[:, None]
+    adam = adam_rule(lr=1.0)  # its steps are then multiplied by each network's own rate
+    state = adam.start(theta)
+    order = _order(seeds, examples, steps * batch).repeat(len(rates), 1)
+    own = torch.arange(seeds).repeat(len(rates))[:, None]
+    for step in range(steps):
+        rows = order[:, step * batch : (step + 1) * batch]
+        theta = theta.detach().requires_grad_()
+        outputs = forward(_with(networks, frozen, theta, r, scaling), x[own, rows])[-1]
+        (grad,) = torch.autograd.grad(cross_entropy(outputs, y[own, rows]).sum(), theta)
+        moved, state = adam.step(theta.detach(), grad, state)
+        theta = theta.detach() + lr * (moved - theta.detach())
+    whole = _with(networks, frozen, theta, r, scaling).theta.detach()
+    by_rate = whole.unflatten(0, (len(rates), seeds))
+    scores = [
+        [evaluate(networks._replace(theta=one), t.x_test, t.y_test) for one in by_rate]
+        for t in (new, start.old)
+    ]
+    new_error, old_error = (1 - np.stack([s.accuracy for s in task]) for task in scores)
+    return Tuned(by_rate, new_error, old_error)
+
+
+def _draw_factors(networks: Networks, r: int) -> Tensor:
+    """Return A and B of each hidden layer, flat, one row a network."""
+    rows = []
+    for s in range(len(networks.theta)):
+        generator = np.random.default_rng([2, s])
+        parts = []
+        for weight, _ in layers(networks)[:-1]:
+            like = np.zeros((weight.shape[2], weight.shape[1]))  # (out, in)
+            parts += [f.ravel() for f in lora_init(like, r=r, generator=generator)]
+        rows.append(np.concatenate(parts))
+    return torch.tensor(np.stack(rows), dtype=networks.theta.dtype)
+
+
+def _with(
+    networks: Networks, frozen: Tensor, trained: Tensor, r: int | None, scaling: float
+) -> Networks:
+    """Return the networks in effect: frozen parameters with the trained ones in or on them."""
+    if r is None:
+        kept = frozen[:, : frozen.shape[1] - trained.shape[1]]
+        return networks._replace(theta=torch.cat([kept, trained], dim=1))
+    base = layers(networks._replace(theta=frozen))
+    parts, at = [], 0
+    for k, (weight, bias) in enumerate(base):
+        if k < len(base) - 1:
+            fan_in, fan_out = weight.shape[1:]
+            A = trained[:, at : at + r * fan_in].unflatten(1, (r, fan_in))
+            at += r * fan_in
+            B = trained[:, at : at + r * fan_out].unflatten(1, (fan_out, r))
+            at += r * fan_out
+            weight = weight + scaling * torch.bmm(B, A).mT
+        parts.append(weight.flatten(1))
+        if bias is not None:
+            parts.append(bias.flatten(1))
+    return networks._replace(theta=torch.cat(parts, dim=1))
+
+
+def _order(seeds: int, examples: int, needed: int) -> Tensor:
+    """Return which example each network sees when."""
+    epochs = -(-needed // examples)
+    rows = []
+    for s in range(seeds):
+        generator = np.random.default_rng([1, s])
+        shuffled = [generator.permutation(examples) for _ in range(epochs)]
+        rows.append(np.concatenate([np.arange(0), *shuffled]))
+    return torch.tensor(np.stack(rows))
