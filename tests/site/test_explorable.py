@@ -20,6 +20,7 @@ from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import iterated_maps, loss_explosion, vanishing_exploding
 from scripts.figures.initialization import signal_scale, xavier
+from scripts.figures.linear_algebra import symmetric_matrices
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
@@ -125,6 +126,11 @@ def growth(r):
     return [columns(np.arange(1, iterated_maps.LAYERS + 1), curve) for curve in curves]
 
 
+def power_growth(correlation):
+    norms = symmetric_matrices.growth(correlation).norms
+    return [columns(np.arange(21), q) for q in np.quantile(norms, (0.05, 0.95, 0.5), axis=1)]
+
+
 def when_it_helps(images, units):
     data = dropout.digit_losses(int(images), int(units))
     return [columns(dropout.RATES, losses.mean(1)) for losses in data]
@@ -137,6 +143,7 @@ COMPUTED = {
     "gradients/vanishing_exploding/weight_scale": weight_scale,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
     "initialization/xavier/gain_and_slope": gain_and_slope,
+    "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
