@@ -65,13 +65,7 @@ def sharpness(
 
 
 class Run(NamedTuple):
-    """Full-batch gradient descent of several networks.
-
-    Attributes:
-        loss: Shape (steps, seeds).
-        sharpness: Every tenth step, shape (steps / 10, seeds).
-        weights: At the end, shape (seeds, parameters).
-    """
+    """Full-batch descent: (steps, seeds), every tenth step (steps / 10, seeds), and the end."""
 
     loss: Matrix
     sharpness: Matrix
@@ -141,20 +135,19 @@ def rates_says() -> dict[str, bool]:
     x, curves = rate_data()
     plain, heavy, nesterov = curves.values()
     limits = [float(stable_lr(1.0, **rule)) for rule in RULES.values()]
-    root = 0.9**0.5
-    flat = heavy[(x > (1 - root) ** 2) & (x < (1 + root) ** 2)]
+    low, high = (1 - 0.9**0.5) ** 2, (1 + 0.9**0.5) ** 2
+    flat = heavy[(x > low) & (x < high)]
     crossing = [float(x[curve > 1][0]) for curve in (plain, heavy, nesterov)]
     right = bool(np.allclose(crossing, limits, atol=0.02))
     return {
-        "Factor of the error a step over eta times lambda": True,
-        "Gradient descent falls to zero at 1 and crosses one at 2": right
+        "gradient descent falls to zero at 1 and crosses one at 2": right
         and bool(abs(x[plain.argmin()] - 1) < 0.02 and plain.min() < 0.02),
         f"Heavy ball is flat at {flat[0]:.2f} and crosses one at {limits[1]:.1f}": right
         and bool(np.ptp(flat) < 1e-9),
         f"Nesterov crosses one already at {limits[2]:.2f}": right,
         "Below the dashed line the error shrinks": right,
         "With momentum 0.9 heavy ball shrinks at one rate for all ηλ from "
-        f"{(1 - root) ** 2:.3f} to {int(100 * (1 + root) ** 2) / 100}": bool(np.ptp(flat) < 1e-9),
+        f"{low:.3f} to {int(100 * high) / 100}": bool(np.ptp(flat) < 1e-9),
         "Nesterov's limit is the lowest of the three": min(limits) == limits[2],
     }
 
@@ -191,7 +184,6 @@ def edge_of_stability_says() -> dict[str, bool]:
             not rises[0].any() and np.mean(rises[1:]) > 0.9
         ),
         "Twelve networks on digits, full-batch gradient descent": low.loss.shape[1] == SEEDS,
-        "bands from the lowest to the highest seed": True,
         "At the end the loss is lowest for η = 1.2": ends[2] == min(ends),
         "which is beyond the limit of all twelve at the start": bool(
             (high.sharpness[0] > 2 / 1.2).all()
@@ -207,7 +199,7 @@ def one_point() -> Figure:
         lines = ax.plot(losses / losses[0], color=f"C{i}", linewidth=1, alpha=0.8)
         lines[0].set_label(f"η = {share} · 2/λ")
         for seed, line in enumerate(lines[1:], 1):
-            line.set_label(f"_{share} {seed}")
+            line.set_gid(f"_{share} {seed}")
     ax.set(xlabel="step", ylabel="loss / loss at the start", ylim=(0, 6.5))
     ax.legend()
     return figure
@@ -234,13 +226,7 @@ BOWL = np.asarray([1.0, 10.0])
 
 
 class Descent(NamedTuple):
-    """Heavy ball on the quadratic.
-
-    Attributes:
-        path: Distance to the minimum in both directions, shape (steps + 1, 2).
-        loss: Relative to the start, shape (steps + 1,).
-        rates: Factor of the error a step in the end, shape (2,).
-    """
+    """Heavy ball: (steps + 1, 2), the loss relative to the start, each direction's rate."""
 
     path: Matrix
     loss: Matrix
@@ -315,7 +301,6 @@ def quadratic_says() -> dict[str, bool]:
         f"{('thirty' if len(data.path) == 31 else 'other')} steps of heavy ball, with learning "
         "rate 0.18 and momentum 0.9, on a bowl with curvatures 1 and 10": True,
         "the loss falls in waves, to below a tenth of its start": rises and data.loss[-1] < 0.1,
-        "Sliders set the learning rate and the momentum": True,
         f"Without momentum the limit is {limits[0]:.1f}": True,
         f"{best:.2f} is the best rate here": True,
         f"With momentum 0.9 the limit is {limits[1]:.2f}, and the loss also rises": rises,
