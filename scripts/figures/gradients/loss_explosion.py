@@ -35,17 +35,15 @@ RULES: dict[str, dict[str, Any]] = {
 
 def initial(seeds: int = SEEDS) -> torch.Tensor:
     """Draw the weights of 64-16-16-10 networks, shape (seeds, 1440), variance 1/fan-in."""
-    draw = np.random.default_rng(0).normal(size=(seeds, 1440))
-    draw[:, :1024] /= 8
-    draw[:, 1024:] /= 4
+    deviation = np.repeat([1 / 8, 1 / 4], [1024, 416])
+    draw = np.random.default_rng(0).normal(size=(seeds, 1440)) * deviation
     return torch.tensor(draw, requires_grad=True)
 
 
 def loss(weights: torch.Tensor) -> torch.Tensor:
     """Return the squared error of each network on all digits."""
     W1, W2, W3 = weights.split((1024, 256, 160), dim=1)
-    hidden = torch.tanh(X @ W1.view(-1, 64, 16))
-    hidden = torch.tanh(hidden @ W2.view(-1, 16, 16))
+    hidden = torch.tanh(torch.tanh(X @ W1.view(-1, 64, 16)) @ W2.view(-1, 16, 16))
     return ((hidden @ W3.view(-1, 16, 10) - Y) ** 2).sum(-1).mean(-1) / 2
 
 
