@@ -133,7 +133,8 @@ def power_iteration(W: Array, v: Array, *, steps: int) -> SingularTriplet:
 
     Example:
         >>> import numpy as np
-        >>> found = power_iteration(np.diag([3.0, -5.0, 1.0]), np.ones(3), steps=20)
+        >>> W = np.diag([3.0, -5.0, 1.0])
+        >>> found = power_iteration(W, np.ones(3), steps=20)
         >>> round(float(found.sigma), 6), abs(found.v).round(3)
         (5.0, array([0., 1., 0.]))
     """
