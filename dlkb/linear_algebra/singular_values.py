@@ -340,7 +340,8 @@ def log_product_spectrum(factors: Sequence[Array], *, sweeps: int = 8) -> Array:
         in exact zeros. The relative error of $\sigma_i$ is of the order of
         $(\sigma_{i+1}/\sigma_i)^{2\,\text{sweeps}}$ and its counterpart at i − 1: small where
         depth has driven the values apart, a tenth and more where neighbours are close, as in wide
-        and shallow products. Those have a condition number below 1e12: multiply them out. The sum is log|det| after any number of sweeps.
+        and shallow products. Those have a condition number below 1e12: multiply them out. The sum
+        is log|det| after any number of sweeps.
 
     Raises:
         ValueError: If there is no factor, two do not fit, one is empty, or `sweeps` is below 2.
