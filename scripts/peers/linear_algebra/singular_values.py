@@ -37,7 +37,7 @@ def norm_words(norm: Callable[..., float]) -> str:
     return f"{default}; `ord=2` is {two}"
 
 
-def svd_words(svd: Callable[[Matrix], tuple[Matrix, Matrix, Matrix]]) -> str:
+def svd_words(svd: Callable[[Matrix], tuple[Matrix, ...]]) -> str:
     """Say whether the third result is transposed, and whether a tall matrix gets a square U."""
     U, sigma, third = svd(TALL)
     first = U[:, : len(sigma)] * sigma
