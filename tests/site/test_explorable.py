@@ -20,7 +20,7 @@ from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import iterated_maps, loss_explosion, vanishing_exploding
 from scripts.figures.initialization import signal_scale, xavier
-from scripts.figures.linear_algebra import symmetric_matrices
+from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
@@ -93,6 +93,11 @@ def learning_rate(r):
     ]
 
 
+def transient(lam, c):
+    data = singular_values.powers(lam, c)
+    return [columns(data.k, y) for y in (data.norm, data.radius)]
+
+
 def stopping(noise, images):
     data = overfitting.means(noise / 100, int(images))
     steps = np.arange(len(data.val))
@@ -143,6 +148,7 @@ COMPUTED = {
     "gradients/vanishing_exploding/weight_scale": weight_scale,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
     "initialization/xavier/gain_and_slope": gain_and_slope,
+    "linear_algebra/singular_values/transient": transient,
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
