@@ -270,8 +270,8 @@ def test_it_looks_as_matplotlib_draws_it(visit, name, theme, width):
     block = explorable(here, name)
     indices = []
     for slider, control in zip(made.sliders, block.locator("input").all(), strict=True):
-        control.press("ArrowLeft")
-        indices.append(slider.start - 1)
+        control.press("ArrowLeft" if slider.start else "ArrowRight")
+        indices.append(slider.start - 1 if slider.start else 1)
     block.scroll_into_view_if_needed()
     canvas = block.locator(".canvas")
     canvas.locator(f"img.{screen}[src*='-{theme}']").evaluate("image => image.decode()")
