@@ -18,8 +18,9 @@ from dlkb.book.draw.figures import find_figures
 from dlkb.book.draw.narrow import stack
 from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
-from scripts.figures.gradients import loss_explosion, vanishing_exploding
+from scripts.figures.gradients import iterated_maps, loss_explosion, vanishing_exploding
 from scripts.figures.initialization import signal_scale, xavier
+from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
@@ -92,6 +93,11 @@ def learning_rate(r):
     ]
 
 
+def transient(lam, c):
+    data = singular_values.powers(lam, c)
+    return [columns(data.k, y) for y in (data.norm, data.radius)]
+
+
 def stopping(noise, images):
     data = overfitting.means(noise / 100, int(images))
     steps = np.arange(len(data.val))
@@ -119,6 +125,17 @@ def weight_scale(scale, skip):
     return [columns(data.layers, rows) for rows in (data.expected, *data.medians.values())]
 
 
+def growth(r):
+    data = iterated_maps.growth_data(r)
+    curves = (data.at_zero, data.law, data.median)
+    return [columns(np.arange(1, iterated_maps.LAYERS + 1), curve) for curve in curves]
+
+
+def power_growth(correlation):
+    norms = symmetric_matrices.growth(correlation).norms
+    return [columns(np.arange(21), q) for q in np.quantile(norms, (0.05, 0.95, 0.5), axis=1)]
+
+
 def when_it_helps(images, units):
     data = dropout.digit_losses(int(images), int(units))
     return [columns(dropout.RATES, losses.mean(1)) for losses in data]
@@ -126,10 +143,13 @@ def when_it_helps(images, units):
 
 COMPUTED = {
     "finetuning/lora/learning_rate": learning_rate,
+    "gradients/iterated_maps/growth": growth,
     "gradients/loss_explosion/quadratic": quadratic,
     "gradients/vanishing_exploding/weight_scale": weight_scale,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
     "initialization/xavier/gain_and_slope": gain_and_slope,
+    "linear_algebra/singular_values/transient": transient,
+    "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
