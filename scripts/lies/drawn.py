@@ -18,8 +18,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from dlkb.book.draw.figures import figures_of
-from tests.figures import drawn
 
+drawn: Any = importlib.import_module("tests.figures.drawn")
 FINDERS = ("_lines", "_bars", "_points", "_bands", "_images")
 _DRAWS = drawn.assert_draws
 

@@ -18,7 +18,7 @@ _CHANGES = (
     (r">", "<"),
     (r"\^(?:\d|\{\d\})", ""),
     (r"\\sqrt(?=\{)", ""),
-    (r"(?<![\d._^{])\d(?![\d.])", None),
+    (r"(?<![\d._^])(?<!\^\{)\d(?![\d.])", None),
     (r"\\frac(?=\{)", r"\\frac{1}{2}\\frac"),
 )
 """Pattern and what stands instead; a digit is followed by the next."""

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from dlkb.book.read.pages import Fence, PageError, read_page
+from dlkb.book.read.pages import Fence, Page, PageError, read_page
 from dlkb.book.run.compare import same_output
 from dlkb.book.run.session import Session
 from scripts.lies.equations import equation_lies, held_labels
 from scripts.lies.lie import Lie, Verdict, plant, verdict
-from scripts.lies.notice import noticed
+from scripts.lies.notice import Messages, noticed
 from scripts.lies.texts import bound_lies
 from scripts.lies.words import other_numbers
 
@@ -34,7 +34,7 @@ def run_lies(session: Session) -> Iterator[Verdict]:
         yield from _outputs(text, page.stem, fence, session.outcomes[-1].output)
     docs = page.path.parents[page.stem.count("/")]
 
-    def bound(other):  # type: ignore[no-untyped-def]
+    def bound(other: Page) -> Messages:
         session.page = other
         wrong = (number for number in session.bound() if number.fault)
         return Counter((number.line, str(number)) for number in wrong)

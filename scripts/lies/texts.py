@@ -69,7 +69,9 @@ def _numbers(page: Page, text: str, head: int, *, bound: bool) -> Iterator[Lie]:
 
 def _description(text: str, head: int) -> Iterator[Lie]:
     line = re.search(r"^description: .*$", text[:head], re.MULTILINE)
-    for number in numerals(readable(line[0])) if line else ():
+    if line is None:
+        return
+    for number in numerals(readable(line[0])):
         start, end = (line.start() + place for place in (number.start, number.end))
         for says in other_numbers(text[start:end]):
             yield Lie("description", start, end, says, 1, f"the description says {says}")
