@@ -193,8 +193,16 @@ def _keep_style():
     plt.close("all")
 
 
+UNFOLD = """block => {
+  for (let d = block.closest("details"); d; d = d.parentElement.closest("details")) d.open = true
+}"""
+
+
 def explorable(here, name):
-    return here.page.locator(f".explorable:has(img[src*='/{name}-axes-'])")
+    """Return the figure's block; what folds it is opened."""
+    block = here.page.locator(f".explorable:has(img[src*='/{name}-axes-'])")
+    block.evaluate(UNFOLD)
+    return block
 
 
 SHOWN = """block => ({
