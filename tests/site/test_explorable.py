@@ -24,7 +24,7 @@ from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
-from tests.site.conftest import ROOT
+from tests.site.conftest import ROOT, SEEN
 
 
 def columns(x, y):
@@ -282,12 +282,12 @@ def test_it_looks_as_matplotlib_draws_it(visit, name, theme, width):
         indices.append(slider.start - 1 if slider.start else 1)
     block.scroll_into_view_if_needed()
     canvas = block.locator(".canvas")
-    canvas.locator(f"img.{screen}[src*='-{theme}']").evaluate("image => image.decode()")
+    canvas.locator(f"img.{screen}[src*='-{theme}']").evaluate(SEEN)
     shown = picture(canvas)
     made.show(*(s.values[i] for s, i in zip(made.sliders, indices, strict=True)))
     data = base64.b64encode(svg(made.figure)).decode()
     canvas.evaluate(WHOLE, f"data:image/svg+xml;base64,{data}#only-{theme}")
-    canvas.locator("img >> visible=true").evaluate("image => image.decode()")
+    canvas.locator("img >> visible=true").evaluate(SEEN)
     expected = picture(canvas)
     assert shown.shape == expected.shape
     difference = np.abs(shown - expected).max(axis=-1)

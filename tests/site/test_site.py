@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 
 from dlkb.book.draw.narrow import SMALLEST
 from dlkb.book.read.pages import GENERATED, read_book
-from tests.site.conftest import ROOT, tour
+from tests.site.conftest import ROOT, SEEN, tour
 
 PAGES = read_book(ROOT)
 TOPICS = [page.stem for page in PAGES if page.is_topic]
@@ -95,7 +95,7 @@ def test_only_the_figures_in_use_are_fetched_and_only_near_the_screen(visit, the
     figures = here.page.locator("article figure").count()
     for figure in here.page.locator("article figure").all():
         figure.scroll_into_view_if_needed()
-        figure.locator("img >> visible=true").evaluate("image => image.decode()")
+        figure.locator("img >> visible=true").evaluate(SEEN)
     names = [url.rpartition("/")[2] for url in fetched]
     assert early < len(names) == len(set(names)) == figures >= 4
     assert all(re.search(rf"-{kind}{theme}\.svg", name) for name in names), names
