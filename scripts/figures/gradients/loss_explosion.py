@@ -260,7 +260,7 @@ def quadratic() -> Explorable:
     left.set_title("distance to the minimum")
     (path,) = left.plot([], [], color="C0", lw=1.2)
     (end,) = left.plot([], [], "o", color="C0")
-    (loss,) = right.plot([], [], color="C1")
+    (loss,) = right.plot([], [], color="C1", label="loss")
 
     def show(lr: float, momentum: float) -> str:
         data = descend(lr, momentum)

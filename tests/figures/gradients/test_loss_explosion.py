@@ -87,6 +87,16 @@ def test_the_sentence_tells_the_fate_of_the_descent():
     assert loss[-1] < 0.1
 
 
+def test_quadratic_draws_the_loss_of_its_start():
+    assert_draws(
+        figures.quadratic(),
+        panel=1,
+        lines={"loss": figures.descend(0.18, 0.9).loss},
+        title="loss / loss at the start",
+        xlabel="step",
+    )
+
+
 def test_rates_draws_the_three_rules_and_their_limits():
     x, curves = figures.rate_data()
     limits = dict(zip(figures.RULES, (2, 3.8, 3.8 / 2.8), strict=True))
