@@ -18,7 +18,12 @@ from dlkb.book.draw.figures import find_figures
 from dlkb.book.draw.narrow import stack
 from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
-from scripts.figures.gradients import iterated_maps, loss_explosion, vanishing_exploding
+from scripts.figures.gradients import (
+    clipping,
+    iterated_maps,
+    loss_explosion,
+    vanishing_exploding,
+)
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.optimizers import adam, adamw
@@ -141,9 +146,18 @@ def when_it_helps(images, units):
     return [columns(dropout.RATES, losses.mean(1)) for losses in data]
 
 
+def adam_spike(spike, beta2):
+    shown = clipping.SHOWN
+    return [
+        columns(shown, clipping.spike_data(spike, beta2, clip=clip)[shown - 1])
+        for clip in (False, True)
+    ]
+
+
 COMPUTED = {
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
+    "gradients/clipping/adam_spike": adam_spike,
     "gradients/loss_explosion/quadratic": quadratic,
     "gradients/vanishing_exploding/weight_scale": weight_scale,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,

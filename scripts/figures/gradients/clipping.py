@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dlkb.gradients.clipping import (
-    adam_recovery_steps,
     clip_by_global_norm,
     clip_by_value,
     clip_each_by_norm,
@@ -18,11 +17,14 @@ from dlkb.gradients.clipping import (
     shrink_when_large,
 )
 from dlkb.optimizers.adam import adam, adam_init
+from scripts.figures.explorable import Explorable, Slider
 
 Matrix = NDArray[np.float64]
 
 SEEDS = 20
 SPIKE = 1000.0
+STEPS = 8000
+SHOWN = np.unique(np.geomspace(1, STEPS, 120).round().astype(int))
 
 
 def rule_data() -> tuple[Matrix, Matrix, Matrix]:
@@ -40,7 +42,7 @@ def rules() -> Figure:
     ax.plot(norm, norm, color=muted, linestyle=":", linewidth=1, label="as it is")
     ax.plot(norm, clipped, color="C0", label="clipped: min(1, t/‖g‖)")
     jump = np.searchsorted(norm, 1.0, side="right")
-    ax.plot(norm[:jump], constant[:jump], color="C1", label="notes: ε if ‖g‖ > t")
+    ax.plot(norm[:jump], constant[:jump], color="C1", label="constant: 0.01 if ‖g‖ > t")
     ax.plot(norm[jump:], constant[jump:], color="C1")
     ax.set(xscale="log", yscale="log", xlabel="‖g‖ before, t = 1", ylabel="‖g‖ after")
     ax.legend()
@@ -89,7 +91,9 @@ def direction() -> Figure:
     names = ("global norm", "norm of each array", "value")
     for i, (values, name) in enumerate(zip(data[1:], names, strict=True)):
         low, middle, high = np.quantile(values, (0.0, 0.5, 1.0), axis=1)
-        ax.fill_between(data.thresholds, low, high, color=f"C{i}", alpha=0.25, linewidth=0)
+        ax.fill_between(
+            data.thresholds, low, high, color=f"C{i}", alpha=0.25, linewidth=0, gid=name
+        )
         ax.plot(data.thresholds, middle, color=f"C{i}", label=name)
     ax.set(
         xscale="log",
@@ -102,34 +106,101 @@ def direction() -> Figure:
 
 
 @cache
-def spike_data(clip: bool, steps: int = 8000) -> Matrix:
-    """Return Adam's steps, in units of η, around one gradient 1000 times the usual size."""
-    state = adam_init(np.zeros(1))._replace(step=30_000, m=np.ones(1), v=np.ones(1))
+def spike_data(spike: float = SPIKE, beta2: float = 0.999, *, clip: bool = False) -> Matrix:
+    """Return Adam's steps in units of η: the gradients are 1, but for the first, the spike."""
+    state = adam_init(np.zeros(1))._replace(step=200_000, m=np.ones(1), v=np.ones(1))
     theta, path = np.zeros(1), []
-    for t in range(steps):
-        grad = np.asarray([SPIKE if t == 0 else 1.0])
+    for t in range(STEPS):
+        grad = np.asarray([float(spike) if t == 0 else 1.0])
         if clip:
             grad = clip_by_global_norm([grad], max_norm=2.0).grads[0]
-        after, state = adam(theta, grad, state, lr=1.0)
+        after, state = adam(theta, grad, state, lr=1.0, betas=(0.9, beta2))
         path.append(float(theta[0] - after[0]))
         theta = after
     return np.asarray(path)
 
 
-def adam_spike() -> Figure:
-    """Draw Adam's steps after a spike, with clipping and without."""
-    figure, ax = plt.subplots()
-    ax.plot(spike_data(clip=True), color="C0", label="gradients clipped to norm 2")
-    ax.plot(spike_data(clip=False), color="C1", label="as they are")
-    n = float(adam_recovery_steps(np.asarray(SPIKE)))
-    ax.plot(n, 0.5, "o", color="C1")
-    ax.annotate(
-        f"half again after {n:.0f} steps",
-        (n, 0.5),
-        xytext=(-10, 4),
-        textcoords="offset points",
-        ha="right",
+def below_half(steps: Matrix) -> int:
+    """Count the steps that are shorter than half the usual one."""
+    return int((steps < 0.5).sum())
+
+
+def adam_spike() -> Explorable:
+    """Draw Adam's steps after a spike of any size, with clipping and without."""
+    figure, ax = plt.subplots(figsize=(6.2, 3.5))
+    (clipped,) = ax.plot([], [], color="C0", label="clipped to norm 2")
+    (free,) = ax.plot([], [], color="C1", label="as they are")
+    ax.axhline(0.5, color=plt.rcParams["axes.edgecolor"], linewidth=0.8, zorder=1.8)
+    ax.set(xscale="log", xlim=(1, STEPS), yscale="log", ylim=(0.02, 10))
+    ax.set(yticks=[0.1, 0.5, 1, 10], yticklabels=["0.1", "0.5", "1", "10"])
+    ax.set(xlabel="step, the spike is at 1", ylabel="step / lr")
+    ax.legend(loc="lower left")
+
+    def show(spike: float, beta2: float) -> str:
+        steps = spike_data(spike, beta2)
+        free.set_data(SHOWN, steps[SHOWN - 1])
+        clipped.set_data(SHOWN, spike_data(spike, beta2, clip=True)[SHOWN - 1])
+        return (
+            f"Without clipping the shortest step is {steps.min():.2f} lr, and "
+            f"{below_half(steps)} steps are shorter than half the usual one."
+        )
+
+    sliders = (
+        Slider("spike, in usual gradients", (10, 30, 100, 300, 1000), 4),
+        Slider("β₂", (0.95, 0.98, 0.99, 0.999), 3),
     )
-    ax.set(xlabel="steps since the spike", ylabel="step / η", ylim=(0, 1.6))
-    ax.legend(loc="upper right")
-    return figure
+    return Explorable(figure, sliders, (free, clipped), show)
+
+
+def adam_spike_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    free, clipped = spike_data(), spike_data(clip=True)
+    count = below_half(free)
+    return {
+        "Adam's step after one gradient 1000 times the others": SPIKE == 1000,
+        f"As they are, steps start at {free[0]:.1f} lr, fall to {free.min():.2f} lr": True,
+        f"{count} of them are shorter than half the usual": free[-1] > 0.5,
+        "Clipped, they stay at 1 lr": bool((abs(clipped - 1) < 0.1).all()),
+        "First too long, then too short for thousands of steps": bool(free[0] > 2 and count > 2000),
+        "A lower β₂ or a smaller spike shortens it": all(
+            below_half(spike_data(spike, beta2)) < count / 2
+            for spike, beta2 in ((100, 0.999), (SPIKE, 0.99), (SPIKE, 0.95))
+        ),
+    }
+
+
+def rules_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    norm, clipped, constant = rule_data()
+    above = norm > 1
+    crossing = norm[above][constant[above] > 1].min()
+    return {
+        "Clipping follows the diagonal up to 1 and is flat from there": bool(
+            np.allclose(clipped, np.minimum(norm, 1), rtol=1e-5)
+        ),
+        "The constant factor 0.01 drops from 1 to 0.01 at the threshold": bool(
+            constant[~above].max() > 0.97 and 0.0099 < constant[above].min() < 0.0105
+        ),
+        f"then rises, above 1 again from norm {round(crossing, -1):.0f} on": bool(
+            (np.diff(constant[above]) > 0).all()
+        ),
+        "A constant factor is no bound: it moves the explosion to the right": bool(
+            constant.max() > 50
+        ),
+    }
+
+
+def direction_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    data = direction_data()
+    each, value = (np.median(rows[0]) for rows in (data.each, data.value))
+    return {
+        "By global norm it is one throughout": bool(np.allclose(data.together, 1)),
+        f"By the norm of each array it falls to {each:.1f}, by value to {value:.1f}": True,
+        "when the threshold is small": bool(
+            (np.diff(np.median(data.each, axis=1)) >= -1e-9).all()
+            and (np.diff(np.median(data.value, axis=1)) >= -1e-9).all()
+        ),
+        "Four arrays of 1000 heavy-tailed entries each, of scales 1, 3, 10 and 30": True,
+        f"{SEEDS} seeds, bands from lowest to highest": data.each.shape[1] == SEEDS,
+    }
