@@ -62,7 +62,9 @@ def test_direction_draws_medians_and_bands():
             name: (data.thresholds, np.median(rows, axis=1))
             for name, rows in zip(names, data[1:], strict=True)
         },
-        bands={name: (rows.min(1), rows.max(1)) for name, rows in zip(names, data[1:], strict=True)},
+        bands={
+            name: (rows.min(1), rows.max(1)) for name, rows in zip(names, data[1:], strict=True)
+        },
         legend=list(names),
         xlabel="threshold / largest value of what is limited",
         ylabel="cosine to the gradient",
