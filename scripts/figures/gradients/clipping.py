@@ -175,10 +175,10 @@ def rules_says() -> dict[str, bool]:
     norm, clipped, constant = rule_data()
     above = norm > 1
     crossing = norm[above][constant[above] > 1].min()
+    follows = bool(np.allclose(clipped, np.minimum(norm, 1), rtol=1e-5))
     return {
-        "Norm after against norm before: Clipping follows the diagonal up to 1 and is flat from there": bool(
-            np.allclose(clipped, np.minimum(norm, 1), rtol=1e-5)
-        ),
+        "Norm after against norm before: clipping follows the diagonal up to 1": follows,
+        "is flat from there": follows,
         "The constant factor 0.01 drops from 1 to 0.01 at the threshold": bool(
             constant[~above].max() > 0.97 and 0.0099 < constant[above].min() < 0.0105
         ),
