@@ -5,6 +5,7 @@
 # make lighthouse  Lighthouse's scores of the site (needs Node 18.16 or later and Chromium)
 # make bench   measure against peers; DEVICE=cuda on a GPU; writes benchmarks/<device>.json
 # make bugs    plant known bugs, one at a time: the tests must kill every one
+# make lies    plant falsehoods into the pages: how many are noticed, by kind; PAGE=optimizers/adam
 #
 # Linux, no GPU: make serve TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # fetches PyTorch's CPU build (200 MB) instead of the CUDA build (several GB).
@@ -15,7 +16,7 @@ DEVICE ?= cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: serve test site figures check bench bugs lighthouse clean
+.PHONY: serve test site figures check bench bugs lies lighthouse clean
 
 serve: .venv/docs
 	$(BIN)/dlkb serve
@@ -48,6 +49,9 @@ bench: .venv/bench
 
 bugs: .venv/test
 	$(BIN)/python scripts/planted_bugs.py
+
+lies: .venv/test
+	$(BIN)/python scripts/planted_lies.py $(PAGE)
 
 clean:
 	rm -rf .venv .cache site docs/assets/figures docs/benchmarks.md docs/claims.md docs/claims.json \

@@ -147,7 +147,9 @@ def stages(root: Path, bug: Bug) -> list[tuple[str, ...]]:
     files.sort(key=lambda file: Path(file).parent.name != Path(bug.file).parent.name)
     if not files:
         raise BadBug(f"{bug}: there is no {toml.parent.as_posix()}/{test}")
-    is_formula = Path(bug.file).parent.name not in SHELLS and (root / FORMULA_TESTS).is_file()
+    apart = (*SHELLS, "book", "dlkb")  # no formulas, nor is what lies in folders below
+    is_formula = len(Path(bug.file).parts) == 3 and Path(bug.file).parent.name not in apart
+    is_formula &= (root / FORMULA_TESTS).is_file()
     return [tuple(files), *([(FORMULA_TESTS,)] if is_formula else [])]
 
 

@@ -197,6 +197,17 @@ def claims(
 
 
 @app.command()
+def review(
+    pages: Annotated[list[str], typer.Argument(metavar="PAGE...", help="optimizers/adam, adam, …")],
+) -> None:
+    """Note that the claims of pages were compared with the notes, as they stand now."""
+    from dlkb.book.hold.reviewed import review as note
+
+    new = note(root := find_root(), read_book(root, pages))
+    console.print(f"reviewed: {', '.join(new) or 'nothing that was not'}", soft_wrap=True)
+
+
+@app.command()
 def prepare() -> None:
     """Write what the site is built from: stale figures, notebooks and scripts, the ledger."""
     from dlkb.book.publish.site import prepare as prepare_site

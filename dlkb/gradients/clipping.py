@@ -124,8 +124,8 @@ def clip_by_global_norm(
 
     Example:
         >>> import numpy as np
-        >>> grad = np.asarray([3.0, 0.0])
-        >>> grads, norm = clip_by_global_norm([grad], max_norm=1.0)
+        >>> grads = [np.asarray([3.0, 0.0])]
+        >>> grads, norm = clip_by_global_norm(grads, max_norm=1.0)
         >>> grads[0].round(3), norm.round(3)
         (array([1., 0.]), np.float64(3.0))
     """
@@ -258,8 +258,8 @@ def cosine(a: Sequence[Array], b: Sequence[Array]) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> a, b = np.asarray([3.0, 4.0]), np.asarray([1.0, 1.0])
-        >>> float(cosine([a], [b]).round(3))
+        >>> a, b = [np.asarray([3.0, 4.0])], [np.asarray([1.0, 1.0])]
+        >>> float(cosine(a, b).round(3))
         0.99
     """
     if len(a) != len(b):

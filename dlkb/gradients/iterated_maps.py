@@ -155,7 +155,9 @@ def lyapunov_exponent(x: Array, *, r: Array, steps: int, burn_in: int = 0) -> Ar
 
     Example:
         >>> import numpy as np
-        >>> round(float(lyapunov_exponent(np.asarray(0.3), r=3.5, steps=400, burn_in=100)), 4)
+        >>> start = np.asarray(0.3)
+        >>> found = lyapunov_exponent(start, r=3.5, steps=400, burn_in=100)
+        >>> round(float(found), 4)
         -0.8725
     """
     check_between("r", r, 0, 4)

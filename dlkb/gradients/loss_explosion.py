@@ -79,8 +79,8 @@ def stable_lr(
         stability (2021).
 
     Example:
-        >>> stable_lr(10.0), stable_lr(10.0, momentum=0.9), stable_lr(10.0, momentum=0.5)
-        (0.2, 0.38, 0.3)
+        >>> stable_lr(10.0), stable_lr(10.0, momentum=0.9)
+        (0.2, 0.38)
         >>> round(stable_lr(10.0, momentum=0.9, nesterov=True), 4)
         0.1357
     """
@@ -187,7 +187,8 @@ def convergence_rate(
         >>> import numpy as np
         >>> convergence_rate(np.asarray([1.0, 10.0]), lr=0.19)
         array([0.81, 0.9 ])
-        >>> convergence_rate(np.asarray([1.0, 10.0]), lr=0.19, momentum=0.9).round(3)
+        >>> curvature = np.asarray([1.0, 10.0])
+        >>> convergence_rate(curvature, lr=0.19, momentum=0.9).round(3)
         array([0.949, 0.949])
     """
     xp = namespace(curvature)
@@ -294,7 +295,8 @@ def largest_curvature(
     Example:
         >>> import numpy as np
         >>> H = np.asarray([[2.0, 1.0], [1.0, 2.0]])
-        >>> found = largest_curvature(lambda v: v @ H, np.asarray([1.0, 0.0]), steps=20)
+        >>> start = np.asarray([1.0, 0.0])
+        >>> found = largest_curvature(lambda v: v @ H, start, steps=20)
         >>> round(float(found.value), 3)
         3.0
     """

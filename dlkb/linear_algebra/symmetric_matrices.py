@@ -204,8 +204,9 @@ def spectral_residuals(W: Array, eigenvalues: Array, eigenvectors: Array) -> Spe
 
     Example:
         >>> import numpy as np
-        >>> W = np.asarray([[0.0, 2.0], [0.0, 0.0]])  # not symmetric, and eigh does not mind
-        >>> [round(float(r), 3) for r in spectral_residuals(W, *np.linalg.eigh(W))]
+        >>> W = np.asarray([[0.0, 2.0], [0.0, 0.0]])  # not symmetric
+        >>> found = spectral_residuals(W, *np.linalg.eigh(W))
+        >>> [round(float(r), 3) for r in found]
         [2.0, 0.0, 2.0]
     """
     xp = namespace(W, eigenvalues, eigenvectors)

@@ -10,7 +10,8 @@ def penalized_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Return the parameters that a penalty usually reaches: trainable, of two axes or more.
 
     That leaves out biases and the gains of normalization layers, whose names end on "weight"
-    too. A parameter that two modules share comes once.
+    too; but those of a LayerNorm over two axes or more are taken. A parameter that two modules
+    share comes once.
 
     Args:
         model: Any module. Embeddings count: pass a submodule to leave them out.

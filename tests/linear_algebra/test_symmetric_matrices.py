@@ -293,6 +293,32 @@ def test_spectral_gradient_where_small_eigenvalues_are_distinct():
     assert_close(gradient[0, 1], 1 / (np.sqrt(1e-6) + np.sqrt(2e-6)), scale=100)
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("gap", [1.0, 1e-9])
+def test_spectral_gradient_counts_as_equal_by_the_size_of_the_matrix(rng, scale, gap):
+    # The gradient of the cube is quadratic in the matrix: in other units nothing else changes.
+    lam, G, V = np.asarray([1.0, 1 + gap, 3.0]), symmetric(rng, 3), orthogonal(rng, 3)
+    W = V @ np.diag(lam) @ V.T
+    expected = G @ W @ W + W @ G @ W + W @ W @ G
+    found = spectral_function_vjp(scale * lam, V, (scale * lam) ** 3, 3 * (scale * lam) ** 2, G)
+    assert_close(found / scale**2, expected, scale=1000)
+
+
+def test_a_gradient_through_lam_and_v_kept_fixed_is_not_differentiable_again():
+    # Why the page marks the backward pass as once differentiable: with the eigenpairs saved as
+    # constants, a second derivative is that of the cotangent alone, half of the true one.
+    W = torch.eye(2, dtype=torch.float64, requires_grad=True)
+    square = torch.matrix_exp(W).square().sum()
+    (first,) = torch.autograd.grad(square, W, create_graph=True)
+    (second,) = torch.autograd.grad(first[0, 0], W)
+    lam, V = torch.linalg.eigh(W.detach())
+    cotangent = 2 * torch.matrix_exp(W)
+    ours = spectral_function_vjp(lam, V, lam.exp(), lam.exp(), cotangent)
+    assert_close(ours.detach(), first.detach(), scale=10)
+    (through_cotangent,) = torch.autograd.grad(ours[0, 0], W)
+    assert_close(2 * through_cotangent[0, 0], second[0, 0], scale=10)
+
+
 # --- symmetric, normal, general ---
 
 

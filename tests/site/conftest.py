@@ -32,6 +32,16 @@ DRAWN = """() => document.fonts.ready.then(() => new Promise((done) =>
   requestAnimationFrame(() => requestAnimationFrame(done))))"""
 # What the clipboard holds once it holds something. A wait_for_function of Playwright would not
 # do: it takes a promise itself for the truth.
+SEEN = """image => new Promise((done) => {
+  const look = () => {
+    if (image.complete && image.naturalWidth) return done(image.naturalWidth)
+    image.scrollIntoView({block: "center"})
+    setTimeout(look, 50)
+  }
+  look()
+})"""
+"""Bring a lazy image near the screen until it has loaded; `decode()` alone may wait for ever."""
+
 HELD = """async () => {
   const end = Date.now() + 20000;
   while (Date.now() < end) {

@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 
 from dlkb.book.publish.offline import NAME, write_zip
 from dlkb.book.read.addresses import addresses
-from tests.site.conftest import ROOT, Visit, tour, window
+from tests.site.conftest import ROOT, SEEN, Visit, tour, window
 from tests.site.test_site import ADDRESSES, PAGES, address
 
 TOPICS = [page for page in PAGES if page.is_topic]
@@ -115,7 +115,7 @@ def test_zip_has_math_figures_and_search(browser, unpacked):
     assert [status for family, status in fonts if "dlkb Math" in family] == ["loaded"]
     figure = here.page.locator("article img:visible").first
     figure.scroll_into_view_if_needed()
-    assert figure.evaluate("e => e.decode().then(() => e.naturalWidth)") > 100
+    assert figure.evaluate(SEEN) > 100
     here.page.keyboard.press("/")
     here.page.keyboard.type("bias correction")
     # That of the whole query: leaving while the worker is still at one before would interrupt it.

@@ -18,12 +18,13 @@ from dlkb.book.draw.figures import find_figures
 from dlkb.book.draw.narrow import stack
 from dlkb.book.publish.offline import NAME
 from scripts.figures.finetuning import lora
-from scripts.figures.gradients import clipping, loss_explosion, vanishing_exploding
+from scripts.figures.gradients import iterated_maps, loss_explosion, vanishing_exploding
 from scripts.figures.initialization import signal_scale, xavier
+from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
-from tests.site.conftest import ROOT
+from tests.site.conftest import ROOT, SEEN
 
 
 def columns(x, y):
@@ -92,6 +93,11 @@ def learning_rate(r):
     ]
 
 
+def transient(lam, c):
+    data = singular_values.powers(lam, c)
+    return [columns(data.k, y) for y in (data.norm, data.radius)]
+
+
 def stopping(noise, images):
     data = overfitting.means(noise / 100, int(images))
     steps = np.arange(len(data.val))
@@ -119,26 +125,31 @@ def weight_scale(scale, skip):
     return [columns(data.layers, rows) for rows in (data.expected, *data.medians.values())]
 
 
+def growth(r):
+    data = iterated_maps.growth_data(r)
+    curves = (data.at_zero, data.law, data.median)
+    return [columns(np.arange(1, iterated_maps.LAYERS + 1), curve) for curve in curves]
+
+
+def power_growth(correlation):
+    norms = symmetric_matrices.growth(correlation).norms
+    return [columns(np.arange(21), q) for q in np.quantile(norms, (0.05, 0.95, 0.5), axis=1)]
+
+
 def when_it_helps(images, units):
     data = dropout.digit_losses(int(images), int(units))
     return [columns(dropout.RATES, losses.mean(1)) for losses in data]
 
 
-def adam_spike(spike, beta2):
-    shown = clipping.SHOWN
-    return [
-        columns(shown, clipping.spike_data(spike, beta2, clip=clip)[shown - 1])
-        for clip in (False, True)
-    ]
-
-
 COMPUTED = {
     "finetuning/lora/learning_rate": learning_rate,
-    "gradients/clipping/adam_spike": adam_spike,
+    "gradients/iterated_maps/growth": growth,
     "gradients/loss_explosion/quadratic": quadratic,
     "gradients/vanishing_exploding/weight_scale": weight_scale,
     "initialization/signal_scale/scale_and_depth": scale_and_depth,
     "initialization/xavier/gain_and_slope": gain_and_slope,
+    "linear_algebra/singular_values/transient": transient,
+    "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
@@ -182,8 +193,16 @@ def _keep_style():
     plt.close("all")
 
 
+UNFOLD = """block => {
+  for (let d = block.closest("details"); d; d = d.parentElement.closest("details")) d.open = true
+}"""
+
+
 def explorable(here, name):
-    return here.page.locator(f".explorable:has(img[src*='/{name}-axes-'])")
+    """Return the figure's block; what folds it is opened."""
+    block = here.page.locator(f".explorable:has(img[src*='/{name}-axes-'])")
+    block.evaluate(UNFOLD)
+    return block
 
 
 SHOWN = """block => ({
@@ -259,16 +278,16 @@ def test_it_looks_as_matplotlib_draws_it(visit, name, theme, width):
     block = explorable(here, name)
     indices = []
     for slider, control in zip(made.sliders, block.locator("input").all(), strict=True):
-        control.press("ArrowLeft")
-        indices.append(slider.start - 1)
+        control.press("ArrowLeft" if slider.start else "ArrowRight")
+        indices.append(slider.start - 1 if slider.start else 1)
     block.scroll_into_view_if_needed()
     canvas = block.locator(".canvas")
-    canvas.locator(f"img.{screen}[src*='-{theme}']").evaluate("image => image.decode()")
+    canvas.locator(f"img.{screen}[src*='-{theme}']").evaluate(SEEN)
     shown = picture(canvas)
     made.show(*(s.values[i] for s, i in zip(made.sliders, indices, strict=True)))
     data = base64.b64encode(svg(made.figure)).decode()
     canvas.evaluate(WHOLE, f"data:image/svg+xml;base64,{data}#only-{theme}")
-    canvas.locator("img >> visible=true").evaluate("image => image.decode()")
+    canvas.locator("img >> visible=true").evaluate(SEEN)
     expected = picture(canvas)
     assert shown.shape == expected.shape
     difference = np.abs(shown - expected).max(axis=-1)

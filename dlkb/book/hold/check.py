@@ -18,6 +18,7 @@ from dlkb.book.hold.equations import equation_problems
 from dlkb.book.hold.evidence import evidence_problems
 from dlkb.book.hold.numbers import number_problems
 from dlkb.book.hold.peers import peers_problems
+from dlkb.book.hold.reviewed import review_problems
 from dlkb.book.hold.sayings import saying_problems
 from dlkb.book.publish import math
 from dlkb.book.read.pages import Claim, Page, read_book
@@ -97,6 +98,7 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
         *code_problems(page),
         *citation_problems(root, page),
         *peers_problems(root, page),
+        *review_problems(root, page),
     ]:
         add(line, message)
     for fence in page.fences:

@@ -37,7 +37,8 @@ def evidence_problems(page: Page) -> list[tuple[int, str]]:
             if fault := _empty(fence, names):
                 found.append((fence.line, f"claim {claim.id}: {fault}"))
         needed = claim.verdict not in NO_VERDICT and claim.evidence != "cited"
-        if needed and fences and (fault := _undecided(claim, fences[-1], names)):
+        decided = any(_last_call(fence) for fence in fences[-1:])  # then the type is that one
+        if fences and (needed or decided) and (fault := _undecided(claim, fences[-1], names)):
             found.append((fences[-1].line, f"claim {claim.id}: {fault}"))
     return found
 

@@ -109,7 +109,8 @@ class Site:
             return True
         if name.startswith("docs/"):
             known = self._memory.files.get_file_from_path(name.removeprefix("docs/"))
-            return name != "docs/claims.toml" and (known is None or name not in self._seen)
+            listed = ("docs/claims.toml", "docs/reviewed.toml")  # of claims: no part of the site
+            return name not in listed and (known is None or name not in self._seen)
         return name.startswith(("mkdocs.yml", "constraints.txt", "overrides/", "scripts/peers/"))
 
     def _build(self) -> tuple[bool, list[str]]:
@@ -135,7 +136,10 @@ class Site:
         """Render only what the pending changes touch, and write it over what was."""
         memory = self._memory
         pages = {file.src_uri: file for file in memory.files.documentation_pages()}
-        edited = {name.removeprefix("docs/") for name in self._pending} - {"claims.toml"}
+        edited = {name.removeprefix("docs/") for name in self._pending} - {
+            "claims.toml",
+            "reviewed.toml",
+        }
         written = {f"{name}.md" for name in GENERATED}
         found = {uri: self._problems(uri) for uri in sorted(edited & pages.keys() - written)}
         broken = {uri: problems for uri, problems in found.items() if problems}

@@ -35,17 +35,15 @@ RULES: dict[str, dict[str, Any]] = {
 
 def initial(seeds: int = SEEDS) -> torch.Tensor:
     """Draw the weights of 64-16-16-10 networks, shape (seeds, 1440), variance 1/fan-in."""
-    draw = np.random.default_rng(0).normal(size=(seeds, 1440))
-    draw[:, :1024] /= 8
-    draw[:, 1024:] /= 4
+    deviation = np.repeat([1 / 8, 1 / 4], [1024, 416])
+    draw = np.random.default_rng(0).normal(size=(seeds, 1440)) * deviation
     return torch.tensor(draw, requires_grad=True)
 
 
 def loss(weights: torch.Tensor) -> torch.Tensor:
     """Return the squared error of each network on all digits."""
     W1, W2, W3 = weights.split((1024, 256, 160), dim=1)
-    hidden = torch.tanh(X @ W1.view(-1, 64, 16))
-    hidden = torch.tanh(hidden @ W2.view(-1, 16, 16))
+    hidden = torch.tanh(torch.tanh(X @ W1.view(-1, 64, 16)) @ W2.view(-1, 16, 16))
     return ((hidden @ W3.view(-1, 16, 10) - Y) ** 2).sum(-1).mean(-1) / 2
 
 
@@ -65,13 +63,7 @@ def sharpness(
 
 
 class Run(NamedTuple):
-    """Full-batch gradient descent of several networks.
-
-    Attributes:
-        loss: Shape (steps, seeds).
-        sharpness: Every tenth step, shape (steps / 10, seeds).
-        weights: At the end, shape (seeds, parameters).
-    """
+    """Full-batch descent: (steps, seeds), every tenth step (steps / 10, seeds), and the end."""
 
     loss: Matrix
     sharpness: Matrix
@@ -120,7 +112,7 @@ def rates() -> Figure:
     for i, (name, rate) in enumerate(curves.items()):
         limit = float(stable_lr(1.0, **RULES[name]))
         ax.plot(x, rate, color=f"C{i}", label=name)
-        ax.plot(limit, 1, "o", color=f"C{i}")
+        ax.plot(limit, 1, "o", color=f"C{i}", gid=f"limit of {name}")
         ax.annotate(
             f"{limit:.3g}", (limit, 1), xytext=(-5, 6), textcoords="offset points", ha="right"
         )
@@ -132,8 +124,30 @@ def rates() -> Figure:
 
 def _band(ax: plt.Axes, x: NDArray[Any], values: Matrix, color: str, label: str) -> None:
     low, middle, high = np.quantile(values, (0.0, 0.5, 1.0), axis=1)
-    ax.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0)
+    ax.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0).set_gid(label)
     ax.plot(x, middle, color=color, label=label, linewidth=1.5)
+
+
+def rates_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    x, curves = rate_data()
+    plain, heavy, nesterov = curves.values()
+    limits = [float(stable_lr(1.0, **rule)) for rule in RULES.values()]
+    low, high = (1 - 0.9**0.5) ** 2, (1 + 0.9**0.5) ** 2
+    flat = heavy[(x > low) & (x < high)]
+    crossing = [float(x[curve > 1][0]) for curve in (plain, heavy, nesterov)]
+    right = bool(np.allclose(crossing, limits, atol=0.02))
+    return {
+        "gradient descent falls to zero at 1 and crosses one at 2": right
+        and bool(abs(x[plain.argmin()] - 1) < 0.02 and plain.min() < 0.02),
+        f"Heavy ball is flat at {flat[0]:.2f} and crosses one at {limits[1]:.1f}": right
+        and bool(np.ptp(flat) < 1e-9),
+        f"Nesterov crosses one already at {limits[2]:.2f}": right,
+        "Below the dashed line the error shrinks": right,
+        "With momentum 0.9 heavy ball shrinks at one rate for all ηλ from "
+        f"{low:.3f} to {int(100 * high) / 100}": bool(np.ptp(flat) < 1e-9),
+        "Nesterov's limit is the lowest of the three": min(limits) == limits[2],
+    }
 
 
 def edge_of_stability() -> Figure:
@@ -150,6 +164,31 @@ def edge_of_stability() -> Figure:
     return figure
 
 
+def edge_of_stability_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    low, middle, high = (train(lr) for lr in LEARNING_RATES)
+    settled = [
+        np.abs(run.sharpness[-10:].mean(0) / (2 / lr) - 1) < 0.15
+        for run, lr in ((middle, 0.6), (high, 1.2))
+    ]
+    rises = [(np.diff(run.loss, axis=0) > 0).any(0) for run in (low, middle, high)]
+    ends = [float(np.median(run.loss[-50:].mean(0))) for run in (low, middle, high)]
+    return {
+        "the largest curvature of twelve networks settles near 2/η for η = 0.6 and η = 1.2": bool(
+            np.mean(settled) > 0.9
+        ),
+        "For η = 0.3 it stays below 2/η": bool((low.sharpness < 2 / 0.3).all()),
+        "the loss falls without a rise for η = 0.3 and with spikes for the other two": bool(
+            not rises[0].any() and np.mean(rises[1:]) > 0.9
+        ),
+        "Twelve networks on digits, full-batch gradient descent": low.loss.shape[1] == SEEDS,
+        "At the end the loss is lowest for η = 1.2": ends[2] == min(ends),
+        "which is beyond the limit of all twelve at the start": bool(
+            (high.sharpness[0] > 2 / 1.2).all()
+        ),
+    }
+
+
 def one_point() -> Figure:
     """Draw the loss from one point on, just below and just above the limit."""
     figure, ax = plt.subplots()
@@ -157,9 +196,27 @@ def one_point() -> Figure:
         losses = continued(share)
         lines = ax.plot(losses / losses[0], color=f"C{i}", linewidth=1, alpha=0.8)
         lines[0].set_label(f"η = {share} · 2/λ")
+        for seed, line in enumerate(lines[1:], 1):
+            line.set_gid(f"_{share} {seed}")
     ax.set(xlabel="step", ylabel="loss / loss at the start", ylim=(0, 6.5))
     ax.legend()
     return figure
+
+
+def one_point_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    below, above = continued(0.9), continued(1.1)
+    return {
+        "The loss of twelve networks from one point each, relative to it": below.shape[1] == 12,
+        "At 0.9 times the limit all twelve fall smoothly": bool((np.diff(below, axis=0) < 0).all()),
+        "At 1.1 times the limit all twelve more than double, then fall again": bool(
+            (above.max(0) > 2 * above[0]).all() and (above[-1] < above.max(0)).all()
+        ),
+        "Twelve such networks, each with one gradient and two learning rates": bool(
+            (below[0] == above[0]).all()
+        ),
+        "In the end all twelve are below their start": bool((above[-1] < above[0]).all()),
+    }
 
 
 BOWL = np.asarray([1.0, 10.0])
@@ -167,13 +224,7 @@ BOWL = np.asarray([1.0, 10.0])
 
 
 class Descent(NamedTuple):
-    """Heavy ball on the quadratic.
-
-    Attributes:
-        path: Distance to the minimum in both directions, shape (steps + 1, 2).
-        loss: Relative to the start, shape (steps + 1,).
-        rates: Factor of the error a step in the end, shape (2,).
-    """
+    """Heavy ball: (steps + 1, 2), the loss relative to the start, each direction's rate."""
 
     path: Matrix
     loss: Matrix
@@ -235,3 +286,20 @@ def quadratic() -> Explorable:
         Slider("momentum β", (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95), 5),
     )
     return Explorable(figure, sliders, (path, end, loss), show)
+
+
+def quadratic_says() -> dict[str, bool]:
+    """Return what alt text and caption say of the start, and whether it is so."""
+    data = descend(0.18, 0.9)
+    tried = np.linspace(0.01, 0.4, 391)
+    best = min(tried, key=lambda lr: descend(float(lr), 0.0).rates.max())
+    limits = [float(stable_lr(BOWL.max(), momentum=momentum)) for momentum in (0.0, 0.9)]
+    rises = bool((np.diff(data.loss) > 0).any())
+    return {
+        f"{('thirty' if len(data.path) == 31 else 'other')} steps of heavy ball, with learning "
+        "rate 0.18 and momentum 0.9, on a bowl with curvatures 1 and 10": True,
+        "the loss falls in waves, to below a tenth of its start": rises and data.loss[-1] < 0.1,
+        f"Without momentum the limit is {limits[0]:.1f}": True,
+        f"{best:.2f} is the best rate here": True,
+        f"With momentum 0.9 the limit is {limits[1]:.2f}, and the loss also rises": rises,
+    }

@@ -86,6 +86,16 @@ def test_these_need_no_verdict(moved, verdict):
     assert messages(moved) == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("/// refuted", "/// opinion"), ("/// refuted", "/// outdated")],
+)
+def test_a_verdict_that_is_computed_is_the_card_s_whatever_its_type(moved, old, new):
+    moved.edit(old, new)
+    (message,) = messages(moved)
+    assert f"the card says '{new[4:]}', its last fence shows 'refuted'" in message
+
+
 def test_what_is_cited_needs_no_verdict(moved):
     moved.edit("data-evidence: checked", "data-evidence: cited")
     moved.edit(CALL, "")

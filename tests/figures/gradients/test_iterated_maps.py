@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
+from dlkb.gradients.iterated_maps import iterate_derivative
 from scripts.figures.gradients import iterated_maps as figures
+from tests.figures.drawn import assert_draws
 
 
 def test_at_three_and_a_half_plateaus_form_with_cliffs_between_them():
@@ -38,6 +39,50 @@ def test_one_step_from_the_cliff_leaves_for_good_and_clipping_arrives():
     assert (np.abs(np.diff(path)) < 3.01e-4).all()
 
 
-@pytest.mark.parametrize("name", ["stacked", "exponents", "cliff"])
-def test_draws(name):
-    assert isinstance(getattr(figures, name)(), Figure)
+def test_growth_draws_median_input_zero_and_exponent():
+    data, n = figures.growth_data(3.5), np.arange(1, 61)
+    np.testing.assert_allclose(data.at_zero, n * np.log10(3.5))
+    np.testing.assert_allclose(data.law, n * -0.8725 / np.log(10), rtol=1e-3)
+    x = np.random.default_rng(0).uniform(size=500)
+    slopes = np.abs(iterate_derivative(x, r=3.5, steps=60))
+    np.testing.assert_allclose(data.median[-1], np.median(np.log10(slopes)), rtol=1e-9)
+    assert_draws(
+        figures.growth(),
+        lines={
+            "at x = 0": (n, data.at_zero),
+            "median": (n, data.median),
+            "exponent": (n, data.law),
+        },
+        legend=["at x = 0", "median", "exponent"],
+        xlabel="layers n",
+    )
+
+
+def test_stacked_draws_the_deepest_of_both():
+    for panel, r, n, grid in ((4, 3.5, 32, figures.EVEN), (5, 4.0, 7, figures.ENDS)):
+        values = figures.stack_data(r, (n,), grid).values[0]
+        assert_draws(figures.stacked(), panel=panel, lines={"fⁿ": (grid, values)})
+
+
+def test_exponents_draws_the_exponents():
+    r, _, exponent = figures.exponent_data()
+    marks = ([3.5, 4.0], [-0.8725, np.log(2)])
+    edge = {"marks": marks, "exponent": (r, exponent)}
+    assert_draws(figures.exponents(), panel=1, lines=edge, xlabel="r")
+
+
+def test_cliff_draws_slope_and_paths():
+    w = np.linspace(0.7, 1.15, 500)
+    slope = np.abs(100 * (w**50 - 1) * w**49)
+    assert_draws(figures.cliff(), panel=0, lines={"slope": (w, slope)}, xlabel="w")
+    paths = {
+        name: np.abs(figures.descent(max_norm=limit) - 1)
+        for name, limit in (("as it is", np.inf), ("clipped to norm 1", 1.0))
+    }
+    assert_draws(figures.cliff(), panel=1, lines=paths, legend=list(paths), xlabel="step")
+
+
+@pytest.mark.parametrize("name", ["growth", "stacked", "exponents", "cliff"])
+def test_what_the_figures_say_is_so(name):
+    said = getattr(figures, f"{name}_says")()
+    assert all(said.values()), [phrase for phrase, so in said.items() if not so]

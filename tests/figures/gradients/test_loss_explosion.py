@@ -3,9 +3,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from scripts.figures.gradients import loss_explosion as figures
+from tests.figures.drawn import assert_draws
 
 
 def test_each_rule_crosses_one_at_its_limit():
@@ -87,6 +87,51 @@ def test_the_sentence_tells_the_fate_of_the_descent():
     assert loss[-1] < 0.1
 
 
-@pytest.mark.parametrize("name", ["rates", "edge_of_stability", "one_point"])
-def test_draws(name):
-    assert isinstance(getattr(figures, name)(), Figure)
+def test_rates_draws_the_three_rules_and_their_limits():
+    x, curves = figures.rate_data()
+    limits = dict(zip(figures.RULES, (2, 3.8, 3.8 / 2.8), strict=True))
+    assert_draws(
+        figures.rates(),
+        lines={
+            **{name: (x, rate) for name, rate in curves.items()},
+            **{f"limit of {name}": ([limit], [1]) for name, limit in limits.items()},
+        },
+        legend=list(figures.RULES),
+        texts=["2", "3.8", "1.36"],
+        xlabel="η λ",
+        ylabel="factor of the error a step",
+    )
+
+
+def test_edge_of_stability_draws_curvature_and_loss():
+    figure = figures.edge_of_stability()
+    for panel, kind in enumerate(("sharpness", "loss")):
+        drawn = {f"η = {lr}": getattr(figures.train(lr), kind) for lr in figures.LEARNING_RATES}
+        assert_draws(
+            figure,
+            panel=panel,
+            lines={name: np.median(values, axis=1) for name, values in drawn.items()},
+            bands={name: (values.min(1), values.max(1)) for name, values in drawn.items()},
+            legend=list(drawn) if panel else None,
+        )
+
+
+def test_one_point_draws_every_network():
+    lines = {}
+    for share in (0.9, 1.1):
+        losses = figures.continued(share)
+        for seed, curve in enumerate((losses / losses[0]).T):
+            lines[f"_{share} {seed}" if seed else f"η = {share} · 2/λ"] = curve
+    assert_draws(
+        figures.one_point(),
+        lines=lines,
+        legend=["η = 0.9 · 2/λ", "η = 1.1 · 2/λ"],
+        xlabel="step",
+        ylabel="loss / loss at the start",
+    )
+
+
+@pytest.mark.parametrize("name", ["quadratic", "rates", "edge_of_stability", "one_point"])
+def test_what_a_figure_says_is_so(name):
+    said = getattr(figures, f"{name}_says")()
+    assert all(said.values()), [phrase for phrase, so in said.items() if not so]

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from scripts.figures.linear_algebra import symmetric_matrices as figures
 from tests.close import assert_close
+from tests.figures.drawn import assert_draws
 
 
 def test_symmetric_axes_are_eigenvectors():
@@ -41,24 +41,29 @@ def test_singular_values_are_the_half_axes(W):
 
 
 def test_powers_grow_as_the_caption_says():
-    data = figures.power_growth_data()
-    assert data.symmetric.shape == (21, 20)
-    np.testing.assert_allclose(data.orthogonal, 1, rtol=1e-10)
-    assert (data.symmetric[-1] > 1e5).all()
-    assert (data.gaussian[-1] < 50).all()
-    assert (data.symmetric > data.gaussian)[2:].all()
+    symmetric, gaussian = figures.growth(1.0), figures.growth(0.0)
+    assert symmetric.norms.shape == (21, 20)
+    np.testing.assert_allclose(symmetric.orthogonal, 1, rtol=1e-10)
+    assert (symmetric.norms[-1] > 1e5).all()
+    assert (gaussian.norms[-1] < 50).all()
+    assert (symmetric.norms > gaussian.norms)[2:].all()
     # From k to 2k the symmetric norm is squared, the other grows by about the root of 2.
-    np.testing.assert_allclose(data.symmetric[20], data.symmetric[10] ** 2, rtol=1e-9)
-    growth = np.median(data.gaussian[20]) / np.median(data.gaussian[10])
-    assert 1.1 < growth < 1.8
+    np.testing.assert_allclose(symmetric.norms[20], symmetric.norms[10] ** 2, rtol=1e-9)
+    medians = np.median(gaussian.norms, axis=1)
+    assert 1.1 < medians[20] / medians[10] < 1.8
 
 
 def test_limits_are_near_the_medians():
-    data = figures.power_growth_data()
     k = np.arange(1, 6)
-    symmetric, gaussian = (np.median(norms, axis=1)[1:6] for norms in data[:2])
+    symmetric, gaussian = (np.median(figures.growth(c).norms, axis=1)[1:6] for c in (1.0, 0.0))
     np.testing.assert_allclose(symmetric, 2.0**k, rtol=0.2)
     np.testing.assert_allclose(gaussian, figures.power_norm_limit(k.astype(float)), rtol=0.2)
+
+
+def test_powers_grow_with_the_size_of_the_correlation():
+    last = [np.median(figures.growth(c).norms[-1]) for c in figures.CORRELATIONS]
+    assert (np.diff(last[4:]) > 0).all()
+    assert (np.diff(last[:5]) < 0).all()
 
 
 def test_rayleigh_quotient_touches_both_eigenvalues_and_no_more():
@@ -68,6 +73,56 @@ def test_rayleigh_quotient_touches_both_eigenvalues_and_no_more():
     np.testing.assert_allclose([R.max(), R.min()], [1.8, -0.6], atol=1e-9)
 
 
-@pytest.mark.parametrize("draw", [figures.unit_circle, figures.power_growth, figures.rayleigh])
-def test_figures_are_drawn(draw):
-    assert isinstance(draw(), Figure)
+def test_power_growth_draws_quantiles_and_limits():
+    k = np.arange(21.0)
+    low, middle, high = np.quantile(figures.growth().norms, (0.05, 0.5, 0.95), axis=1)
+    assert_draws(
+        figures.power_growth(),
+        lines={
+            "median": (k, middle),
+            "5 %": (k, low),
+            "95 %": (k, high),
+            "2ᵏ": (k, 2**k),
+            "γₖ": (k, figures.power_norm_limit(k)),
+            "orthogonal": (k, np.ones(21)),
+        },
+        legend=["median", "2ᵏ", "γₖ", "orthogonal"],
+        xlabel="k",
+        ylabel="‖Wᵏ‖₂",
+    )
+
+
+@pytest.mark.parametrize(
+    ("panel", "title", "W"),
+    [
+        (0, "symmetric", figures.SYMMETRIC),
+        (1, "rotation × 1.2", figures.NORMAL),
+        (2, "general", figures.GENERAL),
+    ],
+)
+def test_unit_circle_draws_the_circle_and_its_image(panel, title, W):
+    angle = np.linspace(0, 2 * np.pi, 361)
+    circle = np.cos(angle), np.sin(angle)
+    image = W @ np.stack(circle)
+    assert_draws(
+        figures.unit_circle(),
+        panel=panel,
+        lines={"circle": circle, "image": (image[0], image[1])},
+        title=title,
+    )
+
+
+def test_rayleigh_draws_the_quotient_and_names_the_eigenvalues():
+    assert_draws(
+        figures.rayleigh(),
+        lines={"R": figures.rayleigh_data()},
+        texts=["λ₁", "λ₂"],
+        xlabel="angle of v in degrees",
+        ylabel="R(v)",
+    )
+
+
+@pytest.mark.parametrize("name", ["unit_circle", "power_growth", "rayleigh"])
+def test_what_the_figures_say_is_so(name):
+    said = getattr(figures, f"{name}_says")()
+    assert all(said.values()), [phrase for phrase, so in said.items() if not so]

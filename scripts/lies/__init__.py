@@ -1,0 +1,1 @@
+"""Falsehoods planted into the pages of the book, and what notices them."""
