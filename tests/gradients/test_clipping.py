@@ -117,6 +117,9 @@ def test_results_keep_their_dtypes():
     found = clip_by_global_norm(grads, max_norm=1.0)
     assert [g.dtype for g in found.grads] == [torch.bfloat16, torch.float32]
     np.testing.assert_allclose(global_norm(found.grads), 1, rtol=1e-2)
+    narrow = (np.ones(3, dtype=np.float16), np.ones((), dtype=np.float32), np.ones(2))
+    found = clip_by_global_norm(narrow, max_norm=1.0)
+    assert [g.dtype for g in found.grads] == [np.float16, np.float32, np.float64]
 
 
 @pytest.mark.parametrize("array", [np.asarray, torch.asarray])
@@ -225,6 +228,11 @@ def test_recovery_from_a_spike_against_adam_itself(spike, fraction):
         theta = new
     assert steps[n - 5] < fraction < steps[n + 5]
     assert all(step < fraction for step in steps[200 : n - 5])
+
+
+def test_recovery_in_half_precision_where_the_square_overflows():
+    found = adam_recovery_steps(torch.tensor([1000.0], dtype=torch.float16))
+    np.testing.assert_allclose(found.double(), 5806, rtol=5e-3)
 
 
 def test_a_small_spike_needs_no_recovery():

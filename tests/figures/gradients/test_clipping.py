@@ -73,7 +73,7 @@ def test_direction_draws_medians_and_bands():
 
 def test_adam_spike_draws_both_paths():
     shown = figures.SHOWN
-    assert shown[0] == 1 and shown[-1] == figures.STEPS
+    assert (shown[0], shown[-1]) == (1, figures.STEPS)
     assert_draws(
         figures.adam_spike(),
         lines={
