@@ -132,8 +132,8 @@ def gaussian_design_error(*, n: int, d: int, noise_variance: float, signal: floa
       \sigma^2\,\dfrac{d - 1}{d - n - 1} + \lVert w\rVert^2 \Big(1 - \dfrac nd\Big) & d \ge n + 2
       \end{cases}$$
 
-    With fewer examples than weights, it is the solution of least norm. Between the two cases the
-    expectation is infinite: there, more data makes the fit worse.
+    With fewer examples than weights, it is the solution of least norm. Between the two cases noise
+    makes the expectation infinite: more data that leads there makes the fit worse.
 
     Args:
         n: Number of examples, ≥ 1.
@@ -142,7 +142,8 @@ def gaussian_design_error(*, n: int, d: int, noise_variance: float, signal: floa
         signal: ‖w‖² of the true weights; it matters for d ≥ n + 2 alone.
 
     Returns:
-        Mean squared error at a new input with new noise; infinite for |n − d| ≤ 1.
+        Mean squared error at a new input with new noise; infinite for |n − d| ≤ 1, unless
+        there is no noise or no weight.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -160,6 +161,10 @@ def gaussian_design_error(*, n: int, d: int, noise_variance: float, signal: floa
     _check_counts(n, d)
     check_between("noise_variance", noise_variance, 0, math.inf)
     check_between("signal", signal, 0, math.inf)
+    if noise_variance == 0:  # least squares finds all of w that the inputs show
+        return signal * max(0.0, 1 - n / d) if d else 0.0
+    if d == 0:
+        return noise_variance
     if n >= d + 2:
         return noise_variance * (n - 1) / (n - d - 1)
     if d >= n + 2:

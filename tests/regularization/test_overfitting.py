@@ -120,6 +120,11 @@ def test_gaussian_design_against_simulation(n, d):
 def test_gaussian_design_at_its_edges():
     for n in (19, 20, 21):
         assert gaussian_design_error(n=n, d=20, noise_variance=1.0) == math.inf
+    assert gaussian_design_error(n=1, d=0, noise_variance=1.0) == 1.0
+    assert gaussian_design_error(n=1, d=0, noise_variance=0.0) == 0.0
+    for n, without_noise in ((15, 0.25), (19, 0.05), (20, 0.0), (21, 0.0)):
+        error = gaussian_design_error(n=n, d=20, noise_variance=0.0, signal=1.0)
+        assert abs(error - without_noise) < 1e-12
     assert gaussian_design_error(n=22, d=20, noise_variance=1.0) == 21.0
     assert gaussian_design_error(n=18, d=20, noise_variance=1.0) == 19.0
     few = gaussian_design_error(n=10, d=20, noise_variance=0.1, signal=1.0)

@@ -166,11 +166,13 @@ def reference(rule: Rule) -> str:
 
 
 def with_nan(rule: Rule) -> str:
-    """Say what a NaN after a finite loss is taken for."""
+    """Say what a NaN is taken for, after a finite loss and as the first."""
     nan = [1.0, 1.1, 1.1] + 20 * [math.nan]
     found, bad = rule(nan, 5, 0.0), rule([1.0] + 22 * [1.1], 5, 0.0)
     words = {bad: "no gain", 4: "**stops at once**", None: "**a gain**, for ever"}
-    return words[found]
+    falling = [1 - 0.01 * k for k in range(20)]
+    first = found == bad and rule([math.nan, *falling], 3, 0.0) == 4
+    return words[found] + ("; if first, **the best**" if first else "")
 
 
 def default(kind: Callable[..., object], *names: str) -> str:
