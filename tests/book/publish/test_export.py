@@ -149,3 +149,27 @@ def test_script_has_sources_and_no_comments(book):
     assert "# No: 9, as [Kingma and Ba (2015)](" in script
     assert "<!--" not in script
     assert "[@" not in script
+
+
+def test_cells_and_their_outputs_are_numbered(book):
+    book.edit(">>> square(3)\n9\n", ">>> square(3)\n9\n>>> print('a\\n\\nb')\na\n<BLANKLINE>\nb\n")
+    cells = [cell for cell in notebook(book).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert "%pip install" in cells[0].source
+    values = [(cell, output) for cell in cells for output in cell.outputs]
+    for cell, output in values:
+        if output["output_type"] == "execute_result":
+            assert output["execution_count"] == cell.execution_count
+    shown = [output["text"] for _, output in values if output["output_type"] == "stream"]
+    assert shown == ["a\n\nb\n", "4\n"]
+
+
+def test_a_value_that_is_shown_ends_its_cell_and_an_error_does_not_end_the_notebook(book):
+    cells = [cell for cell in notebook(book).cells if cell.cell_type == "code"]
+    assert [cell.source for cell in cells if "square(" in cell.source][1:] == [
+        "square(3)",
+        "print(square(2))",
+        "square(2) == 5",
+        'square("a")',
+    ]
+    assert cells[-1].metadata["tags"] == ["raises-exception"]
