@@ -71,12 +71,12 @@ not run
 
 
 def test_claims_in_the_order_of_their_numbers_and_verdicts_in_that_of_the_table(book):
-    book.edit("## In practice", TWO.format(verdict="holds"))
+    book.edit("## In practice", TWO.format(verdict="buggy"))
     pages = read_book(book.root)
     assert [row["id"] for row in claim_rows(pages)] == ["c-000", "c-001"]
     assert claim_rows(pages)[0]["fences"] == 0
     text = ledger_markdown(book.root, pages)
-    assert text.index("| holds |") < text.index("| refuted |")
+    assert text.index("| refuted |") < text.index("| buggy |")
 
 
 def test_a_filter_hides_all_but_what_it_names(book):
