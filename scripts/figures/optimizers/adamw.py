@@ -241,7 +241,7 @@ def shown(path: Vector) -> Vector:
     """Return a hundred points of a path or fewer, closer at its start, none twice."""
     points = path[np.unique(np.geomspace(1, len(path), 120).astype(int) - 1)]
     apart = np.linalg.norm(np.diff(points, axis=0), axis=1) > 0.003
-    return points[np.concatenate([[True], apart])]
+    return points[np.concatenate([[True], apart[:-1], [True]])]  # where it ends, too
 
 
 def box() -> Explorable:
