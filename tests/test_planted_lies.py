@@ -344,6 +344,7 @@ def test_lies_that_cannot_be_told_apart_are_planted_one_after_the_other():
         Lie("number", 1, 3, "2", 4),  # overlaps
         Lie("number", 5, 6, "1", 3, "says 1"),  # would be told in the same words
         Lie("id", 5, 6, "2", 4),
+        Lie("number", 5, 6, "2"),  # any message would be about it
     ):
         assert len(together([first, other])) == 2
 
