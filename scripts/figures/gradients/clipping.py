@@ -132,7 +132,7 @@ def adam_spike() -> Explorable:
     (clipped,) = ax.plot([], [], color="C0", label="clipped to norm 2")
     (free,) = ax.plot([], [], color="C1", label="as they are")
     ax.axhline(0.5, color=plt.rcParams["axes.edgecolor"], linewidth=0.8, zorder=1.8)
-    ax.set(xscale="log", xlim=(1, STEPS), yscale="log", ylim=(0.02, 10))
+    ax.set(xscale="log", xlim=(1, STEPS), yscale="log", ylim=(0.01, 10))
     ax.set(yticks=[0.1, 0.5, 1, 10], yticklabels=["0.1", "0.5", "1", "10"])
     ax.set(xlabel="step, the spike is at 1", ylabel="step / lr")
     ax.legend(loc="lower left")
