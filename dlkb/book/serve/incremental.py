@@ -31,7 +31,12 @@ WATCHED = ("docs", "overrides", "dlkb", "scripts/figures", "scripts/peers")
 PAUSE = 0.15  # seconds between two looks at the files
 
 _GENERATED = tuple(f"docs/{name}." for name in GENERATED)
-_WRITTEN = ("docs/assets/figures/", "docs/downloads/", "docs/llms.txt", *_GENERATED)
+_WRITTEN = (
+    *(f"docs/assets/{name}/" for name in ("figures", "previews", "thumbnails")),
+    "docs/downloads/",
+    "docs/llms.txt",
+    *_GENERATED,
+)
 _SHARED = (str(BIBLIOGRAPHY), "docs/notation.md", "docs/glossary.md")  # what other pages show
 _REFERENCE = re.compile(r"^::: ([\w.]+)", re.MULTILINE)
 _FIGURE = re.compile(r"(assets/figures/.+?)(?:-axes|-narrow)?(?:-light|-dark)?\.(?:svg|json)")

@@ -1,0 +1,68 @@
+"""The order in which topics are learned: what a page requires stands before it.
+
+The navigation of mkdocs.yml decides between pages that could both come next.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlkb.book.read.pages import Page, PageError
+
+
+def nav_stems(root: Path) -> tuple[str, ...]:
+    """Return the pages that the navigation of `mkdocs.yml` lists, in its order."""
+    return _listed((root / "mkdocs.yml").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=4)  # every page asks
+def _listed(config: str) -> tuple[str, ...]:
+    return tuple(name.removesuffix(".md") for name in _files(yaml.safe_load(config).get("nav")))
+
+
+def _files(entry: Any) -> list[str]:
+    """Return the files of an entry of the navigation: a name, a title with entries, or a list."""
+    if isinstance(entry, str):
+        return [entry]
+    rows = entry.values() if isinstance(entry, dict) else entry or ()
+    return [name for row in rows for name in _files(row)]
+
+
+def learning_order(topics: list[Page], listed: tuple[str, ...]) -> list[Page]:
+    """Sort the pages of topics so that each stands behind all that it requires.
+
+    Args:
+        topics: The pages.
+        listed: Stems in the order of the navigation; it goes first among the pages whose
+            requirements are met. Pages that it does not list come last, in their own order.
+
+    Returns:
+        All pages, sorted.
+
+    Raises:
+        PageError: If pages require each other in a circle; the message names one to mend.
+    """
+    place = {stem: index for index, stem in enumerate(listed)}
+    waiting = sorted(topics, key=lambda page: place.get(page.stem, len(place)))
+    known = {page.stem for page in topics}
+    found: list[Page] = []
+    done: set[str] = set()
+    while waiting:
+        ready = (page for page in waiting if known.intersection(_requires(page)) <= done)
+        page = next(ready, None)
+        if page is None:
+            circle = ", ".join(page.stem for page in waiting)
+            raise PageError(
+                f"{waiting[0].path}:1: these pages require each other, or a page that does: "
+                f"{circle}: take one out of 'requires' in the front matter"
+            )
+        waiting.remove(page)
+        found.append(page)
+        done.add(page.stem)
+    return found
+
+
+def _requires(page: Page) -> list[str]:
+    return [str(stem) for stem in page.meta.get("requires") or ()]
