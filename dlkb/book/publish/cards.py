@@ -142,5 +142,5 @@ def neighbours(stem: str, topics: tuple[Summary, ...]) -> Element | None:
         if 0 <= at + step < len(topics):
             link = SubElement(box, "a", {"href": f"{topics[at + step].stem}.md", "rel": kind})
             _text(link, "small", name)
-            _text(link, "span", topics[at + step].title)
+            _text(link, "span", topics[at + step].name)
     return box

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,12 @@ LIES = "lies.json"
 
 @dataclass(frozen=True)
 class Counts:
-    """What of a book is held; `lies` are those planted and those noticed, if that was tried."""
+    """What is held; `lies` are those planted and those noticed, where that was tried."""
 
-    verdicts: tuple[tuple[str, int], ...]
-    tied: int
-    held: int
-    lies: tuple[int, int] | None
+    verdicts: tuple[tuple[str, int], ...] = ()
+    tied: int = 0
+    held: int = 0
+    lies: tuple[int, int] | None = None
 
     @property
     def claims(self) -> int:
@@ -29,17 +30,25 @@ class Counts:
         return sum(count for _, count in self.verdicts)
 
 
-def counts(book: list[Page], docs: Path) -> Counts:
-    """Count verdicts, tied equations, numbers that a fence holds, and lies."""
-    numbers: Counter[str] = Counter()
-    for page in book:
-        numbers.update(held_counts(page))
+def counts(page: Page) -> Counts:
+    """Count the verdicts of a page, its tied equations, and the numbers that a fence holds."""
+    numbers = held_counts(page)
     return Counts(
-        verdicts=counted(Counter(claim.verdict for page in book for claim in page.claims)),
-        tied=sum(len(equation_counts(page).tied) for page in book),
+        verdicts=counted(Counter(claim.verdict for claim in page.claims)),
+        tied=len(equation_counts(page).tied),
         held=numbers["printed"] + numbers["bound"],
-        lies=_lies(docs / LIES),
     )
+
+
+def sum_up(pages: Iterable[Counts], docs: Path) -> Counts:
+    """Add up the counts of pages, and say how many lies about the book were noticed."""
+    verdicts: Counter[str] = Counter()
+    tied = held = 0
+    for page in pages:
+        verdicts.update(dict(page.verdicts))
+        tied += page.tied
+        held += page.held
+    return Counts(counted(verdicts), tied, held, _lies(docs / LIES))
 
 
 def _lies(path: Path) -> tuple[int, int] | None:

@@ -31,7 +31,7 @@ from dlkb.book.publish.cards import (
     numbers,
     topic_list,
 )
-from dlkb.book.publish.counts import Counts, counts
+from dlkb.book.publish.counts import Counts, counts, sum_up
 from dlkb.book.publish.learning_map import learning_map, neighbourhood
 from dlkb.book.publish.refuted import refuted_markdown
 from dlkb.book.publish.summaries import Summary, topics
@@ -78,7 +78,7 @@ def part(name: str, page: Page, docs: Path) -> Element:
     if name == "order":
         return learning_list(known, names)
     if name == "numbers":
-        return numbers(_counts(docs, _state(docs)))
+        return numbers(_counts(docs))
     raise ValueError(f"{page.path}: nothing generates '{name}': choose one of {', '.join(NAMES)}")
 
 
@@ -92,15 +92,15 @@ def _map(known: tuple[Summary, ...], names: dict[str, str], family: str) -> Elem
     return box
 
 
-def _state(docs: Path) -> tuple[tuple[Path, int], ...]:
-    files = [*sorted(docs.rglob("*.md")), *docs.glob("lies.json")]
-    return tuple((path, path.stat().st_mtime_ns) for path in files)
+def _counts(docs: Path) -> Counts:
+    pages = (_count(path, docs, path.stat().st_mtime_ns) for path in sorted(docs.rglob("*.md")))
+    return sum_up(pages, docs)
 
 
-@lru_cache(maxsize=2)  # half a second
-def _counts(docs: Path, state: tuple[tuple[Path, int], ...]) -> Counts:
-    pages = (read_fresh(path, docs) for path, _ in state if path.suffix == ".md")
-    return counts([page for page in pages if page], docs)
+@lru_cache(maxsize=1024)  # half a second for all
+def _count(path: Path, docs: Path, changed: int) -> Counts:
+    page = read_fresh(path, docs)
+    return counts(page) if page else Counts()
 
 
 class _Refuted(Preprocessor):
@@ -113,7 +113,9 @@ class _Refuted(Preprocessor):
     def run(self, lines: list[str]) -> list[str]:
         if _REFUTED not in lines:
             return lines
-        pages = [read_fresh(self.docs / f"{topic.stem}.md", self.docs) for topic in topics(self.docs)]
+        pages = [
+            read_fresh(self.docs / f"{topic.stem}.md", self.docs) for topic in topics(self.docs)
+        ]
         at = lines.index(_REFUTED)
         new = refuted_markdown([page for page in pages if page])
         return [*lines[:at], *new, *lines[at + 1 :]]

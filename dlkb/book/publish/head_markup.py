@@ -18,6 +18,7 @@ from dlkb.book.publish.which import Which, read_fresh, register
 from dlkb.book.read.addresses import addresses
 from dlkb.book.read.pages import Page
 
+
 def facts(page: Page, docs: Path) -> Element:
     """Return level, minutes and what to read before, as the front matter says."""
     line = Element("p", {"class": "facts"})

@@ -1,23 +1,20 @@
-"""The map of topics: what to read before what, as an SVG in the colours of the page.
+"""The map of topics: what to read before what, arrows in the colours of the page.
 
 A lane for each family; a topic stands to the right of all that it requires. Topics that require
 nothing, and that nothing requires, fill a lane from the left.
 """
 
-import textwrap
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement
 
 from dlkb.book.publish.summaries import Summary
 
-WIDTH, HEIGHT = 152, 36
+WIDTH, HEIGHT = 152, 38
 """Of a topic, in pixels."""
-ACROSS, DOWN = 34, 8
+ACROSS, DOWN = 34, 10
 """Between two topics."""
 LABEL = 22
 """Height of a family's name over its lane."""
-LETTERS = 22
-"""Letters in a line of a topic's name."""
 COLUMNS = 4
 """Topics beside each other that need no more room than that."""
 
@@ -106,49 +103,38 @@ def learning_map(
             corner[topic.stem] = (1 + place.column * (WIDTH + ACROSS), top)
     width = 2 + max(x for x, _ in corner.values()) + WIDTH
     height = 2 + max(y for _, y in corner.values()) + HEIGHT
+    box = Element("div", {"class": "topic-map", "style": f"width: {width}px; height: {height}px"})
     size = {"width": str(width), "height": str(height), "viewBox": f"0 0 {width} {height}"}
-    svg = Element("svg", {"role": "group", "aria-label": "Map of topics", **size})
-    for lane, top in tops.items():
-        text = SubElement(svg, "text", {"class": "lane", "x": "1", "y": str(top + LABEL - 8)})
-        text.text = names.get(lane, lane)
+    ways = SubElement(box, "svg", {"aria-hidden": "true", **size})
     for topic in topics:
         for stem in topic.requires:
             if stem in corner:
-                SubElement(svg, "path", {"class": "way", "d": _way(corner[stem], corner[topic.stem])})
+                SubElement(ways, "path", {"d": _way(corner[stem], corner[topic.stem])})
     titles = {topic.stem: topic.title for topic in topics}
-    for topic in topics:
-        _node(svg, topic, corner[topic.stem], titles, outside=family not in ("", topic.family))
-    return svg
+    for lane, members in lanes(topics).items():
+        name = SubElement(box, "span", {"class": "lane", "style": f"top: {tops[lane]}px"})
+        name.text = names.get(lane, lane)
+        for topic in members:
+            box.append(_node(topic, corner[topic.stem], titles, outside=family not in ("", lane)))
+    return box
 
 
 def _way(start: tuple[int, int], end: tuple[int, int]) -> str:
     """Return the curve from the right side of a topic to the left side of another, and its tip."""
     x0, y0 = start[0] + WIDTH, start[1] + HEIGHT // 2
-    x1, y1 = end[0] - 6, end[1] + HEIGHT // 2
+    x1, y1 = end[0] - 3, end[1] + HEIGHT // 2
     bend = ACROSS * 2 // 3
-    return (
-        f"M{x0} {y0}C{x0 + bend} {y0} {x1 - bend} {y1} {x1} {y1}m-4 -3.5l5 3.5l-5 3.5"
-    )
+    return f"M{x0} {y0}C{x0 + bend} {y0} {x1 - bend} {y1} {x1} {y1}m-5 -3.5l5 3.5l-5 3.5"
 
 
 def _node(
-    svg: Element,
-    topic: Summary,
-    corner: tuple[int, int],
-    titles: dict[str, str],
-    *,
-    outside: bool,
-) -> None:
-    needs = ", ".join(titles.get(stem, stem) for stem in topic.requires)
-    said = f"{topic.title}, read before: {needs}" if needs else topic.title
-    link = SubElement(svg, "a", {"href": f"{topic.stem}.md", "aria-label": said})
+    topic: Summary, corner: tuple[int, int], titles: dict[str, str], *, outside: bool
+) -> Element:
+    place = f"left: {corner[0]}px; top: {corner[1]}px; width: {WIDTH}px; height: {HEIGHT}px"
+    link = Element("a", {"href": f"{topic.stem}.md", "style": place})
+    link.text = topic.name
     if outside:
         link.set("class", "outside")
-    x, y = corner
-    box = {"x": str(x), "y": str(y), "width": str(WIDTH), "height": str(HEIGHT), "rx": "6"}
-    SubElement(link, "rect", box)
-    lines = textwrap.wrap(topic.title, LETTERS, max_lines=2, placeholder=" …")
-    for number, line in enumerate(lines):
-        baseline = y + HEIGHT / 2 + 4 + 14 * (number - (len(lines) - 1) / 2)
-        row = SubElement(link, "text", {"x": str(x + WIDTH // 2), "y": f"{baseline:g}"})
-        row.text = line
+    if needs := ", ".join(titles[stem] for stem in topic.requires if stem in titles):
+        link.set("aria-label", f"{topic.name}, read before: {needs}")
+    return link

@@ -27,7 +27,7 @@ _INK, _MUTED, _PANEL, _ACCENT = "#1f2328", "#57606a", "#f6f7f9", "#2b5cb8"
 _TONES = {
     "holds": "#1b6b3f",
     "conditional": "#7a5600",
-    "imprecise": "#7a5600",
+    "imprecise": "#af9a66",
     "refuted": "#b4220b",
     "buggy": "#b4220b",
     "opinion": "#6a3d8f",
@@ -82,7 +82,9 @@ def _bar(verdicts: tuple[tuple[str, int], ...], x: int, y: int, width: int) -> s
     return parts
 
 
-def preview(name: str, title: str, line: str, figure: str = "", topic: Summary | None = None) -> str:
+def preview(
+    name: str, title: str, line: str, figure: str = "", topic: Summary | None = None
+) -> str:
     """Return the picture as an SVG.
 
     Args:
@@ -92,9 +94,9 @@ def preview(name: str, title: str, line: str, figure: str = "", topic: Summary |
         figure: A drawing of matplotlib; without one the title has the whole width.
         topic: Whose family, level and verdicts are shown.
     """
-    letters = (15, 31) if figure else (27, 62)
+    letters = (15, 31) if figure else (26, 62)
     titles = _lines(title, letters[0], 3)
-    size = 54 if figure else 72
+    size = 48 if figure else 60
     top = 190
     below = top + round(len(titles) * size * 1.28) + 4
     parts = [

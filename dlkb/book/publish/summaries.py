@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dlkb.book.hold.budget import unfolded_words
 from dlkb.book.publish.which import read_fresh
-from dlkb.book.read.order import learning_order, nav_stems
+from dlkb.book.read.order import learning_order, nav_titles
 from dlkb.book.read.pages import VERDICTS, Page
 
 WORDS_A_MINUTE = 200
@@ -23,6 +23,7 @@ class Summary:
 
     stem: str
     title: str
+    name: str  # shorter, as the navigation says it
     description: str
     level: str
     minutes: int
@@ -50,11 +51,13 @@ def counted(verdicts: Counter[str]) -> tuple[tuple[str, int], ...]:
     return tuple((name, verdicts[name]) for name in VERDICTS if verdicts[name])
 
 
-def summary(page: Page) -> Summary:
-    """Return what a card says of a page."""
+def summary(page: Page, name: str = "") -> Summary:
+    """Return what a card says of a page that the navigation calls by a name, or by its title."""
+    title = str(page.meta.get("title", page.title))
     return Summary(
         stem=page.stem,
-        title=str(page.meta.get("title", page.title)),
+        title=title,
+        name=name or title,
         description=str(page.meta.get("description", "")),
         level=str(page.meta.get("level", "")),
         minutes=minutes(page),
@@ -67,12 +70,13 @@ def topics(docs: Path) -> tuple[Summary, ...]:
     """Return the topics below `docs`, in the order in which they are learned."""
     files = sorted(docs.rglob("*.md"))
     state = tuple((path, path.stat().st_mtime_ns) for path in files)
-    return _topics(docs, state, nav_stems(docs.resolve().parent))
+    return _topics(docs, state, tuple(nav_titles(docs.resolve().parent).items()))
 
 
 @lru_cache(maxsize=2)  # every page asks
 def _topics(
-    docs: Path, state: tuple[tuple[Path, int], ...], listed: tuple[str, ...]
+    docs: Path, state: tuple[tuple[Path, int], ...], listed: tuple[tuple[str, str], ...]
 ) -> tuple[Summary, ...]:
+    names = dict(listed)
     pages = [page for path, _ in state if (page := read_fresh(path, docs)) and page.is_topic]
-    return tuple(summary(page) for page in learning_order(pages, listed))
+    return tuple(summary(page, names.get(page.stem, "")) for page in learning_order(pages, names))

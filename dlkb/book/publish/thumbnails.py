@@ -33,6 +33,9 @@ def thumbnail(svg: str) -> str:
         for child in list(parent):
             if child.tag == f"{_SVG}metadata" or _WORDS.fullmatch(child.get("id", "")):
                 parent.remove(child)
+    style = root.find(f"{_SVG}defs/{_SVG}style")
+    if style is not None:  # lines as thick on a small card as on a large one
+        style.text = f"{style.text}*{{vector-effect: non-scaling-stroke}}"
     left, top, right, bottom = _frame(root)
     width, height = right - left + 2 * MARGIN, bottom - top + 2 * MARGIN
     root.set("viewBox", f"{left - MARGIN:g} {top - MARGIN:g} {width:g} {height:g}")

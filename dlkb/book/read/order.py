@@ -3,6 +3,7 @@
 The navigation of mkdocs.yml decides between pages that could both come next.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,31 @@ import yaml
 from dlkb.book.read.pages import Page, PageError
 
 
-def nav_stems(root: Path) -> tuple[str, ...]:
-    """Return the pages that the navigation of `mkdocs.yml` lists, in its order."""
-    return _listed((root / "mkdocs.yml").read_text(encoding="utf-8"))
+def nav_titles(root: Path) -> dict[str, str]:
+    """Return the pages that the navigation of `mkdocs.yml` lists, in its order.
+
+    Returns:
+        By stem the title that the navigation gives, empty where it leaves that to the page.
+    """
+    return dict(_listed((root / "mkdocs.yml").read_text(encoding="utf-8")))
 
 
 @lru_cache(maxsize=4)  # every page asks
-def _listed(config: str) -> tuple[str, ...]:
-    return tuple(name.removesuffix(".md") for name in _files(yaml.safe_load(config).get("nav")))
+def _listed(config: str) -> tuple[tuple[str, str], ...]:
+    files = _files(yaml.safe_load(config).get("nav"))
+    return tuple((name.removesuffix(".md"), title) for name, title in files)
 
 
-def _files(entry: Any) -> list[str]:
-    """Return the files of an entry of the navigation: a name, a title with entries, or a list."""
+def _files(entry: Any, title: str = "") -> list[tuple[str, str]]:
+    """Return files and titles of an entry of the navigation: a name, named entries, or a list."""
     if isinstance(entry, str):
-        return [entry]
-    rows = entry.values() if isinstance(entry, dict) else entry or ()
-    return [name for row in rows for name in _files(row)]
+        return [(entry, title)]
+    if isinstance(entry, dict):
+        return [found for name, row in entry.items() for found in _files(row, str(name))]
+    return [found for row in entry or () for found in _files(row)]
 
 
-def learning_order(topics: list[Page], listed: tuple[str, ...]) -> list[Page]:
+def learning_order(topics: list[Page], listed: Iterable[str]) -> list[Page]:
     """Sort the pages of topics so that each stands behind all that it requires.
 
     Args:
