@@ -163,7 +163,7 @@ def write_previews(root: Path, book: list[Page]) -> None:
     kept = {}
     for name, svg in previews(root, book).items():
         path, key = root / OUTPUT / f"{name}.png", digest(f"{engine} {svg}".encode())
-        if cache.get(name) != [key, digest_of(path)] or not path.is_file():
+        if cache.get(name) != [key, digest_of(path)]:
             write(path, png(svg))
         kept[name] = [key, digest_of(path)]
     write(root / CACHE, json.dumps(kept, indent=1, sort_keys=True).encode())

@@ -66,7 +66,9 @@ def test_one_of_each_page_comes_before_a_second_of_any(page):
 
 
 def test_only_refuted_statements_are_chosen(shelf):
-    pages = [read_page(shelf / f"{stem}.md", shelf) for stem in ("optimizers/adam", "gradients/loss")]
+    pages = [
+        read_page(shelf / f"{stem}.md", shelf) for stem in ("optimizers/adam", "gradients/loss")
+    ]
     assert [claim.id for _, claim, _ in chosen(pages)] == ["c-002"]
 
 

@@ -27,7 +27,11 @@ def test_the_title_is_the_name_where_the_navigation_has_none(shelf):
 
 @pytest.mark.parametrize(
     ("description", "line"),
-    [("At r = 3.5 it ends. Then", "At r = 3.5 it ends."), ("one. two", "one. two"), ("Why? A", "Why?")],
+    [
+        ("At r = 3.5 it ends. Then", "At r = 3.5 it ends."),
+        ("one. two", "one. two"),
+        ("Why? A", "Why?"),
+    ],
 )
 def test_a_sentence_ends_before_a_capital(shelf, description, line):
     path = shelf / "gradients/loss.md"

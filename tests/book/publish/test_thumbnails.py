@@ -55,7 +55,9 @@ def test_the_drawing_is_cut_to_its_axes(axes, box):
 
 def test_without_axes_the_whole_drawing_is_kept():
     root = ElementTree.fromstring(thumbnail(SVG.replace("AXES", "")))
-    assert root.get("viewBox") == f"{-MARGIN:g} {-MARGIN:g} {400 + 2 * MARGIN:g} {200 + 2 * MARGIN:g}"
+    assert (
+        root.get("viewBox") == f"{-MARGIN:g} {-MARGIN:g} {400 + 2 * MARGIN:g} {200 + 2 * MARGIN:g}"
+    )
 
 
 def test_lines_keep_their_width_at_any_size():
@@ -72,5 +74,7 @@ def test_topics_with_a_figure_get_two_and_others_are_removed(shelf):
     old.parent.mkdir(parents=True)
     old.write_text("")
     write_thumbnails(root, read_book(root))
-    found = sorted(path.relative_to(shelf).as_posix() for path in shelf.rglob("thumbnails/**/*.svg"))
+    found = sorted(
+        path.relative_to(shelf).as_posix() for path in shelf.rglob("thumbnails/**/*.svg")
+    )
     assert found == [f"assets/thumbnails/optimizers/adam-{t}.svg" for t in ("dark", "light")]
