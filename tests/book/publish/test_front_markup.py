@@ -93,6 +93,7 @@ def test_refuted_statements_are_typeset_and_link_from_the_home_page(shelf):
     assert first.find("math")
     assert "optimizers/adamw.md#a" in hrefs(first)
     assert page.find("script")
+    assert page.find_all("p")[-1].text == "Text."
 
 
 def test_a_topic_ends_with_its_neighbours_and_nothing_else_does(shelf):

@@ -63,6 +63,11 @@ def test_two_chains_of_a_family_have_a_row_each():
     assert found == {"a_x": (0, 0), "b_x": (1, 1), "b_y": (2, 0), "b_z": (2, 1), "b_w": (1, 2)}
 
 
+def test_a_topic_stands_behind_what_it_requires_not_behind_another():
+    found = at(a_x="", a_y="", a_z="a_y", b_x="a_x")
+    assert found == {"a_x": (0, 0), "a_y": (1, 0), "a_z": (1, 1), "b_x": (2, 1)}
+
+
 def test_topics_without_relations_fill_the_lane_from_the_left():
     assert at(a_x="", a_y="", a_z="") == {"a_x": (0, 0), "a_y": (0, 1), "a_z": (1, 0)}
 
