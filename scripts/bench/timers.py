@@ -156,7 +156,8 @@ class Timers:
 
 def verification(timers: Timers) -> None:
     """Run all topics as the workers of `dlkb run` do, but in one process."""
-    from dlkb.book.read.pages import find_root, read_book
+    from dlkb.book.read.pages import read_book
+    from dlkb.book.read.roots import find_root
     from dlkb.book.run.session import outcomes_of
 
     for page in read_book(find_root()):

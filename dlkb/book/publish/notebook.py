@@ -41,6 +41,8 @@ def _setup(page: Page, root: Path, repository: str) -> str:
 
 def commit_of(root: Path) -> str:
     """Return `@` and the checked-out commit, nothing outside of a clone."""
+    if not (root / ".git").exists():  # a folder around the book may be another clone
+        return ""
     command = ["git", "-C", str(root), "rev-parse", "HEAD"]
     try:
         asked = subprocess.run(command, capture_output=True, text=True, check=False)
