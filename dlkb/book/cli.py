@@ -244,6 +244,16 @@ def review(
 
 
 @app.command()
+def new(topic: Annotated[str, typer.Argument(metavar="FAMILY/TOPIC")]) -> None:
+    """Lay out a topic's page, formula, tests, planted bugs and figures."""
+    from dlkb.book.serve.new import lay_out
+
+    for path in lay_out(find_checkout(), topic):
+        console.print(f"wrote {path}")
+    console.print(f"`dlkb check {topic}` lists what is still to write")
+
+
+@app.command()
 def prepare() -> None:
     """Write what the site is built from: stale figures, notebooks and scripts, the ledger."""
     from dlkb.book.publish.site import prepare as prepare_site

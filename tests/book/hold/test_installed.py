@@ -1,8 +1,9 @@
 import pytest
 
 from dlkb.book.hold.installed import DIFFERS, HOLDS, UNDECIDED, as_table, counts, held, summary
+from dlkb.book.hold.installed import look as look_at
 from dlkb.book.read.pages import read_book
-from dlkb.book.run.session import Outcome
+from dlkb.book.run.session import Outcome, Session
 from tests.book.conftest import Book
 
 
@@ -131,6 +132,22 @@ def test_what_a_call_raises_is_a_difference(book, monkeypatch):
     (found,) = look(book)  # without code the page needs no process
     assert found.state == DIFFERS
     assert found.output == "AttributeError: module 'numpy' has no attribute 'not_there'"
+
+
+def test_here_too_what_differs_is_told_and_nothing_stops(book):
+    """In this process, so that planted bugs are seen."""
+    tie(book, "dlkb.arrays.namespace(x).cos(x)")
+    book.edit("## Exercises", "Nine is 9.1<!--= square(3) -->.\n\n## Exercises")
+    book.edit("```output\n4", "```output\n5")
+    book.edit("False\n", "True\n")
+    page = read_book(book.root)[0]
+    found = summary(page, list(look_at(Session(page))))
+    assert states(found, "fence") == [HOLDS, HOLDS, DIFFERS, DIFFERS]
+    assert states(found, "statement") == [DIFFERS]
+    assert states(found, "numbers") == [DIFFERS]
+    (equation,) = [one for one in found if one.kind == "equation"]
+    assert equation.state == DIFFERS
+    assert "eq:twice" in equation.output
 
 
 def test_what_a_page_that_ended_early_did_not_reach_is_undecided(book):
