@@ -1,4 +1,6 @@
 import copy
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ def test_a_healthy_model(device):
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     report = check_model(model, (x, y), cross_entropy, optimizer=optimizer)
     assert report.findings == ()
-    assert report.loss == pytest.approx(float(cross_entropy(model(x), y)))
+    assert report.loss == pytest.approx(cross_entropy(model(x), y).item())
     assert report.chance == pytest.approx(np.log(5))
     cross_entropy(model(x), y).backward()
     assert [w.name for w in report.weights] == ["0.weight", "2.weight", "4.weight"]
@@ -60,8 +62,8 @@ def test_a_healthy_model(device):
     for weights in report.weights:
         p = model.get_parameter(weights.name)
         q = before.get_parameter(weights.name)
-        assert weights.size == pytest.approx(float(q.square().mean().sqrt()))
-        assert weights.gradient == pytest.approx(float(p.grad.square().mean().sqrt()))
+        assert weights.size == pytest.approx((q.square().mean().sqrt()).item())
+        assert weights.gradient == pytest.approx((p.grad.square().mean().sqrt()).item())
         assert weights.step == pytest.approx(float((p - q).norm() / q.norm()), rel=1e-4)
 
 
@@ -289,3 +291,12 @@ def test_as_text():
         "  skips",
     ]
     assert str(Checkup(2.5, None, (), ())) == "loss 2.5\nnothing conspicuous"
+
+
+def test_the_page_on_symptoms_explains_every_finding():
+    root = Path(__file__).parents[2]
+    source = (root / "dlkb" / "nn" / "checkup.py").read_text()
+    names = set(re.findall(r'Finding\(\s*"([^"]+)"', source))
+    assert len(names) >= 16
+    rows = re.findall(r"^\| ([a-z][^|]+) \| .+ \|$", (root / "docs/symptoms.md").read_text(), re.M)
+    assert names == {name for row in rows for name in row.split(", ")} - {"finding", "symptom"}

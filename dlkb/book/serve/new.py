@@ -13,8 +13,7 @@ TAKEN = ("arrays", "assets", "book", "downloads", "experiments", "figures", "fro
 """Names that mean something else in `dlkb/`, `docs/`, `tests/` or `scripts/figures/`."""
 
 _STEM = re.compile(r"([a-z][a-z0-9_]*)/([a-z][a-z0-9_]*)")
-_LAST = "  - Claims: "
-"""The entry of the navigation before which a new family stands."""
+_INDEX = re.compile(r"( +)- (\w+)/index\.md")
 
 
 def lay_out(root: Path, stem: str) -> list[Path]:
@@ -75,21 +74,25 @@ def _family(root: Path, stem: str) -> dict[Path, str]:
 
 
 def with_entry(navigation: str, stem: str) -> str:
-    """Return mkdocs.yml with a topic behind the last of its family, or with a new family.
+    """Return mkdocs.yml with a topic behind the last of its family.
+
+    A new family stands behind the last one, in the same group.
 
     Raises:
-        PageError: If the place is not found.
+        PageError: If there is no family yet.
     """
     family, topic = stem.split("/")
     lines = navigation.split("\n")
-    entry = f"{_title(topic)}: {stem}.md"
-    own = [n for n, line in enumerate(lines) if re.match(rf" +- .*\b{family}/\w+\.md", line)]
-    if own:
-        indent = lines[own[-1]].partition("-")[0]
-        lines.insert(own[-1] + 1, f"{indent}- {entry}")
-        return "\n".join(lines)
-    last = next((n for n, line in enumerate(lines) if line.startswith(_LAST)), None)
-    if last is None:
-        raise PageError(f"mkdocs.yml: no line starts with '{_LAST}': enter {stem} in nav by hand")
-    new = [f"  - {_title(family)}:", f"      - {family}/index.md", f"      - {entry}"]
-    return "\n".join([*lines[:last], *new, *lines[last:]])
+    entry = f"- {_title(topic)}: {stem}.md"
+    families = [
+        (n, *found.groups()) for n, line in enumerate(lines) if (found := _INDEX.match(line))
+    ]
+    if not families:
+        raise PageError(f"mkdocs.yml: nav has no family to follow: enter {stem} by hand")
+    known = [row for row in families if row[2] == family]
+    _, indent, neighbour = (known or families)[-1]
+    last = max(n for n, line in enumerate(lines) if re.match(rf" +- .*\b{neighbour}/\w+\.md", line))
+    new = [f"{indent}{entry}"]
+    if not known:
+        new = [f"{indent[:-4]}- {_title(family)}:", f"{indent}- {family}/index.md", *new]
+    return "\n".join([*lines[: last + 1], *new, *lines[last + 1 :]])

@@ -97,6 +97,11 @@ def test_claims_and_navigation_know_the_topic(laid_out):
 
 def test_a_topic_goes_behind_the_last_of_its_family():
     navigation = "nav:\n  - A:\n      - a/index.md\n      - B: a/b.md\n  - Claims: claims.md\n"
+    deeper = "nav:\n  - T:\n      - A:\n          - a/index.md\n  - R:\n      - Claims: claims.md\n"
+    assert with_entry(deeper, "z/c") == (
+        "nav:\n  - T:\n      - A:\n          - a/index.md\n      - Z:\n          - z/index.md\n"
+        "          - C: z/c.md\n  - R:\n      - Claims: claims.md\n"
+    )
     assert with_entry(navigation, "a/c_d") == (
         "nav:\n  - A:\n      - a/index.md\n      - B: a/b.md\n      - C d: a/c_d.md\n"
         "  - Claims: claims.md\n"
@@ -105,7 +110,7 @@ def test_a_topic_goes_behind_the_last_of_its_family():
         "nav:\n  - A:\n      - a/index.md\n      - B: a/b.md\n"
         "  - Z:\n      - z/index.md\n      - C: z/c.md\n  - Claims: claims.md\n"
     )
-    with pytest.raises(PageError, match="enter z/c in nav by hand"):
+    with pytest.raises(PageError, match="enter z/c by hand"):
         with_entry("nav:\n  - A: a.md\n", "z/c")
 
 
