@@ -62,9 +62,9 @@ def test_a_healthy_model(device):
     for weights in report.weights:
         p = model.get_parameter(weights.name)
         q = before.get_parameter(weights.name)
-        assert weights.size == pytest.approx((q.square().mean().sqrt()).item())
-        assert weights.gradient == pytest.approx((p.grad.square().mean().sqrt()).item())
-        assert weights.step == pytest.approx(float((p - q).norm() / q.norm()), rel=1e-4)
+        assert weights.size == pytest.approx(q.square().mean().sqrt().item())
+        assert weights.gradient == pytest.approx(p.grad.square().mean().sqrt().item())
+        assert weights.step == pytest.approx(((p - q).norm() / q.norm()).item(), rel=1e-4)
 
 
 def test_nothing_is_changed():
