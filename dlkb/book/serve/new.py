@@ -84,13 +84,11 @@ def with_entry(navigation: str, stem: str) -> str:
     family, topic = stem.split("/")
     lines = navigation.split("\n")
     entry = f"- {_title(topic)}: {stem}.md"
-    families = [
-        (n, *found.groups()) for n, line in enumerate(lines) if (found := _INDEX.match(line))
-    ]
+    families = [found for line in lines if (found := _INDEX.match(line))]
     if not families:
         raise PageError(f"mkdocs.yml: nav has no family to follow: enter {stem} by hand")
-    known = [row for row in families if row[2] == family]
-    _, indent, neighbour = (known or families)[-1]
+    known = [found for found in families if found[2] == family]
+    indent, neighbour = (known or families)[-1].groups()
     last = max(n for n, line in enumerate(lines) if re.match(rf" +- .*\b{neighbour}/\w+\.md", line))
     new = [f"{indent}{entry}"]
     if not known:
