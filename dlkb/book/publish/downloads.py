@@ -103,13 +103,13 @@ def llms(root: Path, book: list[Page]) -> str:
     sections = {"Across topics": [page for page in book if endings(page) == (MARKDOWN,)]}
     for family, members in groupby(topics, lambda page: page.stem.split("/")[0]):
         sections[titles.get(f"{family}/index", family)] = list(members)
-    for heading, members in sections.items():
-        if members:
+    for heading, listed in sections.items():
+        if listed:
             rows += ["", f"## {heading}", ""]
         rows += [
             f"- [{titles[page.stem]}]({known.download(page.stem, MARKDOWN)}): "
             f"{page.meta.get('description', '')}"
-            for page in members
+            for page in listed
         ]
     rows += [
         "",

@@ -181,7 +181,9 @@ def script_lines(fence: Fence) -> str:
 def to_markdown(page: Page, root: Path) -> str:
     """Return a page, code and outputs included, as Markdown that any reader understands."""
     front = page.path.read_text(encoding="utf-8").split("\n")[: page.first_line - 1]
-    return "\n".join([*front, "", Prose(page, root, alone=False).text(page.text.split("\n"))]) + "\n"
+    return (
+        "\n".join([*front, "", Prose(page, root, alone=False).text(page.text.split("\n"))]) + "\n"
+    )
 
 
 def to_script(whole: Ran, root: Path) -> str:

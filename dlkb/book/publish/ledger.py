@@ -138,7 +138,9 @@ def _item(row: dict[str, Any], title: str) -> list[str]:
 def _filters(rows: list[dict[str, Any]], titles: dict[str, str]) -> list[str]:
     verdicts = Counter(row["verdict"] for row in rows)
     evidence = Counter(row["evidence"] for row in rows)
-    kinds = [_option(name, name.capitalize(), evidence[name]) for name in EVIDENCE]
+    kinds = [
+        _option(name, name.capitalize(), evidence[name]) for name in EVIDENCE if evidence[name]
+    ]
     return [
         '<form class="ledger-filter" role="search" aria-label="Filter the claims">',
         *_verdicts({name: verdicts[name] for name in VERDICTS if verdicts[name]}),

@@ -22,7 +22,21 @@ SYMPTOMS = "symptoms/"
 
 _ARTICLE = re.compile(r"<article\b.*</article>", re.DOTALL)
 _HEAVY = re.compile(r"<(pre|svg|script)\b.*?</\1>|<math data-search-exclude.*?</math>", re.DOTALL)
-_BLOCKS = ("p", "li", "div", "td", "th", "h1", "h2", "h3", "h4", "summary", "figcaption", "dd", "dt")
+_BLOCKS = (
+    "p",
+    "li",
+    "div",
+    "td",
+    "th",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "summary",
+    "figcaption",
+    "dd",
+    "dt",
+)
 
 
 @dataclass
@@ -60,22 +74,19 @@ class _Reader(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         classes = given.get("class", "").split()
         field = self._open[-1].field if self._open else "text"
-        if "data-search-exclude" in given or "headerlink" in classes:
+        if "data-search-exclude" in given or "headerlink" in classes or "claim-line" in classes:
             field = ""
         entry = self._entry(tag, given.get("id", ""), classes) if field else None
+        is_claim = entry is not None and tag == "div"
         if entry:
             self.found.append(entry)
-            if tag != "div" and self._at:
+            if not is_claim and self._at:
                 self._at.pop()
             self._at.append(entry)
-        if field and (entry and tag != "div" or "admonition-title" in classes and self._in_claim):
-            field = "title"
-        elif field and self._at and self._says_also(tag):
-            field = "also"
-        elif "claim-line" in classes:
-            field = ""
         self._space(tag)
-        self._open.append(_Tag(tag, field, ends_entry=bool(entry) and tag == "div"))
+        if field and self._at:
+            field = "title" if entry and not is_claim else self._field(tag, classes) or field
+        self._open.append(_Tag(tag, field, is_claim))
 
     def _entry(self, tag: str, anchor: str, classes: list[str]) -> Entry | None:
         """Return the entry that an element begins."""
@@ -90,13 +101,12 @@ class _Reader(HTMLParser):
             return Entry(verdict, anchor, also=anchor.upper())
         return None
 
-    @property
-    def _in_claim(self) -> bool:
-        return bool(self._at) and self._at[-1].kind in VERDICTS and not self._at[-1].title
-
-    def _says_also(self, tag: str) -> bool:
-        """Whether this is the line of a symptom that holds the words people search for."""
-        return tag == "em" and self._at[-1].kind == "symptom" and not self._at[-1].also
+    def _field(self, tag: str, classes: list[str]) -> str:
+        """Return what a tag begins besides text: a claim's title, a symptom's other words."""
+        entry = self._at[-1]
+        if "admonition-title" in classes and entry.kind in VERDICTS and not entry.title:
+            return "title"
+        return "also" if tag == "em" and entry.kind == "symptom" and not entry.also else ""
 
     def _space(self, tag: str) -> None:
         if self._at and tag in _BLOCKS:

@@ -24,7 +24,7 @@ def apart(page: Page) -> tuple[Page, Page]:
         elif inside:
             ends = outermost and row.kind == "end"
             body.append("")
-            alone.append("" if ends or row.kind == "options" and outermost else row.text)
+            alone.append("" if ends or (row.kind == "options" and outermost) else row.text)
             fenced.add(number)
             inside = not ends
         else:
