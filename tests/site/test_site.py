@@ -218,7 +218,7 @@ def test_an_unknown_address_leads_to_the_nearest_topic_and_to_search(visit):
     assert here.page.locator("#topics a").count() > len(TOPICS)
     here.page.keyboard.press("/")
     here.page.keyboard.type(stem.split("/")[1].replace("_", " "))
-    here.page.locator(".md-search-result__link").first.wait_for()
+    here.page.locator(f"dialog.search a[href$='/{stem}/']").wait_for()
     assert here.strangers == []
     here.page.goto(f"{here.site}/zzz/qqq/")
     assert here.page.locator("#nearest").is_hidden()

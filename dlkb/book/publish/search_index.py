@@ -85,7 +85,8 @@ class _Reader(HTMLParser):
             self._at.append(entry)
         self._space(tag)
         if field and self._at:
-            field = "title" if entry and not is_claim else self._field(tag, classes) or field
+            begun = "title" if entry and not is_claim else self._field(tag, classes)
+            field = begun or field if field == "text" else field
         self._open.append(_Tag(tag, field, is_claim))
 
     def _entry(self, tag: str, anchor: str, classes: list[str]) -> Entry | None:
