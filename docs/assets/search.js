@@ -34,7 +34,7 @@
   function build() {
     box = make("dialog", { className: "search", ariaLabel: "Search" })
     box.innerHTML =
-      '<form method="dialog" role="search"><input type="search" aria-label="Search" ' +
+      '<form method="dialog" role="search"><input type="text" aria-label="Search" ' +
       'placeholder="What do you see, or look for?" autocomplete="off" autocapitalize="off" ' +
       'spellcheck="false" enterkeyhint="search"><button type="button">Close</button></form>' +
       '<p role="status"></p><ol></ol>'
@@ -84,7 +84,7 @@
     const verdict = entry.kind in { page: 1, section: 1, symptom: 1, api: 1 } ? "" : `verdict ${entry.kind}`
     const title = marked(entry.title, wanted)
     title.className = "search-title"
-    const where = entry.kind == "page" ? "" : ` · ${entry.page}`
+    const where = ["page", "symptom"].includes(entry.kind) ? "" : ` · ${entry.page}`
     const about = make("span", { className: "search-about" })
     about.append(make("span", { className: verdict, textContent: LABELS[entry.kind] }), where)
     const piece = marked(dlkbRank.excerpt(entry, wanted), wanted)
@@ -99,9 +99,9 @@
     const text = field.value.trim()
     if (!index) return (said.textContent = text ? "Fetching the index …" : "")
     const { results, instead, words } = text ? dlkbRank.rank(index, text) : { results: [], instead: [], words: [] }
-    const swaps = instead.map(([typed, near]) => `Nothing holds “${typed}”. The nearest: “${near}”.`)
-    const count = text && `${results.length || "No"} ${results.length == 1 ? "result" : "results"}`
-    said.textContent = [...swaps, count].filter(Boolean).join(" ")
+    const swaps = instead.map(([typed, near]) => near ? `Nothing holds “${typed}”. The nearest: “${near}”.` : `Nothing holds “${typed}”.`)
+    const count = results.length == 24 ? "The best 24" : results.length || "No"
+    said.textContent = text && [...swaps, `${count} ${count == 1 ? "result" : "results"}`].join(" ")
     list.replaceChildren(...results.map((entry) => item(entry, words)))
     list.scrollTop = 0
   }

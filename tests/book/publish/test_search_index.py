@@ -59,6 +59,9 @@ def test_a_page_without_article_has_nothing_to_find():
     assert entries("<h1>Toy</h1>", "") == []
 
 
+NAME = '<h3 id="dlkb.x" class="doc-heading">x</h3><p>X.</p>'
+
+
 @pytest.fixture
 def written(book):
     """Write the index of a small site; return both files as data."""
@@ -66,7 +69,7 @@ def written(book):
     for folder, title in (("optimizers/toy", "Toy"), ("", "Home")):
         path = site / folder / "index.html"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"<article><h1>{title}</h1><p>A “text”.</p></article>")
+        path.write_text(f"<article><h1>{title}</h1><p>A “{title}”.</p>{NAME}</article>")
     (site / "404.html").write_text("<article><h1>Lost</h1></article>")
     book.edit("description: A page", "tags: [moment, 2.303]\ndescription: A page")
     write_search(site, read_book(book.root))
@@ -83,9 +86,11 @@ def test_the_index_is_two_scripts(written):
     assert titles["pages"] == [["", "Home"], ["optimizers/toy/", "Toy"]]
     assert titles["entries"] == [
         [0, "page", "", "Home", ""],
+        [0, "api", "dlkb.x", "x", "dlkb.x"],
         [1, "page", "", "Toy", "moment, 2.303"],
+        [1, "api", "dlkb.x", "x", "dlkb.x"],
     ]
-    assert texts == ["A “text”.", "A “text”."]
+    assert texts == ["A “Home”.", "X.", "A “Toy”.", "X."]
 
 
 def test_a_page_is_read_again_when_it_changes(book, written):
