@@ -51,7 +51,7 @@ window.dlkbRank = (() => {
         url: url + (anchor && `#${anchor}`),
         group: group(kind),
         phrase: phrase(title),
-        phrases: also.split(", ").map(phrase),
+        phrases: also.split(", ").flatMap((part) => [phrase(part), phrase(part.replaceAll("-", ""))]),
         length: { title: put(title, "title", number), also: put(also, "also", number) },
       }
     })

@@ -161,7 +161,9 @@ def ask(page, query: str, like: str = "") -> None:
     """Type a query into the open search, and wait for a result."""
     field = page.locator("dialog.search input")
     field.fill(query)
-    page.locator(f"dialog.search li a[href*='{like}']").first.wait_for()
+    page.locator(
+        f"dialog.search li a[href*='{like}']" if like else "dialog.search a"
+    ).first.wait_for()
 
 
 def test_every_topic_is_searched_for():
@@ -175,7 +177,7 @@ def test_search_finds_the_page_among_the_first_three(here, stem):
     missed = {}
     for query, results in zip(asked, here.page.evaluate(RANK, asked), strict=True):
         pages = list(dict.fromkeys(url.partition("#")[0] for url, _ in results))
-        if address(stem) not in pages[:4]:
+        if address(stem) not in pages[:3]:
             missed[query] = pages[:6]
     assert missed == {}
 

@@ -98,7 +98,7 @@ class _Reader(HTMLParser):
         if tag in ("h2", "h3") and anchor:
             return Entry("symptom" if self.url == SYMPTOMS and tag == "h2" else "section", anchor)
         verdict = next((name for name in classes if name in VERDICTS), None)
-        if tag == "div" and verdict and "claim" in classes:
+        if tag == "div" and anchor and verdict and "claim" in classes:
             return Entry(verdict, anchor, also=anchor.upper())
         return None
 

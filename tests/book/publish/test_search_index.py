@@ -16,7 +16,7 @@ HTML = """<html><body><nav>Menu <h2 id="not">Not</h2></nav><article class="md-co
 <div class="admonition refuted claim" id="c-001"><p class="claim-line">Refuted <a>C-001</a></p>
 <p class="admonition-title">Two is <em>five</em>.</p><p>No.</p>
 <details class="evidence"><summary>Evidence</summary><div class="x"><p>Count.</p></div></details>
-</div><p>After.</p>
+</div><p>After.</p><div class="refuted claim"><p>One of many.</p></div>
 <h3 id="dlkb.toy.square" class="doc doc-heading"><code>square</code><span>(x)</span></h3>
 <p>Squares.</p>
 </article><footer>End</footer></body></html>"""
@@ -35,7 +35,7 @@ def test_pages_sections_claims_and_names_are_entries():
     assert idea.text == "First. Second."
     assert (claim.kind, claim.anchor, claim.title) == ("refuted", "c-001", "Two is five.")
     assert (claim.also, claim.text) == ("C-001", "No. Evidence Count.")
-    assert statements.text == "After.", "after a claim its section goes on"
+    assert statements.text == "After. One of many.", "after a claim its section goes on"
     assert (name.kind, name.title, name.also) == ("api", "square", "dlkb.toy.square")
     assert name.text == "Squares."
 
