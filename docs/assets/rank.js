@@ -7,8 +7,8 @@ window.dlkbRank = (() => {
   )
   const FIELDS = { title: 10, also: 6, page: 4 } // what a word is worth there
   const IN_TEXT = 2
-  const KINDS = { page: 1.3, symptom: 1.4, section: 1, api: 0.7, claim: 0.85 }
-  const SAME_TITLE = { page: 20, symptom: 20, section: 14, api: 6, claim: 14 }
+  const KINDS = { page: 1.3, overview: 0.9, symptom: 1.4, section: 1, api: 0.7, claim: 0.85 }
+  const SAME_TITLE = { page: 20, overview: 20, symptom: 20, section: 14, api: 6, claim: 14 }
 
   const words = (text) =>
     text.toLowerCase().replace(/\bc-(?=\d{3}\b)/g, "c").match(/\d+(?:\.\d+)+|[\p{L}\p{N}]+/gu) || []
@@ -24,6 +24,8 @@ window.dlkbRank = (() => {
       .filter((word) => !SMALL.has(word))
       .map(stem)
       .join(" ")
+  /* A phrase, and how it is written without hyphens. */
+  const phrases = (text) => [...new Set([phrase(text), phrase(text.replaceAll("-", ""))])]
   const group = (kind) => (kind in KINDS ? kind : "claim") // a claim's kind is its verdict
 
   /* Make the titles ready: each entry, and for each word where it stands. */
@@ -50,8 +52,8 @@ window.dlkbRank = (() => {
         page: name,
         url: url + (anchor && `#${anchor}`),
         group: group(kind),
-        phrase: phrase(title),
-        phrases: also.split(", ").flatMap((part) => [phrase(part), phrase(part.replaceAll("-", ""))]),
+        names: phrases(title),
+        phrases: also.split(", ").flatMap(phrases),
         length: { title: put(title, "title", number), also: put(also, "also", number) },
       }
     })
@@ -148,9 +150,9 @@ window.dlkbRank = (() => {
       matched += weight
       inTitle += Boolean(here.title)
     }
-    if (whole && entry.phrase == whole) total += SAME_TITLE[entry.group] * all
+    if (whole && entry.names.includes(whole)) total += SAME_TITLE[entry.group] * all
     else if (whole && entry.phrases.includes(whole)) total += 9 * all
-    else if (terms.length > 1 && whole && [entry.phrase, ...entry.phrases].some((text) => ` ${text} `.includes(` ${whole} `)))
+    else if (terms.length > 1 && whole && [...entry.names, ...entry.phrases].some((text) => ` ${text} `.includes(` ${whole} `)))
       total += 4 * all
     const own = entry.length.title ? inTitle / entry.length.title : 0
     return total * (matched / all) ** 2 * (0.75 + 0.25 * own) * KINDS[entry.group]

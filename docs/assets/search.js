@@ -4,7 +4,7 @@
   const base = new URL("../", document.currentScript.src)
   const version = document.currentScript.src.split("?")[1] || ""
   const LABELS = {
-    page: "Page", section: "Section", symptom: "Symptom", api: "Code", holds: "Holds",
+    page: "Page", overview: "Overview", section: "Section", symptom: "Symptom", api: "Code", holds: "Holds",
     conditional: "Holds conditionally", imprecise: "Imprecise", refuted: "Refuted",
     buggy: "Buggy code", opinion: "Opinion", outdated: "Outdated", missing: "Missing",
   }
@@ -81,10 +81,10 @@
     const [path, hash] = entry.url.split("#")
     const file = location.protocol == "file:" ? "index.html" : ""
     const link = make("a", { href: new URL(path + file + (hash ? `#${hash}` : ""), base) })
-    const verdict = entry.kind in { page: 1, section: 1, symptom: 1, api: 1 } ? "" : `verdict ${entry.kind}`
+    const verdict = entry.group == "claim" ? `verdict ${entry.kind}` : ""
     const title = marked(entry.title, wanted)
     title.className = "search-title"
-    const where = ["page", "symptom"].includes(entry.kind) ? "" : ` · ${entry.page}`
+    const where = ["page", "overview", "symptom"].includes(entry.kind) ? "" : ` · ${entry.page}`
     const about = make("span", { className: "search-about" })
     about.append(make("span", { className: verdict, textContent: LABELS[entry.kind] }), where)
     const piece = marked(dlkbRank.excerpt(entry, wanted), wanted)

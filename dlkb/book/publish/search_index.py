@@ -41,7 +41,10 @@ _BLOCKS = (
 
 @dataclass
 class Entry:
-    """Something to find. `kind` is page, section, symptom, api or a verdict; `also` finds, too."""
+    """Something to find. `kind` is page, section, symptom, api or a verdict; `also` finds, too.
+
+    In the index the pages that lead to others, of families and home, are of the kind overview.
+    """
 
     kind: str
     anchor: str
@@ -165,20 +168,22 @@ def _script(name: str, value: object) -> bytes:
     return f"dlkbIndex.{name}={text}\n".encode()
 
 
+def _url(page: Page) -> str:
+    return f"{page.stem}/".removesuffix("index/")
+
+
 def write_search(site: Path, book: list[Page]) -> None:
     """Write the two files of the index into a built site."""
-    tags = {
-        f"{page.stem.removesuffix('index')}/".replace("//", "/").lstrip("/"): ", ".join(
-            str(tag) for tag in page.meta.get("tags") or []
-        )
-        for page in book
-    }
+    known = {_url(page): page for page in book}
     pages, titles, texts = [], [], []
     for number, (url, found) in enumerate(_pages(site)):
         pages.append([url, found[0].title])
         for entry in found:
-            also = tags.get(url, "") if entry.kind == "page" else entry.also
-            titles.append([number, entry.kind, entry.anchor, entry.title, also])
+            kind, also = entry.kind, entry.also
+            if kind == "page" and (page := known.get(url)):
+                kind = "overview" if page.stem.endswith("index") else "page"
+                also = ", ".join(str(tag) for tag in page.meta.get("tags") or [])
+            titles.append([number, kind, entry.anchor, entry.title, also])
             texts.append(entry.text)
     write(site / TITLES, _script("titles", {"pages": pages, "entries": titles}))
     write(site / TEXTS, _script("texts", texts))

@@ -71,6 +71,7 @@ def written(book):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"<article><h1>{title}</h1><p>A “{title}”.</p>{NAME}</article>")
     (site / "404.html").write_text("<article><h1>Lost</h1></article>")
+    (book.root / "docs/index.md").write_text("# Home\n")
     book.edit("description: A page", "tags: [moment, 2.303]\ndescription: A page")
     write_search(site, read_book(book.root))
     found = []
@@ -85,7 +86,7 @@ def test_the_index_is_two_scripts(written):
     assert (first, second) == ("dlkbIndex.titles", "dlkbIndex.texts")
     assert titles["pages"] == [["", "Home"], ["optimizers/toy/", "Toy"]]
     assert titles["entries"] == [
-        [0, "page", "", "Home", ""],
+        [0, "overview", "", "Home", ""],
         [0, "api", "dlkb.x", "x", "dlkb.x"],
         [1, "page", "", "Toy", "moment, 2.303"],
         [1, "api", "dlkb.x", "x", "dlkb.x"],
