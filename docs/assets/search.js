@@ -128,7 +128,7 @@
     if (button) open(button.dataset.search)
   })
   document.addEventListener("submit", (event) => {
-    if (!event.target.matches("form[data-search]")) return
+    if (!event.target.matches("form[data-search], form.ask")) return
     event.preventDefault()
     open(event.target.querySelector("input").value)
   })

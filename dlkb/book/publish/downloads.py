@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dlkb.book.hold.peers import FOLDER
 from dlkb.book.hold.verify import ran
+from dlkb.book.publish.front_markup import generated
 from dlkb.book.publish.held_markup import write_values
 from dlkb.book.read.addresses import addresses
 from dlkb.book.read.freshness import digest, digest_of, page_key, write
@@ -33,10 +34,11 @@ def _key(root: Path, page: Page) -> str:
 
 
 def endings(page: Page) -> tuple[str, ...]:
-    """Return in which forms a page is offered: topics in all, lists of links in none."""
+    """Return in which forms a page is offered: topics in all, what leads to others in none."""
     if page.is_topic:
         return ENDINGS
-    return () if page.stem.rpartition("/")[2] == "index" else (MARKDOWN,)
+    leads = page.stem.rpartition("/")[2] == "index" or generated(page.text)
+    return () if leads else (MARKDOWN,)
 
 
 def _make(root: Path, page: Page) -> list[bytes]:
