@@ -119,7 +119,7 @@ EXACT = {
     ),
     "zero_grad": "symptoms/#the-loss-swings-up-and-down-zero_grad-is-missing",
     "fp16 nan": "symptoms/#nan-or-inf-in-half-precision-fp16",
-    "weight decay adam": "symptoms/#adam-with-weight_decay-does-nothing",
+    "weight decay adam": "symptoms/#weight_decay-has-no-effect-with-adam",
     "lora doesn't learn": "symptoms/#lora-does-not-learn",
     "predictions change": "symptoms/#predictions-change-from-call-to-call",
     "gradient cliping": "gradients/clipping/",

@@ -129,21 +129,6 @@ def test_instant_navigation_keeps_math_and_copy_buttons(visit):
     assert here.complaints == []
 
 
-@pytest.mark.parametrize("javascript", [True, False])
-def test_ledger_filters(visit, javascript):
-    here = visit(javascript=javascript)
-    here.go("claims/")
-    items = here.page.locator(".ledger li.claim")
-    everything = items.count()
-    assert everything == sum(len(page.claims) for page in PAGES)
-    refuted = here.page.locator(".ledger li.claim[data-verdict=refuted]").count()
-    here.page.locator("input[name=verdict][value=refuted]").check()
-    visible = sum(item.is_visible() for item in items.all())
-    assert 0 < visible == refuted < everything
-    here.page.locator("input[name=verdict][value=all]").check()
-    assert sum(item.is_visible() for item in items.all()) == everything
-
-
 def test_ledger_links_to_the_claim(visit):
     here = visit()
     claim = next(claim for page in PAGES for claim in page.claims)
