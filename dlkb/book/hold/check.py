@@ -13,7 +13,12 @@ from dlkb.book.draw.figures import figures_of, said
 from dlkb.book.hold.budget import budget_problems
 from dlkb.book.hold.citations import bibliography_problems, citation_problems
 from dlkb.book.hold.code import code_problems
-from dlkb.book.hold.contract import front_matter_problems, is_moved, part_problems
+from dlkb.book.hold.contract import (
+    front_matter_problems,
+    is_moved,
+    part_problems,
+    table_problems,
+)
 from dlkb.book.hold.equations import equation_problems
 from dlkb.book.hold.evidence import evidence_problems
 from dlkb.book.hold.numbers import number_problems
@@ -80,7 +85,7 @@ def _claim_problems(page: Page, claim: Claim, assigned: list[str]) -> list[str]:
 def _held(root: Path, page: Page) -> list[tuple[int, str]]:
     """Return what breaks the contract: front matter, numbers, verdicts, equations, budget."""
     found = number_problems(page) + evidence_problems(page) + equation_problems(page)
-    found += budget_problems(root, page)
+    found += budget_problems(root, page) + table_problems(page)
     return found + front_matter_problems(root, page) if page.is_topic else found
 
 
