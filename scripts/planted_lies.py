@@ -60,12 +60,19 @@ def plant_all(root: Path, stems: list[str], jobs: int, console: Console) -> list
         report.show(console)
         raise PageError("mend the figures first")
     found = bibliography_verdicts(root) if len(stems) > 1 else []
+    wrong = []
     with ProcessPoolExecutor(jobs) as pool:
-        for verdicts in pool.map(page_verdicts, [root] * len(stems), stems):
+        for stem, run in [(stem, pool.submit(page_verdicts, root, stem)) for stem in stems]:
+            try:
+                verdicts = run.result()
+            except PageError as error:  # the others are of interest all the same
+                wrong.append(f"{stem}: {error}")
+                continue
             found += verdicts
             noticed = sum(bool(one.by) for one in verdicts)
-            stem = next((one.stem for one in verdicts), "")
             console.print(f"{stem}: {noticed} of {len(verdicts)}", highlight=False)
+    if wrong:
+        raise PageError("\n".join(wrong))
     return found
 
 

@@ -135,5 +135,8 @@ def test_which_tests_must_kill():
     assert of(toml, "dlkb/regularization/dropout.py") == [(topic, shell), table]
     assert of(toml, "dlkb/nn/dropout.py") == [(shell, topic)]
     assert of(toml, "dlkb/nn/dropout.py", tests=(topic,)) == [(topic,)]
+    engine = "tests/book/hold/bugs_numbers.toml", "dlkb/book/hold/numbers.py"
+    assert of(*engine) == [("tests/book/hold/test_numbers.py",)]
+    assert of("tests/bugs_verdict.toml", "dlkb/verdict.py") == [("tests/test_verdict.py",)]
     with pytest.raises(BadBug, match=r"there is no tests/nowhere/test_x\.py"):
         of("tests/nowhere/bugs_x.toml", "dlkb/x.py")

@@ -30,6 +30,7 @@ def test_booleans_of_arrays_will_do_and_arrays_will_not():
     assert verdict(as_stated=np.float64(3) < 2) == "refuted"
     with pytest.raises(ValueError, match="ambiguous"):
         verdict(as_stated=np.arange(3) < 2)
+    assert verdict(as_stated=False, under_condition=np.float64(3) < 2) == "refuted"
 
 
 @pytest.mark.parametrize(

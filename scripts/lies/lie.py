@@ -77,4 +77,5 @@ def together(lies: Iterable[Lie]) -> list[list[Lie]]:
 def _apart(lie: Lie, other: Lie) -> bool:
     overlap = lie.start < other.end and other.start < lie.end
     same = (lie.line, lie.sign) == (other.line, other.sign)
-    return lie.kind == other.kind and not overlap and not same
+    unmarked = not all(one.line or one.sign for one in (lie, other))  # any message is about it
+    return lie.kind == other.kind and not (overlap or same or unmarked)

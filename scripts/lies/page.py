@@ -89,7 +89,8 @@ def _rows(root: Path, page: Page, text: str) -> Iterator[Verdict]:
                 others = [row[column] for _, row in table.rows if row[column] != cell]
                 at = text.find(f"| {cell} |", begin, end) + 2
                 if others and cell and at >= begin + 2:
-                    lies.append(Lie(kind, at, at + len(cell), others[0], line))
+                    told = line if column else 0  # a name that is gone is missed elsewhere
+                    lies.append(Lie(kind, at, at + len(cell), others[0], told))
     check = tables(rows)
     yield from noticed(page.path, root / "docs", page.stem, lies, check, "libraries")
 

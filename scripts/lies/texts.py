@@ -128,8 +128,9 @@ def _citations(root: Path, text: str) -> Iterator[Lie]:
     for cited in {citation.key for citation in citations(text)}:
         for found in re.finditer(rf"\[@(?P<key>{cited})(?:, (?P<place>[^\]]*))?\]", text):
             line = _line(text, found.start())
-            for says in other_numbers(cited)[:1]:
-                yield Lie("citation's key", *found.span("key"), says, line)
+            near = (f"{cited[:-1]}{digit}" for digit in "0123456789")
+            says = next(key for key in near if key not in keys)
+            yield Lie("citation's key", *found.span("key"), says, line)
             other = keys[(keys.index(cited) + 1) % len(keys)] if cited in keys else keys[0]
             yield Lie("citation exchanged", *found.span("key"), other, line)
             if found["place"] and (digits := re.search(r"\d+", found["place"])):

@@ -241,7 +241,7 @@ def shown(path: Vector) -> Vector:
     """Return a hundred points of a path or fewer, closer at its start, none twice."""
     points = path[np.unique(np.geomspace(1, len(path), 120).astype(int) - 1)]
     apart = np.linalg.norm(np.diff(points, axis=0), axis=1) > 0.003
-    return points[np.concatenate([[True], apart])]
+    return points[np.concatenate([[True], apart[:-1], [True]])]  # where it ends, too
 
 
 def box() -> Explorable:
@@ -252,7 +252,7 @@ def box() -> Explorable:
     loss = 0.5 * np.einsum("...i,ij,...j", d, CURVATURE, d)
     ax.contour(x, y, loss, levels=[0.05, 0.2, 0.5, 1, 2, 3.5], cmap="cividis", linewidths=0.8)
     minimum = ax.plot(*MINIMUM, "x", color="C2", markersize=8, markeredgewidth=2, label="minimum")
-    (edge,) = ax.plot([], [], color="C0", linestyle="--", label="|θ| ≤ 1/λ")
+    (edge,) = ax.plot([], [], color="C0", linewidth=0.9, label="|θ| ≤ 1/λ")
     rules = ((True, "AdamW", "C0"), (False, "Adam", "C1"))
     paths = [ax.plot([], [], color=color, label=name)[0] for _, name, color in rules]
     ends = [ax.plot([], [], "o", color=color, label=f"end, {name}")[0] for _, name, color in rules]
@@ -282,7 +282,7 @@ def box_says() -> dict[str, bool]:
     on_edge = bool(np.allclose(decay, in_box(0.4), atol=0.01))
     nearer = bool(np.linalg.norm(penalty) < np.linalg.norm(decay))
     return {
-        "Contours of a quadratic whose minimum lies to the right of a dashed line, "
+        "Contours of a quadratic whose minimum lies to the right of a thin line, "
         f"the edge of the box at {1 / 0.4}": bool(MINIMUM[0] > 1 / 0.4),
         "The path of AdamW ends on that edge, "
         "that of Adam with a penalty left of it, closer to the origin": on_edge and nearer,

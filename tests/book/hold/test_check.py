@@ -1,6 +1,8 @@
 import pytest
 
 from dlkb.book.hold.check import book_problems, figure_names
+from dlkb.book.hold.reviewed import review
+from dlkb.book.read.pages import read_book
 
 
 def messages(book):
@@ -88,3 +90,58 @@ def test_figures_are_functions_that_return_a_figure(book):
         "def full() -> matplotlib.figure.Figure: ...\n"
     )
     assert figure_names(book.root, "optimizers/toy") == ["wave", "full"]
+
+
+TIE = '/// tied | `dlkb.arrays.erf(x)`\n    attrs: {data-equation: "eq:%s"%s}\n///\n\nSee $'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"001:16-18"', '"001:16-18 or so"', "source '001:16-18 or so' is not like"),
+        ("description: A page for tests.\n", "", "the front matter lacks 'description'"),
+        ("See $", TIE % ("cube", ', data-where: "0 < x < 1"'), "tied to 'eq:cube', but no"),
+        (
+            "See $",
+            TIE % ("square", ', data-where: "0 < x < 1", data-with: "eq:root"'),
+            "tied to 'eq:root', but no equation has this label",
+        ),
+        ("See $", "<!--peers: rows-->\n\nSee $", "no table stands on the line after this marker"),
+    ],
+)
+def test_more_rules(book, old, new, message):
+    book.edit(old, new)
+    assert [said for said in messages(book) if message in said], messages(book)
+
+
+def test_an_alt_text_of_twenty_characters_will_do(book):
+    for length, short in ((20, False), (19, True)):
+        text = book.page.read_text()
+        book.edit(
+            "## In code", f"![{'x' * length}](../assets/figures/other/wave.svg)\n\n## In code"
+        )
+        assert ("the alt text must say what is to be seen" in messages(book)) is short
+        book.page.write_text(text)
+
+
+def test_a_page_runs_something(book):
+    text = book.page.read_text()
+    for language in ("python", "pycon"):
+        text = text.replace(f"```{language}", "```text").replace(f"{{.{language} .digits}}", "text")
+    book.page.write_text(text)
+    assert "a topic's page must have a fence that runs" in messages(book)
+
+
+def test_the_bibliography_of_the_whole_book_is_held(book):
+    bib = book.root / "docs" / "references.bib"
+    bib.write_text("@book{ba, author = {Ba, J}, title = {T}, year = {2016}}\n")
+    assert messages(book) == ["key 'ba': write ba2016"]
+    assert book_problems(book.root, ["optimizers/toy"]) == []
+
+
+def test_a_moved_page_keeps_its_contract_and_its_reviews(moved):
+    review(moved.root, read_book(moved.root))
+    moved.edit("is five, not 16", "is six, not 16")
+    assert any("is not what was reviewed" in said for said in messages(moved))
+    moved.edit("or 7.27,", "or 7.28,")
+    assert any(said.startswith("nothing holds 7.28") for said in messages(moved))

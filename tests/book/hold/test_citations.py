@@ -34,6 +34,7 @@ def test_page_that_cites_has_no_problem(cited):
         ("[@kingma2014]", "no source 'kingma2014': did you mean kingma2015?"),
         ("[@kingma2015, section 2]", "'section 2' of kingma2015 is not confirmed"),
         ("[@kingma2015, Algorithm 1, section 3]", "'section 3' of kingma2015 is not confirmed"),
+        ("[@kingma2015, ection 2.1]", "'ection 2.1' of kingma2015 is not confirmed"),
         ("[@may1976, chapter 1]", "'chapter 1' of may1976 is not confirmed"),
         ("arXiv:1412.6980", "'arXiv:1412.6980': cite the source by its key"),
         ("[x](https://arxiv.org/abs/1412.6980)", "'arxiv.org/abs/1412.6980': cite the source"),
@@ -125,3 +126,11 @@ def test_sources_of_the_book_can_be_found():
         [source for source in sources.values() if source.url]
     )
     assert len({source.title.lower() for source in sources.values()}) == len(sources)
+
+
+@pytest.mark.parametrize(("title", "noticed"), [("Why Maps", False), ("Why Maps Fold", True)])
+def test_titles_of_three_words_are_said_nowhere_else(cited, title, noticed):
+    path = cited.root / "docs/references.bib"
+    path.write_text(BIB.replace("title = {Maps}", f"title = {{{title}}}"), encoding="utf-8")
+    cited.edit("No (", "Why maps fold is no matter. No (")
+    assert ["the title of may1976" in message for _, message in problems(cited)] == [True] * noticed

@@ -44,6 +44,8 @@ def test_what_looks_like_python_and_never_runs(book, block, opening):
     "block",
     [
         "```text\nx = square(2)\n```",
+        "```text\n>>> square(2)\n```",
+        "```text\ndef wrong(:\n    return\n```",
         "```toml\nx = 2\n```",
         "```bash\nmake serve\nX=2 python -m dlkb.book\n```",
         '=== "Tab"\n\n    ```python\n    x = square(2)\n    ```',

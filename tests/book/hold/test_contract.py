@@ -25,12 +25,19 @@ IMAGE = "![A wave that rises and falls.](../assets/figures/optimizers/toy/wave.s
         ("requires: []", "requires: [optimizers/sgd]", "'requires' names 'optimizers/sgd'"),
         ("requires: []", "requires: [optimizers/toy]", "'requires' names 'optimizers/toy'"),
         ("## Statements, tested", "## What the notes say", "lacks the part 'Statements, tested'"),
+        ("## In code", "### In code", "lacks the part 'In code'"),
         (IMAGE, "", "a figure must stand before 'The idea'"),
     ],
 )
 def test_each_broken_rule(moved, old, new, message):
     moved.edit(old, new)
     assert [said for said in messages(moved) if message in said], messages(moved)
+
+
+def test_a_figure_below_the_idea_is_no_picture_before_it(moved):
+    moved.edit(IMAGE, "")
+    moved.edit("Two steps.\n", f"Two steps.\n\n{IMAGE}")
+    assert "a figure must stand before 'The idea'" in messages(moved)
 
 
 def test_parts_in_the_order_for_readers(moved):

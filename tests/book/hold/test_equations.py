@@ -89,3 +89,14 @@ def test_the_rule_is_for_pages_that_have_moved(book, size, faults):
     book.edit("title: Toy\n", f"title: Toy\n{size}")
     found = page_problems(book.root, read(book))
     assert sum("held by nothing" in problem.message for problem in found) == faults
+
+
+def test_a_reason_beside_a_fence_is_idle(book):
+    use = USE.format(stem="optimizers/toy")
+    page = read(book, f"{use}\n<!--untied eq:square: it has no function-->\n")
+    ((_, message),) = equation_problems(page)
+    assert message == "equation eq:square is held: remove the comment 'untied'"
+
+
+def test_three_words_are_a_reason(book):
+    assert equation_problems(read(book, "<!--untied eq:square: has no function-->")) == []

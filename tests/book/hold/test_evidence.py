@@ -26,6 +26,11 @@ CALL = ">>> verdict(as_stated=square(2) == 5)\n'refuted'\n"
             "as_stated=square(2) == 5, mended=True",
             "'mended' is a literal",
         ),
+        (
+            "as_stated=square(2) == 5",
+            "as_stated=verdict(as_stated=False) == 'holds'",
+            "'as_stated' is a literal",
+        ),
         ("/// refuted", "/// buggy", "the card says 'buggy'"),
     ],
 )
@@ -116,3 +121,13 @@ def test_a_python_fence_prints_its_verdict(moved):
     assert messages(moved) == []
     moved.edit("16\nbuggy", "16\nholds")
     assert "its last fence shows 'holds'" in messages(moved)[0]
+
+
+def test_a_verdict_is_printed_alone(moved):
+    moved.edit(
+        ">>> square(4)\n16\n>>> verdict(as_stated=square(2) == 5)\n'refuted'\n",
+        ">>> print(verdict(as_stated=square(2) == 5), end='\\n')\nrefuted\n",
+    )
+    assert messages(moved) == []
+    moved.edit("square(2) == 5), end='\\n'", "square(2) == 5), '', sep=''")
+    assert "must end with `verdict(…)`" in messages(moved)[0]

@@ -156,6 +156,19 @@ def test_one_number_may_be_given(moved):
     assert message == "more than 1 number is given: compute this one"
 
 
+def test_the_text_of_an_error_is_printed(moved):
+    error = "Traceback (most recent call last):\nValueError: not 4711"
+    moved.edit("Two steps.", f"Not 4711.\n\n```pycon\n>>> fail()\n{error}\n```")
+    assert problems(moved) == []
+
+
+def test_what_is_given_does_not_hold_the_description(moved):
+    moved.edit("Two steps.", "Since 2018<!--given: the year of the release-->.")
+    moved.edit("is 2.25.\nlevel", "is 2.25, since 2018.\nlevel")
+    ((_, message),) = problems(moved)
+    assert message == "the description says 2018, which the page neither prints nor binds"
+
+
 def test_a_tied_equation_is_held_by_its_function(moved):
     moved.edit("Two steps.", "$$ y = 0.25\\,x \\label{eq:quarter} $$")
     assert [message[:18] for _, message in problems(moved)] == ["nothing holds 0.25"]

@@ -75,6 +75,12 @@ def test_table_is_read_with_its_lines(tabled):
     assert table.rows[1] == (tabled.line("| Keras"), ("Keras `x|y`", "no", "3"))
 
 
+def test_a_bar_that_is_escaped_is_no_end_of_a_cell(tabled):
+    tabled.edit("| torch | $a|b$ |", r"| torch | a\|b |")
+    [table] = tables(page(tabled))
+    assert table.rows[0][1] == ("torch", r"a\|b", "2")
+
+
 def test_module_is_read_without_running_it(tabled):
     tabled.module.write_text(MODULE + "\nraise SystemExit\n")
     assert functions(tabled.root, "optimizers/toy") == ["convention"]

@@ -86,6 +86,10 @@ WRONG = {
         {"said": {"fall": {**SAYS, "falls to 0.2": True}}},
         "says 'falls to 0.2', the page does not",
     ),
+    "a part of a word": (
+        {"said": {"fall": {**SAYS, "urve falls": True}}},
+        "says 'urve falls', the page does not",
+    ),
     "another figure under the caption": ({"name": "rise"}, "lacks rise_says() -> dict[str, bool]"),
     "a function that was not run": ({"said": {}}, "was not run: `dlkb figures one/waves`"),
 }
@@ -96,6 +100,14 @@ def test_what_is_wrong_is_noticed_at_its_line(tmp_path, case):
     change, message = WRONG[case]
     found = problems(tmp_path, **{"said": {"fall": SAYS}, **change})
     assert any(line == 7 and message in text for line, text in found), found
+
+
+def test_a_caption_below_a_blank_line_is_the_figures(tmp_path):
+    problems(tmp_path, said=None)
+    path = tmp_path / "docs/one/waves.md"
+    path.write_text(path.read_text().replace("{.wide}\n", "{.wide}\n\n"))
+    (found,) = descriptions(read_page(path, tmp_path / "docs"))
+    assert found.caption == "Watch it: it falls to 0.25."
 
 
 def test_a_phrase_that_is_true_by_decree_is_refused(tmp_path):

@@ -138,6 +138,18 @@ def test_the_other_side_of_an_inequality_is_held(book, left):
         tie(book, rf"{left} \le {BOUND_TEX}", BOUND, BOUND_RANGES, f', data-left: "{SPIKE}"')
 
 
+def test_the_left_side_is_what_data_left_says(book):
+    left = r"\frac{1}{2}\,\eta\,\frac{1-b}{\sqrt{1-c}}"  # also below the bound
+    with pytest.raises(TieError, match=r"the left side is .*, data-left "):
+        tie(book, rf"{left} \le {BOUND_TEX}", BOUND, BOUND_RANGES, f', data-left: "{SPIKE}"')
+
+
+def test_shapes_that_do_not_fit_differ(book):
+    ranges = "array -1 < x < 1, matrix(2, 3) -1 < W < 1"
+    with pytest.raises(TieError, match="differ"):
+        tie(book, r"y = \mathbf{W}", "dlkb.arrays.erf(x)", ranges)
+
+
 def test_an_inequality_needs_its_other_side(book):
     with pytest.raises(TieError, match=r"data-left must say what abs\(Delta\) is"):
         tie(book, rf"\lvert\Delta\rvert \le {BOUND_TEX}", BOUND, BOUND_RANGES)

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from dlkb.book.hold import verify as verify_module
-from dlkb.book.hold.verify import CACHE, noted, ran, stale, verify
+from dlkb.book.hold.check import Problem
+from dlkb.book.hold.verify import CACHE, examine, noted, ran, stale, verify
 from dlkb.book.read import freshness
 from dlkb.book.read.pages import PageError, read_book
+from dlkb.book.run.session import Outcome, Session
 
 TIE = """\
 
@@ -130,3 +132,43 @@ def test_the_book_itself_stays_verified(tmp_path):
         assert verify_module._key(root, page) == before
     finally:
         cache.write_bytes(held) if held is not None else cache.unlink()
+
+
+def examined(moved):
+    """Return what comes of the page, run in this process."""
+    return list(examine(Session(read_book(moved.root)[0])))
+
+
+def test_all_that_needs_a_run_is_held_after_it(moved):
+    moved.edit("```pycon\n>>> 1 / 3", "``` {.pycon .digits}\n>>> 1 / 3")
+    assert not [item for item in examined(moved) if isinstance(item, Problem)]
+    assert not [item for item in examined(moved) if isinstance(item, Outcome) and item.error]
+    moved.edit("square(x) -->", "square(x) + 1 -->")
+    faults = [item.error for item in examined(moved) if isinstance(item, Outcome) and item.error]
+    line = moved.line("square(x) + 1 -->")
+    assert faults == [f"line {line}: shows 2.25, but square(x) + 1 is 3.25"]
+    moved.edit(">>> square(6)\n36\n", ">>> square(6)\n36\n>>> round(0.12500000001, 2)\n0.13\n")
+    (problem,) = [item for item in examined(moved) if isinstance(item, Problem)]
+    assert "another processor may round it the other way" in problem.message
+
+
+FALSE = (
+    "$$ y = -\\operatorname{erf}(x) \\label{eq:e} $$\n\n/// tied | `dlkb.arrays.erf(x)`\n"
+    '    attrs: {data-equation: "eq:e", data-where: "array -1 < x < 1"}\n///\n'
+)
+
+
+def test_ties_are_held_with_and_without_code(moved):
+    moved.edit("Two steps.", FALSE)
+    assert [i for i in examined(moved) if isinstance(i, Problem) and "eq:e and" in i.message]
+    index = moved.root / "docs" / "optimizers" / "index.md"
+    index.write_text(f"# Optimizers\n\n{FALSE}")
+    found = verify(moved.root, ["optimizers/index"])
+    assert [problem.path for problem in found if "eq:e and" in problem.message] == [index]
+
+
+def test_pages_are_noted_beside_each_other(book):
+    other = book.page.with_name("other.md")
+    other.write_text(book.page.read_text().replace("c-001", "c-002"))
+    verify(book.root)
+    assert set(noted(book.root)) == {"optimizers/toy", "optimizers/other"}

@@ -1,4 +1,6 @@
 import base64
+import contextlib
+import io
 
 import nbformat
 import pytest
@@ -8,6 +10,7 @@ from dlkb.book.publish.export import to_script
 from dlkb.book.publish.notebook import to_notebook
 from dlkb.book.read.pages import PageError, read_book
 from tests.book.conftest import whole
+from tests.book.read.test_references import BIB
 
 FIGURE = "![A wave that rises and falls.](../assets/figures/optimizers/toy/wave.svg)\n\n"
 
@@ -112,3 +115,61 @@ def test_the_first_cell_installs_what_the_page_imports_as_of_its_commit(book, mo
     first = next(cell for cell in notebook(book).cells if cell.cell_type == "code").source
     assert "for name in ['dlkb', 'sympy'])" in first
     assert first.endswith('"dlkb[torch] @ git+https://example.org/toy-repository@0123abc" sympy')
+
+
+def printed(script):
+    """Return what a script prints."""
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        exec(compile(script, "script", "exec"), {"__name__": "script"})
+    return shown.getvalue().splitlines()
+
+
+def test_script_prints_what_the_page_shows(book):
+    book.edit(">>> square(3)\n9\n", ">>> square(3)\n9\n>>> y = square(1)\n>>> None\n")
+    assert printed(to_script(session(book), book.root)) == [
+        "9",
+        "0.3333333333333333",
+        "4",
+        "False",
+        """TypeError("can't multiply sequence by non-int of type 'str'")""",
+    ]
+
+
+def test_a_value_that_is_none_is_not_printed(book):
+    book.edit(">>> square(3)\n9\n", ">>> print(square(3))\n9\n")
+    assert printed(to_script(session(book), book.root))[0] == "9"
+    assert "None" not in printed(to_script(session(book), book.root))
+
+
+def test_script_has_sources_and_no_comments(book):
+    (book.root / "docs/references.bib").write_text(BIB, encoding="utf-8")
+    book.edit("No.\n", "No: 9<!--= square(3) -->, as [@kingma2015] says.\n")
+    script = to_script(session(book), book.root)
+    assert "# No: 9, as [Kingma and Ba (2015)](" in script
+    assert "<!--" not in script
+    assert "[@" not in script
+
+
+def test_cells_and_their_outputs_are_numbered(book):
+    book.edit(">>> square(3)\n9\n", ">>> square(3)\n9\n>>> print('a\\n\\nb')\na\n<BLANKLINE>\nb\n")
+    cells = [cell for cell in notebook(book).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert "%pip install" in cells[0].source
+    values = [(cell, output) for cell in cells for output in cell.outputs]
+    for cell, output in values:
+        if output["output_type"] == "execute_result":
+            assert output["execution_count"] == cell.execution_count
+    shown = [output["text"] for _, output in values if output["output_type"] == "stream"]
+    assert shown == ["a\n\nb\n", "4\n"]
+
+
+def test_a_value_that_is_shown_ends_its_cell_and_an_error_does_not_end_the_notebook(book):
+    cells = [cell for cell in notebook(book).cells if cell.cell_type == "code"]
+    assert [cell.source for cell in cells if "square(" in cell.source][1:] == [
+        "square(3)",
+        "print(square(2))",
+        "square(2) == 5",
+        'square("a")',
+    ]
+    assert cells[-1].metadata["tags"] == ["raises-exception"]

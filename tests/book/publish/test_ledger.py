@@ -56,3 +56,37 @@ def test_files_are_written_only_if_they_change(book):
     write_ledger(book.root, read_book(book.root))
     assert json.loads(path.read_text())[0]["verdict"] == "imprecise"
     assert not list(book.root.rglob("*.part"))
+
+
+TWO = """\
+/// {verdict} | Another statement.
+    attrs: {{id: c-000, data-source: "001:1", data-evidence: checked}}
+
+```text
+not run
+```
+///
+
+## In practice"""
+
+
+def test_claims_in_the_order_of_their_numbers_and_verdicts_in_that_of_the_table(book):
+    book.edit("## In practice", TWO.format(verdict="buggy"))
+    pages = read_book(book.root)
+    assert [row["id"] for row in claim_rows(pages)] == ["c-000", "c-001"]
+    assert claim_rows(pages)[0]["fences"] == 0
+    text = ledger_markdown(book.root, pages)
+    assert text.index("| refuted |") < text.index("| buggy |")
+
+
+def test_a_filter_hides_all_but_what_it_names(book):
+    text = ledger_markdown(book.root, read_book(book.root))
+    assert (
+        '.ledger:has(input[name="verdict"][value="refuted"]:checked) '
+        'li[data-verdict]:not([data-verdict="refuted"])'
+    ) in text
+
+
+def test_a_source_is_no_markup(book):
+    book.edit('"001:16-18"', '"<b>&"')
+    assert "notes &lt;b&gt;&amp; · checked" in ledger_markdown(book.root, read_book(book.root))

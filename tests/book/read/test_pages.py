@@ -95,3 +95,48 @@ def test_unknown_page_suggests_the_nearest(name, hint):
 
 def test_root_is_found_from_below(book):
     assert find_root(book.page.parent) == book.root
+
+
+def test_an_output_below_prompts_is_nobody_s(book):
+    book.edit("0.333\n```\n", "0.333\n```\n\n```output\n5\n```\n")
+    pycon, output = read(book).fences[1:3]
+    assert (pycon.language, pycon.shown) == ("pycon", None)
+    assert output.language == "output"
+
+
+def test_a_tie_knows_its_attributes(book):
+    options = '{data-equation: "eq:square", data-where: "0 < x < 1", data-wear: "x"}'
+    book.edit("See $", f"/// tied | `f(x)`\n    attrs: {options}\n///\n\nSee $")
+    with pytest.raises(PageError, match=r"'tied' knows no data-wear: it knows data-equation, "):
+        read(book)
+
+
+def test_a_statement_is_read_without_its_bindings(book):
+    book.edit("is five.\n", "is 25<!--= square(5) -->.\n")
+    assert read(book).claims[0].statement == "The square of two is 25."
+
+
+def test_generated_pages_are_no_part_of_the_book(book):
+    for name in ("claims", "benchmarks"):
+        (book.root / "docs" / f"{name}.md").write_text("# Generated\n")
+    assert [page.stem for page in read_book(book.root)] == ["optimizers/toy"]
+
+
+def test_a_line_in_a_block_is_no_heading_of_the_page(book):
+    book.edit("No.\n", "No.\n\n## Within\n")
+    assert "Within" not in [heading.text for heading in read(book).headings]
+
+
+def test_a_family_s_page_is_no_topic(book):
+    (book.root / "docs" / "optimizers" / "index.md").write_text("# Optimizers\n")
+    assert [(p.stem, p.is_topic) for p in read_book(book.root)] == [
+        ("optimizers/index", False),
+        ("optimizers/toy", True),
+    ]
+
+
+def test_the_text_begins_behind_the_front_matter(book):
+    page = read(book)
+    assert page.first_line == book.line("# Toy") - 1
+    lines = book.page.read_text().split("\n")
+    assert lines[page.first_line - 1 :] == page.text.split("\n")

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from dlkb.book.hold.verify import examine, run_book, wrong
-from dlkb.book.read.pages import read_book
-from dlkb.book.run.processes import DONE, STARTED, run_apart
+from dlkb.book.read.pages import PageError, read_book
+from dlkb.book.run.processes import DONE, STARTED, _clean_start, run_apart
 from dlkb.book.run.session import Outcome
 
 CODE = "def square(x):"
@@ -107,3 +107,43 @@ def test_the_environment_of_the_caller_is_left_alone(book):
     for _ in run_apart(examine, book.root, read_book(book.root)):
         pass
     assert dict(os.environ) == before
+
+
+def refuse(session):
+    """Raise what the caller must hear of."""
+    yield "first"
+    raise PageError("no such thing")
+
+
+def test_what_cannot_be_done_is_raised_here(book):
+    pages = read_book(book.root)
+    with pytest.raises(PageError, match="no such thing"):
+        list(run_apart(refuse, book.root, pages))
+
+
+def test_a_page_without_code_has_no_process(book):
+    (book.page.parent / "index.md").write_text("# Optimizers\n")
+    pages = read_book(book.root)
+    ran = {page.stem for page, _ in run_apart(refuse_nothing, book.root, pages)}
+    assert len(pages) == 2
+    assert ran == {"optimizers/toy"}
+
+
+def refuse_nothing(session):
+    """Yield nothing that matters."""
+    yield session.page.stem
+
+
+def test_the_line_of_a_later_fence_is_told(book):
+    book.edit("print(square(2))", "import os\nos._exit(3)")
+    (page,) = read_book(book.root)
+    outcomes = [item for _, item in run_apart(examine, book.root, [page])]
+    (problem,) = wrong(page, outcomes)
+    assert problem.line == book.line("import os\nos._exit")
+
+
+def test_what_the_server_needs_does_not_stay_in_the_environment(monkeypatch):
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    with _clean_start():
+        assert os.environ["PYTHONSAFEPATH"] == "1"
+    assert "PYTHONSAFEPATH" not in os.environ

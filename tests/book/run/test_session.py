@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from dlkb.book.read.pages import PageError, read_book
@@ -145,3 +147,27 @@ def test_absent_device_says_so():
             set_device("cuda")
     with pytest.raises(PageError, match="no device 'tpu'"):
         set_device("tpu")
+
+
+def test_a_wrong_bound_number_fails_after_all_fences(book):
+    book.edit("See $", "The last is 16<!--= last -->.\n\nSee $")
+    book.edit(">>> square(2) == 5\nFalse\n", ">>> square(2) == 5\nFalse\n>>> last = square(4)\n")
+    page = read_book(book.root)[0]
+    bound = Session(page).bound_outcome()
+    assert bound is not None
+    assert bound.error is None
+    book.edit("The last is 16", "The last is 17")
+    *_, bound = Session(read_book(book.root)[0]).whole()
+    assert "shows 17, but last is 16" in bound.error
+
+
+def test_the_page_s_module_is_gone_after_a_fence(book):
+    book.edit("9\n", "9\n>>> import sys\n>>> 'page_optimizers_toy' in sys.modules\nTrue\n")
+    assert failures(book) == []
+    assert "page_optimizers_toy" not in sys.modules
+
+
+def test_a_fence_may_not_replace_the_display(book):
+    book.edit("9\n", "9\n>>> import sys\n>>> sys.displayhook = print\n")
+    (failed, *_) = failures(book)
+    assert "sets sys.displayhook" in failed.error

@@ -83,3 +83,12 @@ def test_the_display_hook_is_the_sessions(book):
     assert "sets sys.displayhook" in failed.error
     assert failed.line == book.line("sys.displayhook = print")
     assert sys.displayhook is before
+
+
+def test_a_function_of_this_package_stays(book, monkeypatch):
+    import dlkb.arrays
+
+    monkeypatch.setattr(dlkb.arrays, "erf", dlkb.arrays.erf)
+    found = first_error(book, ["import dlkb.arrays", "dlkb.arrays.erf = abs"])
+    assert found is not None
+    assert "leaves changed: dlkb.arrays.erf: " in found.error
