@@ -232,7 +232,7 @@ def length_trajectory(
         depth: Number of times that the map is applied, ≥ 0.
 
     Returns:
-        The mean squares, shape (..., depth + 1), `q` first. Where the map has a stable fixed point,
+        The mean squares, shape (..., depth + 1), `q` first. Close enough to a stable fixed point,
         the last entry approaches it.
 
     Raises:

@@ -293,8 +293,9 @@ def scale_and_depth() -> Explorable:
     moving = []
     for axis, colour in zip(axes, ("C0", "C1"), strict=True):
         (band,) = axis.fill([1], [1], color=colour, alpha=0.25, linewidth=0)
-        (line,) = axis.plot([], [], color=colour)
-        (limit,) = axis.plot([], [], color=plt.rcParams["text.color"], lw=1, ls=":")
+        (line,) = axis.plot([], [], color=colour, label="median")
+        ink = plt.rcParams["text.color"]
+        (limit,) = axis.plot([], [], color=ink, lw=1, ls=":", label="wide limit")
         moving.append((band, line, limit))
 
     def show(gain: float, depth: float) -> str:
