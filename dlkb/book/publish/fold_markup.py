@@ -1,8 +1,8 @@
 """Fold the sections of a derivation: a reader sees what is derived, and opens what to follow.
 
 A Python-Markdown extension, `dlkb.book.publish.fold_markup` in mkdocs.yml. Each `###` section
-under `## Derivation` becomes `<details class="derivation">` with its heading in the summary, on
-pages that have a `size`. The heading keeps its id and its place in the contents.
+under `## Derivation` becomes `<details class="derivation">` with its heading in the summary. The
+heading keeps its id and its place in the contents.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ class _Fold(Treeprocessor):
         self.which = which
 
     def run(self, root: ElementTree.Element) -> None:
-        if self.which.page and "size" in self.which.page.meta:
+        if self.which.page:
             fold(root)
 
 
