@@ -55,7 +55,7 @@ lies: .venv/test
 
 clean:
 	rm -rf .venv .cache site docs/assets/figures docs/benchmarks.md docs/claims.md docs/claims.json \
-		docs/downloads docs/llms.txt
+		docs/downloads docs/llms.txt docs/assets/previews docs/assets/thumbnails
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("dlkb needs Python 3.11 or later, $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'

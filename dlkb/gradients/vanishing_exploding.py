@@ -291,7 +291,8 @@ def rectifier_gradient_factor(
     Exact at finite width for L layers of (leaky) ReLU, if weights are independent, symmetric about
     0 and of variance $\sigma_w^2$ / fan-in, biases are 0 or drawn symmetrically as well, no
     pre-activation is exactly 0, and the gradient at the output is independent of all of them, with
-    uncorrelated entries of one mean square. The gradient of ‖h_L‖²/2 is not: it comes back longer.
+    uncorrelated entries of mean 0 and one variance. The gradients of ‖h_L‖²/2 and of a sum of h_L
+    are not so: they come back longer.
 
     Args:
         sigma_w: √fan-in times the standard deviation of a weight, ≥ 0.

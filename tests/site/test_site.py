@@ -7,10 +7,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from urllib.parse import unquote, urldefrag, urljoin
 
 import pytest
-from bs4 import BeautifulSoup
 
 from dlkb.book.draw.narrow import SMALLEST
 from dlkb.book.read.pages import GENERATED, read_book
@@ -27,6 +25,10 @@ def address(stem: str) -> str:
     return f"{stem.removesuffix('index').rstrip('/')}/"
 
 
+# What is true of the template is looked at in the browser on these: the heaviest page, one with an
+# explorable figure on its first screen, one with many tied equations. What depends on a page's
+# content is tested on its HTML (test_html.py), without a browser, or in a tour of all pages.
+SHOWN = ["optimizers/adam", "regularization/l1_l2", "gradients/iterated_maps"]
 ADDRESSES = [address(page.stem) for page in PAGES] + [f"{name}/" for name in GENERATED]
 
 
@@ -43,7 +45,7 @@ def test_every_page_is_quiet_local_and_fits(visit, theme, width):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("stem", TOPICS)
+@pytest.mark.parametrize("stem", SHOWN)
 def test_math_has_its_font_and_figures_their_theme(visit, stem, theme):
     here = visit(theme)
     here.draw(address(stem))
@@ -70,7 +72,7 @@ def test_math_has_its_font_and_figures_their_theme(visit, stem, theme):
         assert len(shown.nth(index).get_attribute("alt")) >= 20
 
 
-@pytest.mark.parametrize("stem", TOPICS)
+@pytest.mark.parametrize("stem", SHOWN)
 def test_figures_can_be_read_on_a_phone(visit, stem):
     here = visit(width=390)
     here.draw(address(stem))
@@ -102,17 +104,6 @@ def test_only_the_figures_in_use_are_fetched_and_only_near_the_screen(visit, the
     assert all(("narrow" in name) is bool(kind) for name in names)
 
 
-@pytest.mark.parametrize("stem", TOPICS)
-def test_math_is_typeset_everywhere(built, stem):
-    soup = BeautifulSoup((built / address(stem) / "index.html").read_text(), "html.parser")
-    article = soup.find("article")
-    assert article.find("math")
-    for skipped in article.find_all(["code", "pre", "math", "script"]):
-        skipped.decompose()
-    text = article.get_text()
-    assert not re.search(r"\$|\\[a-z]{3,}|^:::|///", text, re.M), re.findall(r".*[\\$].*", text)
-
-
 def test_theme_switch_switches_the_figures(visit):
     here = visit("light")
     here.go(address(TOPICS[0]))
@@ -121,25 +112,6 @@ def test_theme_switch_switches_the_figures(visit):
     here.page.locator("label[title='Switch to dark mode']").click()
     light.wait_for(state="hidden")
     assert here.page.locator("article img.broad[src*='-dark.svg']").first.is_visible()
-
-
-def test_links_and_anchors_lead_somewhere(built):
-    anchors, links = {}, []
-    for path in built.rglob("*.html"):
-        base = f"/{path.relative_to(built).as_posix()}".replace("index.html", "")
-        soup = BeautifulSoup(path.read_text(), "html.parser")
-        anchors[base] = {tag["id"] for tag in soup.find_all(id=True)} | {""}
-        for tag in soup.find_all(["a", "link", "img", "script"]):
-            target = tag.get("href") or tag.get("src")
-            if target and base != "/404.html" and not re.match(r"(https?|mailto|data):", target):
-                links.append((base, urljoin(base, target)))
-    assert len(links) > 100
-    for base, target in links:
-        page, fragment = urldefrag(target)
-        if page in anchors:
-            assert unquote(fragment) in anchors[page] | {"__skip"}, f"{base}: {target}"
-        else:
-            assert (built / page.lstrip("/")).exists(), f"{base}: {target}"
 
 
 def test_instant_navigation_keeps_math_and_copy_buttons(visit):

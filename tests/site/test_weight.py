@@ -11,8 +11,12 @@ COMPRESSED = (".woff2", ".png", ".webp", ".jpg")
 PAGE, SCRIPT = 500_000, 60_000
 
 
-@pytest.mark.parametrize("stem", TOPICS)
-def test_first_visit_is_light(visit, stem):
+@pytest.mark.parametrize("rank", range(3))
+def test_first_visit_is_light(visit, built, rank):
+    def weight(stem: str) -> int:
+        return (built / address(stem) / "index.html").stat().st_size
+
+    stem = sorted(TOPICS, key=weight)[-1 - rank]  # the heaviest
     here = visit(width=1280)
     responses = []
     here.page.on("response", lambda response: responses.append(response))

@@ -39,16 +39,19 @@ def _parsed(text: str) -> dict[str, str]:
 
 
 def review_problems(root: Path, page: Page) -> list[tuple[int, str]]:
-    """Return line and message of each claim that is not what was reviewed."""
+    """Return line and message of each claim that is not what was reviewed.
+
+    A book without such a file asks for no review.
+    """
     known = reviewed(root)
     return [
         (
             claim.line,
             f"claim {claim.id}: statement, source or type is not what was reviewed: compare it "
-            f"with the notes again, then `dlkb review {page.stem}` (writes {REVIEWED})",
+            f"with the notes, then `dlkb review {page.stem}` (writes {REVIEWED})",
         )
         for claim in page.claims
-        if known.get(claim.id, seal(claim)) != seal(claim)
+        if known and known.get(claim.id) != seal(claim)
     ]
 
 

@@ -1,20 +1,28 @@
-"""Fold the sections of a derivation: a reader sees what is derived, and opens what to follow.
+"""Fold what a reader opens to follow: sections of a derivation, and long code before "In code".
 
 A Python-Markdown extension, `dlkb.book.publish.fold_markup` in mkdocs.yml. Each `###` section
-under `## Derivation` becomes `<details class="derivation">` with its heading in the summary. The
-heading keeps its id and its place in the contents.
+under `## Derivation` becomes `<details class="derivation">` with its
+heading in the summary; the heading keeps its id and its place in the contents. Under
+`## The idea` and `## In practice`, a block of more than `LONGEST` lines becomes
+`<details class="code">`; what it prints stays in sight when it has a block of its own.
 """
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.treeprocessors import Treeprocessor
+from markdown.util import HTML_PLACEHOLDER_RE
 
 from dlkb.book.publish.which import Which, register
 
 SECTION = "derivation"
+BEFORE_CODE = ("the-idea", "in-practice")
+LONGEST = 8
+
+_CODE = re.compile(r'\s*<div class="language-(python|pycon)\b[^>]*\bhighlight\b')
 
 
 class _Fold(Treeprocessor):
@@ -25,6 +33,30 @@ class _Fold(Treeprocessor):
     def run(self, root: ElementTree.Element) -> None:
         if self.which.page:
             fold(root)
+            self.fold_code(root)
+
+    def fold_code(self, root: ElementTree.Element) -> None:
+        """Fold long code of the sections before "In code", in place."""
+        inside = False
+        for place, node in enumerate(list(root)):
+            if node.tag in ("h1", "h2"):
+                inside = node.get("id") in BEFORE_CODE
+            elif inside and (title := self.long_code(node)):
+                details = ElementTree.Element("details", {"class": "code"})
+                ElementTree.SubElement(details, "summary").text = title
+                details.append(node)
+                root[place] = details
+
+    def long_code(self, node: ElementTree.Element) -> str:
+        """Return what stands on the fold of a block of code, nothing for what is not folded."""
+        found = HTML_PLACEHOLDER_RE.fullmatch((node.text or "").strip())
+        if node.tag != "p" or len(node) or found is None:
+            return ""
+        block = str(self.md.htmlStash.rawHtmlBlocks[int(found[1])])
+        code, lines = _CODE.match(block), block.strip().count("\n")
+        if code is None or lines <= LONGEST:
+            return ""
+        return f"Code, {lines} lines" if code[1] == "python" else f"Code and output, {lines} lines"
 
 
 def fold(root: ElementTree.Element) -> None:

@@ -5,7 +5,6 @@ before come from the front matter, the minutes from the words that are not folde
 files below `docs`, so that a build finds those that are missing.
 """
 
-from math import ceil
 from pathlib import Path
 from posixpath import relpath
 from xml.etree.ElementTree import Element, SubElement
@@ -14,27 +13,18 @@ from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.treeprocessors import Treeprocessor
 
+from dlkb.book.publish.summaries import minutes
 from dlkb.book.publish.which import Which, read_fresh, register
 from dlkb.book.read.addresses import addresses
 from dlkb.book.read.pages import Page
 
-WORDS_A_MINUTE = 200
-_FOLDED = ("details", "pre", "table", "math")
 
-
-def words(node: Element) -> int:
-    """Count the words that stand unfolded; code and equations are placeholders of one word."""
-    if node.tag in _FOLDED:
-        return 0
-    texts = [node.text, *(child.tail for child in node)]
-    return sum(len((text or "").split()) for text in texts) + sum(map(words, node))
-
-
-def facts(page: Page, minutes: int, docs: Path) -> Element:
+def facts(page: Page, docs: Path) -> Element:
     """Return level, minutes and what to read before, as the front matter says."""
     line = Element("p", {"class": "facts"})
-    noun = "minute" if minutes == 1 else "minutes"
-    line.text = f"{str(page.meta.get('level', '')).capitalize()} · {minutes} {noun}".strip(" ·")
+    count = minutes(page)
+    noun = "minute" if count == 1 else "minutes"
+    line.text = f"{str(page.meta.get('level', '')).capitalize()} · {count} {noun}".strip(" ·")
     before = page.meta.get("requires") or []
     for index, stem in enumerate(before):
         needed = read_fresh(docs / f"{stem}.md", docs)
@@ -80,7 +70,7 @@ class _Head(Treeprocessor):
         if page is None or not page.is_topic or title is None:
             return
         box = Element("div", {"class": "about", "data-search-exclude": ""})
-        box.append(facts(page, ceil(words(root) / WORDS_A_MINUTE), docs))
+        box.append(facts(page, docs))
         box.append(take(page, addresses(docs.resolve().parent).colab))
         root.insert(list(root).index(title) + 1, box)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 NAME = "dlkb-offline.zip"
 
 _LEFT_OUT = ("404.html", "sitemap.xml", "sitemap.xml.gz", "search/search_index.json", NAME)
+_ELSEWHERE = "assets/previews/"  # shown by other sites alone
 _REFERENCE = re.compile(r'(\b(?:href|src)=")(?![a-z]+:|#|//)([^"#?]*)')
 _PRELOAD = re.compile(r'<link rel="preload"[^>]*>')
 _INSTANT = re.compile(r'"navigation\.instant"(?:, )?')  # on file:// it ends `document$` unheard
@@ -55,7 +56,7 @@ def _contents(site: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(site.rglob("*")):
         name = path.relative_to(site).as_posix()
-        if path.is_dir() or name in _LEFT_OUT:
+        if path.is_dir() or name in _LEFT_OUT or name.startswith(_ELSEWHERE):
             continue
         if path.suffix == ".html":
             found[name] = _page(path.read_text(encoding="utf-8"), path, site).encode()

@@ -14,6 +14,8 @@ from dlkb.book.publish.built import unrun_code
 from dlkb.book.publish.downloads import write_downloads
 from dlkb.book.publish.ledger import write_ledger
 from dlkb.book.publish.offline import write_zip
+from dlkb.book.publish.previews import write_previews
+from dlkb.book.publish.thumbnails import write_thumbnails
 from dlkb.book.read.pages import PageError, read_book
 
 
@@ -23,7 +25,7 @@ def environment() -> dict[str, str]:
 
 
 def prepare(root: Path) -> list[str]:
-    """Write what the site needs besides the pages: figures, downloads, ledger and benchmarks.
+    """Write what the site needs besides the pages: figures, downloads, ledger, benchmarks.
 
     Returns:
         The stems of the pages that had to run again.
@@ -38,6 +40,8 @@ def prepare(root: Path) -> list[str]:
     book = read_book(root)
     write_ledger(root, book)
     write_benchmarks(root)
+    write_thumbnails(root, book)
+    write_previews(root, book)
     due = [page.stem for page in stale(root, book)]
     if problems := verify(root):
         raise PageError("\n".join(str(problem) for problem in problems))

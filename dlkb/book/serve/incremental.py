@@ -22,6 +22,7 @@ from mkdocs.structure.files import File
 from mkdocs.structure.pages import Page
 
 from dlkb.book.hold.check import book_problems, page_problems
+from dlkb.book.publish.front_markup import generated
 from dlkb.book.publish.ledger import write_ledger
 from dlkb.book.read.freshness import depends_on
 from dlkb.book.read.pages import GENERATED, PageError, read_book, read_page
@@ -31,7 +32,12 @@ WATCHED = ("docs", "overrides", "dlkb", "scripts/figures", "scripts/peers")
 PAUSE = 0.15  # seconds between two looks at the files
 
 _GENERATED = tuple(f"docs/{name}." for name in GENERATED)
-_WRITTEN = ("docs/assets/figures/", "docs/downloads/", "docs/llms.txt", *_GENERATED)
+_WRITTEN = (
+    *(f"docs/assets/{name}/" for name in ("figures", "previews", "thumbnails")),
+    "docs/downloads/",
+    "docs/llms.txt",
+    *_GENERATED,
+)
 _SHARED = (str(BIBLIOGRAPHY), "docs/notation.md", "docs/glossary.md")  # what other pages show
 _REFERENCE = re.compile(r"^::: ([\w.]+)", re.MULTILINE)
 _FIGURE = re.compile(r"(assets/figures/.+?)(?:-axes|-narrow)?(?:-light|-dark)?\.(?:svg|json)")
@@ -148,11 +154,16 @@ class Site:
             if file := memory.files.get_file_from_path(uri):
                 file.copy_file()
         figures = {match[1] for uri in edited if (match := _FIGURE.fullmatch(uri))}
+        cards = edited & pages.keys() - written  # of which other pages say something
         stale = [
             file
             for uri, file in pages.items()
             if uri not in broken
-            and (uri in edited or self._shows(file.page.markdown, figures, formulas))
+            and (
+                uri in edited
+                or self._shows(file.page.markdown, figures, formulas)
+                or (cards and generated(file.page.markdown))
+            )
         ]
         if stale:
             if formulas:

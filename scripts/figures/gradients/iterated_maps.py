@@ -248,5 +248,6 @@ def cliff_says() -> dict[str, bool]:
         "the clipped one walks to the minimum": arrived,
         f"A chain of {CLIFF['depth']} units": True,
         "Descent with η = 3e-4 is stable at the minimum": 2 / (2 * CLIFF["depth"] ** 2) > 3e-4,
-        "started on the cliff, it survives only clipped": bool(abs(plain[-1]) > 10) and arrived,
+        f"started at {plain[0]}, on the cliff, it survives only clipped": bool(abs(plain[-1]) > 10)
+        and arrived,
     }

@@ -348,5 +348,5 @@ def scale_and_depth_says() -> dict[str, bool]:
         "At 1.59 the signal keeps its size and the gradient grows": bool(
             0.8 < signal[-1] < 1.25 and grown > 10
         ),
-        "at 1.00 both shrink": max(fell) < 0.1,
+        "at 1.00 both shrink": bool(max(fell) < 0.1),
     }

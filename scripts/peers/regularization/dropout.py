@@ -113,6 +113,22 @@ def of_attention() -> tuple[str, ...]:
     return f"`{name}`", "an attention weight", rescales(weights), f"`{name}=0`, not `eval()`"
 
 
+def of_function() -> tuple[str, ...]:
+    """Run torch's function, which drops unless it is told that this is no training."""
+    ones = torch.ones(9)
+    torch.manual_seed(0)
+    if torch.equal(F.dropout(ones, 0.9), ones):
+        raise LookupError("F.dropout is off by default")
+
+    def run(x: Array, training: bool) -> Array:
+        torch.manual_seed(0)
+        return F.dropout(torch.tensor(x), P, training).numpy()
+
+    name = argument(F.dropout, "p")
+    words = "`training=False`, not `eval()`"
+    return row(name, lambda x: run(x, True), lambda x: run(x, False), words)
+
+
 def of_recurrent() -> tuple[str, ...]:
     """Run torch's recurrent networks, which drop what passes from one layer to the next."""
     x = torch.ones(4, 3, 2)
@@ -151,6 +167,7 @@ def which_convention() -> dict[str, tuple[str, ...]]:
         "this package, `torch.nn.Dropout`": rows[nn.Dropout],
         "`torch.nn.Dropout1d`, `2d`, `3d`": rows[nn.Dropout1d],
         "`torch.nn.RNN`, `LSTM`, `GRU`": of_recurrent(),
+        "`F.dropout`": of_function(),
         "`F.scaled_dot_product_attention`": of_attention(),
         "Keras `Dropout`": of_keras(),
         "MLX `nn.Dropout`": of_mlx(),

@@ -9,8 +9,14 @@ def problems(book):
     return [problem for problem in book_problems(book.root) if "reviewed" in problem.message]
 
 
-def test_a_statement_that_nobody_reviewed_yet_is_no_problem(moved):
+def test_a_book_that_keeps_no_reviews_asks_for_none(moved):
     assert problems(moved) == []
+
+
+def test_where_reviews_are_kept_a_new_claim_wants_one(moved):
+    (moved.root / REVIEWED).write_text('c-002 = "00000000"\n')
+    (problem,) = problems(moved)
+    assert "claim c-001" in problem.message
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,9 @@ Text.
 """
 
 
+LONG = "\n".join(f"a = {i}" for i in range(9))
+
+
 @pytest.fixture
 def docs(tmp_path):
     folder = tmp_path / "docs"
@@ -95,6 +98,7 @@ def rendered(docs, text=TEXT):
         extensions=[
             "attr_list",
             "toc",
+            "pymdownx.highlight",
             "pymdownx.superfences",
             "pymdownx.blocks.admonition",
             "dlkb.book.publish.claim_markup",
@@ -102,6 +106,7 @@ def rendered(docs, text=TEXT):
         ],
         extension_configs={
             "toc": {"permalink": True},
+            "pymdownx.highlight": {"pygments_lang_class": True},
             "pymdownx.blocks.admonition": {"types": list(VERDICTS)},
             **{name: {"docs": str(docs)} for name in ours},
         },
@@ -211,3 +216,35 @@ def test_a_page_is_known_by_its_text_and_an_edit_is_seen(docs):
     (docs / "optimizers/adam.md").write_text(META + edited)
     assert which_page(edited, docs).stem == "optimizers/adam"
     assert which_page(TEXT, docs) is None
+
+
+@pytest.mark.parametrize(
+    ("heading", "lines", "folds"),
+    [("In practice", 9, 1), ("The idea", 9, 1), ("In practice", 8, 0), ("In code", 9, 0)],
+)
+def test_long_code_before_in_code_is_folded_and_its_output_is_not(docs, heading, lines, folds):
+    code = "\n".join(LONG.split("\n")[:lines])
+    text = f"# Adam\n\n## {heading}\n\n```python\n{code}\n```\n\n```output\n8\n```\n"
+    (docs / "optimizers/adam.md").write_text(META + text)
+    page = rendered(docs, text)
+    found = page.find_all("details", class_="code")
+    assert len(found) == folds
+    assert not page.find(class_="language-output").find_parent("details")
+    for fold in found:
+        assert fold.summary.text == "Code, 9 lines"
+        assert fold.find(class_="language-python").text.strip() == LONG
+
+
+def test_a_long_session_is_folded_with_its_output(docs):
+    session = "\n".join(f">>> a = {i}" for i in range(9))
+    text = f"# Adam\n\n## The idea\n\n```pycon\n{session}\n```\n"
+    (docs / "optimizers/adam.md").write_text(META + text)
+    page = rendered(docs, text)
+    assert page.find("details", class_="code").summary.text == "Code and output, 9 lines"
+
+
+def test_a_page_without_a_size_folds_nothing(docs):
+    text = f"# Adam\n\n## The idea\n\n```python\n{LONG}\n```\n"
+    (docs / "optimizers/adam.md").write_text(f"---\ntitle: Adam\n---\n{text}")
+    page = rendered(docs, text)
+    assert not page.find("details")

@@ -99,3 +99,33 @@ def test_docstring_examples_are_code():
     )
     kinds = [section.kind.value for section in module["erf"].docstring.parsed]
     assert kinds[-1] == "examples"
+
+
+def entries(rows) -> int:
+    """Return how many entries of the navigation the page of a topic carries, at most."""
+    inner = [row for row in rows if isinstance(row, dict)]
+    below = [entries(part) for row in inner for part in row.values() if isinstance(part, list)]
+    return len(rows) + max(below, default=0)
+
+
+def test_the_navigation_is_grouped_and_no_page_carries_it_all():
+    assert "navigation.prune" in CONFIG["theme"]["features"]
+    assert len(CONFIG["nav"]) <= 8
+    assert entries(CONFIG["nav"]) <= 25
+    assert entries(["a.md", {"B": ["c.md", {"D": ["e.md"]}]}, {"F": ["g.md"]}]) == 3 + 2 + 1
+
+
+def test_every_page_says_what_a_link_to_it_shows():
+    assert 'include "partials/preview.html"' in TEXT[ROOT / "overrides/main.html"]
+    said = TEXT[ROOT / "overrides/partials/preview.html"]
+    for name in ("og:title", "og:description", "og:image", "og:url", "twitter:card"):
+        assert f'="{name}"' in said
+    assert "application/ld+json" in said
+
+
+def test_the_question_on_the_home_page_opens_the_search():
+    home = (ROOT / "docs" / "index.md").read_text()
+    form = home[home.index("<form") : home.index("</form>")]
+    assert 'name="q"' in form
+    assert "action" not in form.replace("autocomplete", "")
+    assert "What do you see in training?" in form

@@ -1,5 +1,6 @@
 """After an edit the served folder holds what a whole build would write, and no more is written."""
 
+import contextlib
 import json
 import os
 import re
@@ -311,6 +312,20 @@ def test_drafts_are_no_edits(site, book):
     for name in ("docs/.toy.md.swp", "docs/toy.md~", "dlkb/__pycache__/x.pyc"):
         (book.root / name).write_text("draft")
     assert site.update() == NOTHING
+
+
+def test_a_card_follows_an_edit_of_its_topic(book):
+    place = '<div data-generated="cards" markdown="1"></div>'
+    (book.page.parent / "index.md").write_text(f"# Optimizers\n\n{place}\n")
+    nav = (book.root / "mkdocs.yml").read_text()
+    listed = nav.replace("  - optimizers/toy.md", "  - optimizers/index.md\n  - optimizers/toy.md")
+    (book.root / "mkdocs.yml").write_text(listed)
+    with contextlib.closing(Site(book.root, URL)) as site:
+        assert site.update() == SHOWN
+        assert "1 refuted" in text(site, "optimizers/index.html")
+        book.edit("/// refuted |", "/// imprecise |")
+        assert site.update()[0]
+        assert "1 imprecise" in text(site, "optimizers/index.html")
 
 
 def wait_for(happens: Callable[[], bool], what: str) -> None:

@@ -1,0 +1,200 @@
+"""What each explorable figure shows for each value of its sliders, computed for its test."""
+
+import importlib
+import io
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlkb.book.draw import style
+from scripts.figures.finetuning import lora
+from scripts.figures.gradients import (
+    clipping,
+    iterated_maps,
+    loss_explosion,
+    vanishing_exploding,
+)
+from scripts.figures.initialization import signal_scale, xavier
+from scripts.figures.linear_algebra import singular_values, symmetric_matrices
+from scripts.figures.optimizers import adam, adamw
+from scripts.figures.regularization import dropout, l1_l2, overfitting
+from tests.book.draw.test_explorable import points
+
+
+def columns(x, y):
+    return np.stack([np.broadcast_to(x, np.shape(y)), y], axis=1).astype(float)
+
+
+def quadratic(lr, momentum):
+    data = loss_explosion.descend(lr, momentum)
+    return [data.path, data.path[-1:], columns(np.arange(31), data.loss)]
+
+
+def scale_and_depth(gain, depth):
+    data = signal_scale.tanh_depths(gain, depth)
+    layers, found = np.arange(1, depth + 1), []
+    for rows, limit in (
+        (data.signal, data.expected_signal),
+        (data.gradient, data.expected_gradient),
+    ):
+        low, middle, high = np.percentile(rows, [5, 50, 95], axis=0)
+        band = np.concatenate([columns(layers, low), columns(layers, high)[::-1]])
+        found += [band, columns(layers, middle), columns(layers, limit)]
+    return found
+
+
+def gain_and_slope(gain, slope):
+    data = xavier.through(gain, slope)
+    low, middle, high = np.percentile(data.signal, [5, 50, 95], axis=0)
+    around = np.concatenate([columns(data.layer, low), columns(data.layer, high)[::-1]])
+    expected = columns(data.layer, data.expected)[[0, -1]]
+    return [around, columns(data.layer, middle), expected]
+
+
+def balls(strength):
+    found = []
+    for p in (1, 2):
+        data = l1_l2.ball_data(p, strength)
+        found += [data.edge.T, data.contour.T, data.solution[None]]
+    return found
+
+
+def largest_steps(beta1, beta2):
+    data = adam.onsets(beta1, beta2)
+    k = np.arange(1, len(data.steps) + 1)
+    bound = np.asarray([[0, data.bound], [60, data.bound]])
+    return [bound, *(columns(k, steps) for steps in data.steps.T)]
+
+
+def decay_times(lr, weight_decay):
+    flat, rising, floor = adamw.laws(lr, weight_decay)
+    measured = [adamw.half_life(decoupled, lr, weight_decay) for decoupled in (True, False)]
+    curves = (flat, rising, np.full_like(flat, floor), *measured)
+    return [columns(adamw.SCALES, curve) for curve in curves]
+
+
+def box(weight_decay):
+    paths = [adamw.descend(decoupled, weight_decay) for decoupled in (True, False)]
+    ends = [path[-1:] for path in paths]
+    return [adamw.square(weight_decay), *map(adamw.shown, paths), *ends]
+
+
+def learning_rate(r):
+    return [
+        columns(np.asarray(lora.RATES), lora.errors(rule, r)[i])
+        for i in (0, 1)
+        for rule in ("lora", "rslora")
+    ]
+
+
+def transient(lam, c):
+    data = singular_values.powers(lam, c)
+    return [columns(data.k, y) for y in (data.norm, data.radius)]
+
+
+def stopping(noise, images):
+    data = overfitting.means(noise / 100, int(images))
+    steps = np.arange(len(data.val))
+    ends = [[[data.best, bottom], [data.best, top]] for bottom, top in ((0.01, 10), (0, 1))]
+    curves = (data.train, data.val, data.accuracy)
+    return [*(columns(steps, curve) for curve in curves), *map(np.asarray, ends)]
+
+
+def explore_bands(p, n):
+    data = dropout.band_data(p, n)
+    bands = [
+        np.concatenate(
+            [
+                columns(data.grid, data.mean - 2 * spread),
+                columns(data.grid, data.mean + 2 * spread)[::-1],
+            ]
+        )
+        for spread in (data.mc, data.refit)
+    ]
+    return [*bands, columns(data.grid, data.mean)]
+
+
+def weight_scale(scale, skip):
+    data = vanishing_exploding.ratios(scale, skip)
+    return [columns(data.layers, rows) for rows in (data.expected, *data.medians.values())]
+
+
+def growth(r):
+    data = iterated_maps.growth_data(r)
+    curves = (data.at_zero, data.law, data.median)
+    return [columns(np.arange(1, iterated_maps.LAYERS + 1), curve) for curve in curves]
+
+
+def power_growth(correlation):
+    norms = symmetric_matrices.growth(correlation).norms
+    return [columns(np.arange(21), q) for q in np.quantile(norms, (0.05, 0.95, 0.5), axis=1)]
+
+
+def when_it_helps(images, units):
+    data = dropout.digit_losses(int(images), int(units))
+    return [columns(dropout.RATES, losses.mean(1)) for losses in data]
+
+
+def adam_spike(spike, beta2):
+    shown = clipping.SHOWN
+    return [
+        columns(shown, clipping.spike_data(spike, beta2, clip=clip)[shown - 1])
+        for clip in (False, True)
+    ]
+
+
+COMPUTED = {
+    "finetuning/lora/learning_rate": learning_rate,
+    "gradients/iterated_maps/growth": growth,
+    "gradients/clipping/adam_spike": adam_spike,
+    "gradients/loss_explosion/quadratic": quadratic,
+    "gradients/vanishing_exploding/weight_scale": weight_scale,
+    "initialization/signal_scale/scale_and_depth": scale_and_depth,
+    "initialization/xavier/gain_and_slope": gain_and_slope,
+    "linear_algebra/singular_values/transient": transient,
+    "linear_algebra/symmetric_matrices/power_growth": power_growth,
+    "optimizers/adam/largest_steps": largest_steps,
+    "optimizers/adamw/box": box,
+    "optimizers/adamw/decay_times": decay_times,
+    "regularization/dropout/explore_bands": explore_bands,
+    "regularization/dropout/when_it_helps": when_it_helps,
+    "regularization/l1_l2/balls": balls,
+    "regularization/overfitting/stopping": stopping,
+}
+
+
+def svg(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="svg")
+    return file.getvalue()
+
+
+def drawn(name: str, theme: str = "light"):
+    """Return the figure as its script makes it, laid out."""
+    stem, _, function = name.rpartition("/")
+    module = importlib.import_module(f"scripts.figures.{stem.replace('/', '.')}")
+    mpl.rcdefaults()
+    mpl.rcParams.update(style.THEMES[theme])
+    made = getattr(module, function)()
+    made.show(*(slider.values[slider.start] for slider in made.sliders))
+    svg(made.figure)
+    made.figure.set_layout_engine("none")  # laid out again, axes of fixed aspect would move
+    return made
+
+
+def assert_curves(name: str, made, values, paths: list[str]) -> None:
+    """Compare the paths of a frame with the data that the function computes for its values."""
+    height = made.figure.get_figheight() * 720
+    computed = COMPUTED[name](*values)
+    assert len(paths) == len(computed) == len(made.moving)
+    for path, curve, data in zip(paths, made.moving, computed, strict=True):
+        shown = points(path)
+        with np.errstate(divide="ignore"):
+            pixels = curve.axes.transData.transform(data)
+        expected = pixels * 720 / made.figure.dpi
+        expected[:, 1] = height - expected[:, 1]
+        # A polygon may repeat its first point to close itself; what is far outside is cut off.
+        far = 5e4
+        shown, expected = np.clip(shown[: len(data)], -far, far), np.clip(expected, -far, far)
+        np.testing.assert_allclose(shown, expected, atol=0.51)
