@@ -1,10 +1,10 @@
 """Fold what a reader opens to follow: sections of a derivation, and long code before "In code".
 
 A Python-Markdown extension, `dlkb.book.publish.fold_markup` in mkdocs.yml. Each `###` section
-under `## Derivation` becomes `<details class="derivation">` with its
-heading in the summary; the heading keeps its id and its place in the contents. Under
-`## The idea` and `## In practice`, a block of more than `LONGEST` lines becomes
-`<details class="code">`; what it prints stays in sight when it has a block of its own.
+under `## Derivation` becomes `<details class="derivation">` with its heading in the summary; the
+heading keeps its id and its place in the contents. Under `## The idea` and `## In practice`, a
+block of more than `LONGEST` lines becomes `<details class="code">`; what it prints stays in sight
+when it has a block of its own.
 """
 
 import re
