@@ -339,9 +339,9 @@ def log_product_spectrum(factors: Sequence[Array], *, sweeps: int = 8) -> Array:
         Shape (..., r), descending; r is the smallest of all widths. −∞ where a factor is singular
         in exact zeros. The relative error of $\sigma_i$ is of the order of
         $(\sigma_{i+1}/\sigma_i)^{2\,\text{sweeps}}$ and its counterpart at i − 1: small where
-        depth has driven the values apart, a tenth and more where neighbours are close, as in wide
-        and shallow products. Those have a condition number below 1e12: multiply them out. The sum
-        is log|det| after any number of sweeps.
+        depth has driven the values apart; with 8 sweeps a tenth and more at width 64, from 2 to 32
+        layers. Where condition numbers stay below 1e12 multiply out, else raise `sweeps`. Not
+        reliable where late factors undo early ones. The sum is log|det| after any number of sweeps.
 
     Raises:
         ValueError: If there is no factor, two do not fit, one is empty, or `sweeps` is below 2.

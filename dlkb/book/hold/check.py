@@ -13,7 +13,7 @@ from dlkb.book.draw.figures import figures_of, said
 from dlkb.book.hold.budget import budget_problems
 from dlkb.book.hold.citations import bibliography_problems, citation_problems
 from dlkb.book.hold.code import code_problems
-from dlkb.book.hold.contract import front_matter_problems, part_problems
+from dlkb.book.hold.contract import front_matter_problems, part_problems, table_problems
 from dlkb.book.hold.equations import equation_problems
 from dlkb.book.hold.evidence import evidence_problems
 from dlkb.book.hold.names import is_readable
@@ -83,7 +83,7 @@ def _held(root: Path, page: Page) -> list[tuple[int, str]]:
     if not all(map(is_readable, page.runnable)):
         return []  # nobody can tell what the page prints: another rule says why
     found = number_problems(page) + evidence_problems(page) + equation_problems(page)
-    found += budget_problems(root, page)
+    found += budget_problems(root, page) + table_problems(page)
     return found + front_matter_problems(root, page) if page.is_topic else found
 
 

@@ -1,7 +1,9 @@
 """The parts of a topic's page and the keys of its front matter, as CONTRIBUTING.md says."""
 
+import re
 from pathlib import Path
 
+from dlkb.book.hold.peers import tables
 from dlkb.book.read.pages import Page
 
 PARTS = (
@@ -14,6 +16,8 @@ PARTS = (
     "References",
 )
 """Second-level headings of a topic's page, in this order; others may stand between."""
+
+_BELOW_THE_HEAD = re.compile(r"[-|: ]*-[-|: ]*")
 
 KEYS = {"level": ("basic", "intermediate", "advanced"), "size": ("L", "M", "S")}
 
@@ -30,6 +34,17 @@ def part_problems(page: Page) -> list[tuple[int, str]]:
     if not any(image.line < second["The idea"] for image in page.images):
         return [(second["The idea"], "a figure must stand before 'The idea'")]
     return []
+
+
+def table_problems(page: Page) -> list[tuple[int, str]]:
+    """Return the tables without a head, as rows after an empty line: the site shows their bars."""
+    lines = page.text.split("\n")
+    message = "rows without a head, no table to the reader: no empty line between rows"
+    return [
+        (table.line, message)
+        for table in tables(page)
+        if not _BELOW_THE_HEAD.fullmatch("".join(lines[table.line - page.first_line + 1 :][:1]))
+    ]
 
 
 def front_matter_problems(root: Path, page: Page) -> list[tuple[int, str]]:

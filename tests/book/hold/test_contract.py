@@ -73,6 +73,25 @@ def test_width_of_examples_in_docstrings(moved, columns, wide):
         assert found[0].startswith("dlkb/optimizers/toy.py:5: an example is 77 columns wide")
 
 
+@pytest.mark.parametrize(
+    ("table", "cut"),
+    [
+        ("| a | b |\n|--:|:-:|\n| c | d |\n| e | f |", False),
+        ("| a | b |\n|---|---|\n| c | d |\n\n| e | f |", True),
+        ("| a | b |\n|---|---|\n| c | d |\n\n| e | f |\n| g | h |", True),
+        ("```text\n| e | f |\n```", False),
+    ],
+)
+def test_rows_cut_off_from_their_table(moved, table, cut):
+    moved.edit("Square it.", f"Square it.\n\n{table}\n")
+    found = [
+        problem for problem in book_problems(moved.root) if "without a head" in problem.message
+    ]
+    assert bool(found) is cut
+    for problem in found:
+        assert moved.page.read_text().split("\n")[problem.line - 1] == "| e | f |"
+
+
 def test_what_is_unfolded(moved):
     text = unfolded(read_book(moved.root)[0])
     for shown in ("Square it.", "Up to 77.", "two is five", "No.", "By hand", "Is it 36?"):

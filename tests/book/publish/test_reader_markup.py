@@ -241,10 +241,3 @@ def test_a_long_session_is_folded_with_its_output(docs):
     (docs / "optimizers/adam.md").write_text(META + text)
     page = rendered(docs, text)
     assert page.find("details", class_="code").summary.text == "Code and output, 9 lines"
-
-
-def test_a_page_without_a_size_folds_nothing(docs):
-    text = f"# Adam\n\n## The idea\n\n```python\n{LONG}\n```\n"
-    (docs / "optimizers/adam.md").write_text(f"---\ntitle: Adam\n---\n{text}")
-    page = rendered(docs, text)
-    assert not page.find("details")
