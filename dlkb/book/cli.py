@@ -12,10 +12,11 @@ try:
     from rich.markup import escape
     from rich.syntax import Syntax
     from rich.table import Table
+
+    from dlkb.book.read.pages import Page, PageError, read_book
+    from dlkb.book.read.roots import find_checkout, find_root
 except ModuleNotFoundError as missing:
     sys.exit(f"dlkb: {missing.name} is not installed: pip install 'dlkb[docs]'")
-
-from dlkb.book.read.pages import Page, PageError, find_root, read_book
 
 if TYPE_CHECKING:
     from dlkb.book.hold.check import Problem
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False)
+console = Console(highlight=False, emoji=False)  # eq:m: is no emoji
 
 Pages = Annotated[list[str] | None, typer.Argument(metavar="[PAGE]...", help="Default: all.")]
 OnePage = Annotated[str, typer.Argument(metavar="PAGE", help="For example optimizers/adam.")]
@@ -97,6 +98,36 @@ def run(
 
 
 @app.command()
+def verify(
+    pages: Pages = None,
+    device: Device = "cpu",
+    as_data: Annotated[bool, typer.Option("--json", help="As data, on standard output.")] = False,
+) -> None:
+    """Say what of the pages holds with the versions installed here; exit 1 where not all does."""
+    from dlkb.book.hold.installed import HOLDS, as_json, as_table, held
+    from dlkb.book.read.freshness import versions
+
+    root = find_root()
+    with Console(stderr=True).status("Running the pages …"):
+        found = [one for _, items in held(root, read_book(root, pages), device) for one in items]
+    lost = [one for one in found if one.state != HOLDS]
+    if as_data:
+        print(as_json(found))
+    else:
+        console.print(", ".join(versions()), soft_wrap=True)
+        console.print(as_table(found))
+    for one in lost if not as_data else ():
+        place = f"{root / 'docs' / one.page}.md:{one.line}"
+        console.print(
+            f"\n[red]{escape(f'{place}: {one.kind} {one.name}: {one.state}')}[/red] "
+            f"{escape(one.said)}\n{escape(one.output)}".rstrip(),
+            soft_wrap=True,
+        )
+    if lost:
+        raise typer.Exit(1)
+
+
+@app.command()
 def check(pages: Pages = None) -> None:
     """Check the rules of pages, claims, math and figures; draws figures that are stale."""
     from dlkb.book.draw.figures import draw, figure_stems
@@ -153,10 +184,11 @@ def figures(
 @app.command()
 def export(
     page: OnePage,
-    to: Annotated[str, typer.Option(help="ipynb or py.")],
+    to: Annotated[str, typer.Option(help="ipynb or py.")] = "ipynb",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file.")] = None,
 ) -> None:
     """Export a page that runs as a notebook or a script."""
+    from dlkb.book.draw.figures import draw, figure_stems
     from dlkb.book.hold.verify import ran, verify
     from dlkb.book.publish.export import to_script
     from dlkb.book.publish.notebook import to_notebook
@@ -165,6 +197,10 @@ def export(
         raise PageError(f"--to is '{to}': choose ipynb or py")
     root = find_root()
     found = read_book(root, [page])[0]
+    drawn = draw(root, [found.stem]) if found.stem in figure_stems(root) else None
+    if drawn and drawn.failed:
+        drawn.show(console)
+        raise typer.Exit(1)
     if problems := verify(root, [page]):  # only what has run is offered
         raise PageError("\n".join(str(problem) for problem in problems))
     whole = ran(root, found)
@@ -203,8 +239,18 @@ def review(
     """Note that the claims of pages were compared with the notes, as they stand now."""
     from dlkb.book.hold.reviewed import review as note
 
-    new = note(root := find_root(), read_book(root, pages))
+    new = note(root := find_checkout(), read_book(root, pages))
     console.print(f"reviewed: {', '.join(new) or 'nothing that was not'}", soft_wrap=True)
+
+
+@app.command()
+def new(topic: Annotated[str, typer.Argument(metavar="FAMILY/TOPIC")]) -> None:
+    """Lay out a topic's page, formula, tests, planted bugs and figures."""
+    from dlkb.book.serve.new import lay_out
+
+    for path in lay_out(find_checkout(), topic):
+        console.print(f"wrote {path}")
+    console.print(f"`dlkb check {topic}` lists what is still to write")
 
 
 @app.command()
@@ -212,7 +258,7 @@ def prepare() -> None:
     """Write what the site is built from: stale figures, notebooks and scripts, the ledger."""
     from dlkb.book.publish.site import prepare as prepare_site
 
-    if ran := prepare_site(find_root()):
+    if ran := prepare_site(find_checkout()):
         console.print(f"[green]pages agree with what they print:[/green] {', '.join(ran)}")
 
 
@@ -221,7 +267,7 @@ def build() -> None:
     """Prepare, and build the site into site/, with a zip to read offline."""
     from dlkb.book.publish.site import build as build_site
 
-    raise typer.Exit(build_site(find_root()))
+    raise typer.Exit(build_site(find_checkout()))
 
 
 @app.command()
@@ -231,7 +277,7 @@ def serve(
     """Serve the site with live reload; figures and ledger follow the edits."""
     from dlkb.book.serve.serving import serve as serve_site
 
-    raise typer.Exit(serve_site(find_root(), address))
+    raise typer.Exit(serve_site(find_checkout(), address))
 
 
 def main() -> None:

@@ -1,4 +1,12 @@
+"""Modules and functions that take the place of those of `torch.nn` and peft."""
+
+from importlib.util import find_spec
+
+if find_spec("torch") is None:
+    raise ModuleNotFoundError("dlkb.nn needs PyTorch: pip install 'dlkb[torch]'", name="torch")
+
 from dlkb.nn import init
+from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import clip_grad_norm_, clip_grad_value_
 from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
@@ -22,6 +30,7 @@ __all__ = [
     "LoRALinear",
     "TrainableParameters",
     "add_lora",
+    "check_model",
     "clip_grad_norm_",
     "clip_grad_value_",
     "detach_lora",

@@ -62,7 +62,8 @@ def _norm(x: Tensor) -> float:
     return float(torch.linalg.vector_norm(x.detach(), dtype=torch.float64))
 
 
-def _check_scalar(loss: Tensor) -> None:
+def check_scalar(loss: Tensor) -> None:
+    """Raise a ValueError unless the loss is one number that can be differentiated."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         what = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise ValueError(f"loss is {what}: a scalar tensor is needed, reduce with .mean()")
@@ -98,7 +99,7 @@ def gradient_norms(model: nn.Module, loss: Tensor) -> dict[str, GradientNorm]:
         >>> norms.gradient, round(norms.parameter, 4)
         (5.0, 0.7071)
     """
-    _check_scalar(loss)
+    check_scalar(loss)
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not named:
         raise ValueError("model has no parameter that requires a gradient: nothing to measure")
@@ -109,7 +110,7 @@ def gradient_norms(model: nn.Module, loss: Tensor) -> dict[str, GradientNorm]:
     }
 
 
-def _call(model: Callable[[Any], Any], x: Any) -> Any:
+def call_on_copies(model: Callable[[Any], Any], x: Any) -> Any:
     """Call a model; what a module does to its buffers happens to copies."""
     if not isinstance(model, nn.Module):
         return model(x)
@@ -164,8 +165,8 @@ def signal_norms(
         for name, module in model.named_modules():
             if not any(True for _ in module.children()):
                 stack.callback(module.register_forward_hook(record(name)).remove)
-        loss = loss_fn(_call(model, x))
-    _check_scalar(loss)
+        loss = loss_fn(call_on_copies(model, x))
+    check_scalar(loss)
     gradients = _gradients(loss, outputs.values())
     return {
         key: SignalNorm(g, size) for (key, size), g in zip(sizes.items(), gradients, strict=True)
@@ -243,7 +244,7 @@ def jacobian_singular_values(
             f"x is {what}: a floating-point tensor is needed; for token ids pass embeddings"
         )
     x = x.detach().clone().requires_grad_()
-    y = _call(model, x.clone())  # a first layer that works in place may not change a leaf
+    y = call_on_copies(model, x.clone())  # a first layer that works in place may not change a leaf
     if not isinstance(y, Tensor):
         raise TypeError(
             f"model returns {type(y).__name__}: one tensor is needed, choose it with a lambda"

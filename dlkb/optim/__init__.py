@@ -1,5 +1,10 @@
 """Optimizers that take the place of those of `torch.optim`."""
 
+from importlib.util import find_spec
+
+if find_spec("torch") is None:
+    raise ModuleNotFoundError("dlkb.optim needs PyTorch: pip install 'dlkb[torch]'", name="torch")
+
 from dlkb.optim.adam import Adam
 from dlkb.optim.adamw import AdamW, decay_groups
 

@@ -30,10 +30,6 @@ _MKDOCS: Parts = {
     "API reference": tuple(
         f"mkdocstrings_handlers.python:PythonHandler.{name}" for name in ("collect", "render")
     ),
-    "search index": tuple(
-        f"material.plugins.search.plugin:SearchIndex.{name}"
-        for name in ("add_entry_from_context", "generate_search_index")
-    ),
     "checking anchors": ("mkdocs.structure.pages:Page.validate_anchor_links",),
 }
 PARTS: dict[str, Parts] = {
@@ -156,7 +152,8 @@ class Timers:
 
 def verification(timers: Timers) -> None:
     """Run all topics as the workers of `dlkb run` do, but in one process."""
-    from dlkb.book.read.pages import find_root, read_book
+    from dlkb.book.read.pages import read_book
+    from dlkb.book.read.roots import find_root
     from dlkb.book.run.session import outcomes_of
 
     for page in read_book(find_root()):

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -135,8 +136,92 @@ def test_a_page_that_fails_is_not_exported(dlkb, book):
     assert not list(book.root.glob("*.py"))
 
 
-def test_outside_a_checkout(tmp_path):
-    """With an editable install the checkout beside it serves; the message is for other installs."""
-    from dlkb.book.read.pages import find_root
+def test_export_draws_the_page_s_figures_first(dlkb, book):
+    script = book.root / "scripts" / "figures" / "optimizers" / "toy.py"
+    script.parent.mkdir(parents=True)
+    drawing = "def line() -> 'Figure':\n    from matplotlib.figure import Figure\n\n"
+    script.write_text(drawing + "    return Figure()\n")
+    image = "![A picture of nothing at all.](../assets/figures/optimizers/toy/line.svg)"
+    book.edit("## Derivation", f"{image}\n\n## Derivation")
+    status, text = dlkb("export", "toy")
+    assert status == 0, text
+    assert "data:image/svg+xml" in (book.root / "optimizers_toy.ipynb").read_text()
+    script.write_text(drawing + "    raise ValueError('no ink')\n")
+    status, text = dlkb("export", "toy", "-o", "other.ipynb")
+    assert status == 1
+    assert "no ink" in text
+    assert not (book.root / "other.ipynb").exists()
 
-    assert (find_root(tmp_path) / "mkdocs.yml").is_file()
+
+OLDER = """\
+```python
+import torch
+
+torch.newer_than_yours()
+```
+
+```python
+from torch import newer_than_yours
+```
+"""
+
+
+def test_verify_says_what_holds_with_the_installed_versions(dlkb, book):
+    status, text = dlkb("verify")
+    assert status == 0, text
+    assert "torch 2." in text
+    assert ["optimizers/toy", "1", "of", "1", "4", "of", "4"] in [
+        r.split() for r in text.split("\n")
+    ]
+    book.edit("## Exercises\n", f"## Exercises\n\n{OLDER}")
+    status, text = dlkb("verify")
+    assert status == 1
+    assert ["optimizers/toy", "1", "of", "1", "4", "of", "6"] in [
+        r.split() for r in text.split("\n")
+    ]
+    line = book.line("torch.newer_than_yours()")
+    assert f"toy.md:{line}: fence Exercises: differs" in text
+    assert "AttributeError: module 'torch' has no attribute 'newer_than_yours'" in text
+    assert "ImportError: cannot import name 'newer_than_yours'" in text
+
+
+def test_verify_names_the_statement_that_does_not_hold(dlkb, book):
+    book.edit("x * x\n", "x * x + 1\n")
+    status, text = dlkb("verify", "toy")
+    assert status == 1
+    line = book.line("/// refuted")
+    assert f"toy.md:{line}: statement c-001: differs The square of two is five." in text
+
+
+def test_verify_as_json(dlkb, book):
+    status, text = dlkb("verify", "--json")
+    assert status == 0
+    whole = json.loads(text)
+    assert any(row.startswith("numpy 2.") for row in whole["versions"])
+    assert whole["counts"]["fence"] == {"holds": 4, "differs": 0, "undecided": 0}
+    assert {row["page"] for row in whole["found"]} == {"optimizers/toy"}
+    book.edit("```output\n4", "```output\n5")
+    status, text = dlkb("verify", "--json")
+    assert status == 1
+    (row,) = [row for row in json.loads(text)["found"] if row["state"] != "holds"]
+    assert row["line"] == book.line("print(square(2))")
+    assert "+4" in row["output"]
+
+
+@pytest.mark.parametrize("module", ["dlkb", "dlkb.book"])
+def test_as_a_module(module):
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", module, "run", "--help"]
+    ran = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert "Run the code of pages" in ran.stdout
+
+
+def test_what_edits_the_book_needs_a_checkout(dlkb, monkeypatch):
+    def none(start=None):
+        raise cli.PageError("no dlkb checkout")
+
+    monkeypatch.setattr(cli, "find_checkout", none)
+    for command in (["review", "toy"], ["prepare"], ["build"], ["serve"]):
+        status, text = dlkb(*command)
+        assert status == 2
+        assert "no dlkb checkout" in text

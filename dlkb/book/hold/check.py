@@ -24,6 +24,7 @@ from dlkb.book.hold.sayings import saying_problems
 from dlkb.book.publish import math
 from dlkb.book.read.pages import Claim, Page, read_book
 from dlkb.book.read.references import BIBLIOGRAPHY
+from dlkb.book.read.topics import gaps_of
 
 RUNNING_EVIDENCE = ("proved", "checked", "measured")
 EVIDENCE = (*RUNNING_EVIDENCE, "cited")
@@ -131,6 +132,8 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
     for claim in page.claims:
         add(claim.line, *_claim_problems(page, claim, assigned))
     if page.is_topic:
+        for path, line, what in gaps_of(root, page.stem):
+            found.append(Problem(path, line, f"still to write: {what}"))
         if not page.runnable:
             add(1, "a topic's page must have a fence that runs")
         for line, message in part_problems(page):

@@ -14,7 +14,8 @@ import pytest
 from dlkb.book.hold.check import Problem, page_problems
 from dlkb.book.hold.verify import run_book, wrong
 from dlkb.book.read.bindings import bound_numbers
-from dlkb.book.read.pages import GENERATED, Fence, Page, PageError, Tie, find_root, read_page
+from dlkb.book.read.pages import GENERATED, Fence, Page, PageError, Tie, read_page
+from dlkb.book.read.roots import find_checkout
 from dlkb.book.run.session import Outcome
 
 
@@ -27,7 +28,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     if file_path.suffix != ".md":
         return None
     try:
-        docs = find_root(file_path.parent) / "docs"
+        docs = find_checkout(file_path.parent) / "docs"
     except PageError:
         return None
     if docs not in file_path.parents or file_path in [docs / f"{name}.md" for name in GENERATED]:
@@ -40,7 +41,7 @@ class PageFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Read the page; a page that cannot be read fails the collection."""
-        root = find_root(self.path.parent)
+        root = find_checkout(self.path.parent)
         page = read_page(self.path, root / "docs")
         device = self.config.getoption("--device", "cpu")
 

@@ -80,7 +80,7 @@ def content_key(root: Path, script: Path, engine: tuple[Path, ...]) -> str:
     """Hash a script, what it imports and reads, the engine's files, and the libraries' versions."""
     needed = [*depends_on(root, script), *_data_of(root, script)]
     files = [(p.relative_to(root).as_posix(), digest_of(p)) for p in needed]
-    return digest(json.dumps([_versions(), [digest_of(p) for p in engine], files]).encode())
+    return digest(json.dumps([versions(), [digest_of(p) for p in engine], files]).encode())
 
 
 def page_key(root: Path, page: Page, others: list[Path]) -> str:
@@ -93,7 +93,7 @@ def page_key(root: Path, page: Page, others: list[Path]) -> str:
     for file in files - set(others):  # the engine's data is what it writes itself
         if file.suffix == ".py" and file.is_relative_to(root):
             files.update(_data_beside(root, file))
-    return digest(json.dumps([_versions(), sorted((str(f), digest_of(f)) for f in files)]).encode())
+    return digest(json.dumps([versions(), sorted((str(f), digest_of(f)) for f in files)]).encode())
 
 
 def _code_of(page: Page) -> Iterator[str]:
@@ -129,8 +129,9 @@ def _data_names(source: bytes) -> set[str]:
 
 
 @cache
-def _versions() -> list[str]:
-    found = [".".join(platform.python_version_tuple()[:2])]
+def versions() -> list[str]:
+    """Return Python and the libraries that pages use, each with its version."""
+    found = ["Python " + ".".join(platform.python_version_tuple()[:2])]
     for library in LIBRARIES:
         try:
             found.append(f"{library} {version(library)}")

@@ -309,23 +309,6 @@ def read_page(path: Path, docs: Path) -> Page:
     )
 
 
-def find_root(start: Path | None = None) -> Path:
-    """Return the checkout that holds `mkdocs.yml` and `docs/claims.toml`.
-
-    Looked for upwards from `start` (the current folder), then beside an editable install.
-
-    Raises:
-        PageError: If there is none.
-    """
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents, Path(__file__).resolve().parents[3]):
-        if (folder / "mkdocs.yml").is_file() and (folder / "docs" / "claims.toml").is_file():
-            return folder
-    raise PageError(
-        f"no dlkb checkout at {start} or above it: clone the repository and run dlkb inside it"
-    )
-
-
 GENERATED = ("claims", "benchmarks")
 """Pages that a command writes before the site is built."""
 

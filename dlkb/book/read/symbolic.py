@@ -9,10 +9,10 @@ from typing import Any
 
 import sympy
 
-import dlkb
 from dlkb.book.read.formula import read_formula
 from dlkb.book.read.nodes import Node, Statement
-from dlkb.book.read.pages import PageError, find_root, read_page, resolve
+from dlkb.book.read.pages import PageError, read_page, resolve
+from dlkb.book.read.roots import find_root
 from dlkb.book.read.tex import equations
 from dlkb.book.read.tokens import FormulaError
 
@@ -69,15 +69,9 @@ def equation(page: str, label: str) -> Any:
 
 def _docs(caller: str) -> Path:
     """Return the book's Markdown: of the page that calls, of the checkout, or of the wheel."""
-    if caller.endswith(".md"):  # fences are compiled under the file name of their page
-        return find_root(Path(caller).resolve().parent) / "docs"
-    installed = Path(dlkb.__file__).parent / "_book" / "docs"
-    try:
-        return find_root() / "docs"
-    except PageError:
-        if installed.is_dir():
-            return installed
-        raise
+    # Fences are compiled under the file name of their page.
+    start = Path(caller).resolve().parent if caller.endswith(".md") else None
+    return find_root(start) / "docs"
 
 
 def _statement(statement: Statement) -> Iterable[Any]:

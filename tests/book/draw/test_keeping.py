@@ -107,6 +107,6 @@ def test_key_hangs_on_the_engine_the_style_and_the_versions(tmp_path, monkeypatc
     engine.write_text("x = 1")
     after = content_key(root, script, (engine,))
     assert before != after
-    monkeypatch.setattr(freshness, "_versions", lambda: ["matplotlib 0"])
+    monkeypatch.setattr(freshness, "versions", lambda: ["matplotlib 0"])
     assert content_key(root, script, (engine,)) != after
     assert {"style.py", "narrow.py", "drawing.py", "frames.py"} <= {p.name for p in ENGINE}

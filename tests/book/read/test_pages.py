@@ -1,6 +1,6 @@
 import pytest
 
-from dlkb.book.read.pages import PageError, find_root, read_book, resolve
+from dlkb.book.read.pages import PageError, read_book, resolve
 
 
 def read(book):
@@ -91,10 +91,6 @@ def test_unknown_page_suggests_the_nearest(name, hint):
     stems = ["optimizers/adam", "regularization/dropout", "optimizers/index", "vision/index"]
     with pytest.raises(PageError, match=hint):
         resolve(name, stems)
-
-
-def test_root_is_found_from_below(book):
-    assert find_root(book.page.parent) == book.root
 
 
 def test_an_output_below_prompts_is_nobody_s(book):
