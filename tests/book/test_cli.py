@@ -140,7 +140,8 @@ def test_export_draws_the_page_s_figures_first(dlkb, book):
     script = book.root / "scripts" / "figures" / "optimizers" / "toy.py"
     script.parent.mkdir(parents=True)
     drawing = "def line() -> 'Figure':\n    from matplotlib.figure import Figure\n\n"
-    script.write_text(drawing + "    return Figure()\n")
+    says = "def line_says():\n    return {'nothing at all': not len('')}\n"
+    script.write_text(f"{drawing}    return Figure()\n\n\n{says}")
     image = "![A picture of nothing at all.](../assets/figures/optimizers/toy/line.svg)"
     book.edit("## Derivation", f"{image}\n\n## Derivation")
     status, text = dlkb("export", "toy")
