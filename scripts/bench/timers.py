@@ -30,10 +30,6 @@ _MKDOCS: Parts = {
     "API reference": tuple(
         f"mkdocstrings_handlers.python:PythonHandler.{name}" for name in ("collect", "render")
     ),
-    "search index": tuple(
-        f"material.plugins.search.plugin:SearchIndex.{name}"
-        for name in ("add_entry_from_context", "generate_search_index")
-    ),
     "checking anchors": ("mkdocs.structure.pages:Page.validate_anchor_links",),
 }
 PARTS: dict[str, Parts] = {

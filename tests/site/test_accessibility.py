@@ -139,7 +139,12 @@ def test_keyboard_searches(visit):
     here.go("")
     here.page.keyboard.press("/")
     here.page.keyboard.type(TOPICS[0].split("/")[1].replace("_", " "))
-    here.page.locator(".md-search-result__link").first.wait_for()
+    here.page.locator("dialog.search a").first.wait_for()
+    here.page.keyboard.press("ArrowDown")
+    assert here.page.evaluate("document.activeElement.matches('dialog.search li:first-child a')")
+    here.page.keyboard.type("n")  # goes on with the query, and turns no page
+    assert here.page.evaluate("document.activeElement.value").endswith("n")
+    here.page.keyboard.press("Backspace")
     here.page.keyboard.press("ArrowDown")
     here.page.keyboard.press("Enter")
     here.page.wait_for_url(f"**/{TOPICS[0].split('/')[0]}/**")
@@ -157,7 +162,9 @@ def test_paper_gets_a_clean_page(visit, stem):
     here = visit("dark")
     here.draw(address(stem))
     here.page.emulate_media(media="print", color_scheme="dark")
-    frame = ".md-header, .md-sidebar, .md-footer, .md-search, .copy, .about, .headerlink, .md-top"
+    frame = (
+        ".md-header, .md-sidebar, .md-footer, dialog.search, .copy, .about, .headerlink, .md-top"
+    )
     assert here.page.locator(f":is({frame}):visible").count() == 0
     assert here.page.locator("article img[src*='-dark.svg']:visible").count() == 0
     light = here.page.locator("article img.broad[src*='-light.svg']")

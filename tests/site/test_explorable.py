@@ -206,7 +206,7 @@ def test_the_script_is_small(built):
 
 
 def test_search_does_not_find_frames(built):
-    index = (built / "search/search_index.json").read_text()
+    index = (built / "search/texts.js").read_text()
     assert "one is exactly zero. L2: θ" in (built / "regularization/l1_l2/index.html").read_text()
     assert index.count("one is exactly zero. L2: θ") <= 1  # the sentence of the first frame
     assert not any(

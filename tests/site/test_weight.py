@@ -28,7 +28,7 @@ def test_first_visit_is_light(visit, built, rank):
         packed = PurePosixPath(name).suffix in COMPRESSED
         sizes[name] = len(body if packed else gzip.compress(body))
     assert "/assets/fonts/dlkb-math.woff2" in sizes
-    assert "/search/search_index.json" not in sizes
+    assert not any(name.startswith(("/search/", "/assets/rank.js")) for name in sizes)
     own = {
         name: size
         for name, size in sizes.items()
@@ -43,5 +43,5 @@ def test_first_visit_is_light(visit, built, rank):
 def test_the_search_index_comes_when_it_is_wanted(visit):
     here = visit()
     here.go(address(TOPICS[0]))
-    with here.page.expect_response("**/search_index.json"):
+    with here.page.expect_response("**/search/titles.js"):
         here.page.keyboard.press("/")

@@ -401,7 +401,6 @@ def benchmarks_markdown(measured: dict[str, Any]) -> str:
         "---",
         "title: Benchmarks",
         "description: What one readable formula costs, side by side with hand-written kernels.",
-        "search: {boost: 0.01}",
         "---",
         "",
         "# Benchmarks",

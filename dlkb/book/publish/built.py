@@ -11,7 +11,7 @@ from dlkb.book.hold.code import looks_like_python
 from dlkb.book.publish.not_run import MARK
 from dlkb.book.read.pages import Page
 
-_VOID = ("img", "br", "hr", "input", "link", "meta", "source", "wbr", "col", "area", "embed")
+VOID = ("img", "br", "hr", "input", "link", "meta", "source", "wbr", "col", "area", "embed")
 
 
 class _Blocks(HTMLParser):
@@ -25,7 +25,7 @@ class _Blocks(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Follow the tree down."""
-        if tag in _VOID:
+        if tag in VOID:
             return
         self._open.append((tag, (dict(attrs).get("class") or "").split()))
         if tag == "pre":

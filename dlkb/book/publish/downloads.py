@@ -1,4 +1,4 @@
-"""What a reader takes home: each topic as notebook, script and Markdown source, and llms.txt.
+"""What a reader takes home: a topic as notebook, script and Markdown, others as Markdown; llms.txt.
 
 Written under `docs/` before the site is built, so that every generator copies it. Only what has
 passed `hold.verify` is offered.
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dlkb.book.hold.peers import FOLDER
 from dlkb.book.hold.verify import ran
+from dlkb.book.publish.front_markup import generated
 from dlkb.book.publish.held_markup import write_values
 from dlkb.book.read.addresses import addresses
 from dlkb.book.read.freshness import digest, digest_of, page_key, write
@@ -18,7 +19,8 @@ from dlkb.book.read.references import BIBLIOGRAPHY
 
 OUTPUT = Path("docs/downloads")
 CACHE = Path(".cache/downloads.json")
-ENDINGS = ("ipynb", "py", "md.txt")  # a generator would make a page of what ends in .md
+MARKDOWN = "md.txt"  # a generator would make a page of what ends in .md
+ENDINGS = ("ipynb", "py", MARKDOWN)
 _ENGINE = sorted(Path(__file__).parents[1].rglob("*.py"))
 
 
@@ -31,11 +33,21 @@ def _key(root: Path, page: Page) -> str:
     return page_key(root, page, [*_ENGINE, *figures, *shared, table]) + commit_of(root)
 
 
+def endings(page: Page) -> tuple[str, ...]:
+    """Return in which forms a page is offered: topics in all, what leads to others in none."""
+    if page.is_topic:
+        return ENDINGS
+    leads = page.stem.rpartition("/")[2] == "index" or generated(page.text)
+    return () if leads else (MARKDOWN,)
+
+
 def _make(root: Path, page: Page) -> list[bytes]:
-    """Return the downloads of one page, in the order of `ENDINGS`."""
+    """Return the downloads of one page, in the order of `endings`."""
     from dlkb.book.publish.export import to_markdown, to_script
     from dlkb.book.publish.notebook import to_notebook
 
+    if not page.is_topic:
+        return [to_markdown(page, root).encode()]
     whole = ran(root, page)
     texts = (to_notebook(whole, root), to_script(whole, root), to_markdown(page, root))
     return [text.encode() for text in texts]
@@ -56,9 +68,12 @@ def write_downloads(root: Path, book: list[Page]) -> None:
         cache = {}
     for page in book:
         write_values(root, page, ran(root, page).values)
-    topics = {page.stem: page for page in book if page.is_topic}
-    files = {stem: [root / OUTPUT / f"{stem}.{ending}" for ending in ENDINGS] for stem in topics}
-    for stem, page in topics.items():
+    offered = {page.stem: page for page in book if endings(page)}
+    files = {
+        stem: [root / OUTPUT / f"{stem}.{ending}" for ending in endings(page)]
+        for stem, page in offered.items()
+    }
+    for stem, page in offered.items():
         key = _key(root, page)
         if cache.get(stem) == [key, *(digest_of(file) for file in files[stem])]:
             continue
@@ -66,8 +81,8 @@ def write_downloads(root: Path, book: list[Page]) -> None:
         for file, content in zip(files[stem], contents, strict=True):
             write(file, content)
         cache[stem] = [key, *(digest(content) for content in contents)]
-    write(root / CACHE, json.dumps({stem: cache[stem] for stem in topics}, indent=1).encode())
-    wanted = {file for stem in topics for file in files[stem]}
+    write(root / CACHE, json.dumps({stem: cache[stem] for stem in offered}, indent=1).encode())
+    wanted = {file for stem in offered for file in files[stem]}
     for path in (root / OUTPUT).rglob("*.*"):
         if path not in wanted:
             path.unlink()
@@ -83,16 +98,20 @@ def llms(root: Path, book: list[Page]) -> str:
         "",
         f"> {known.description}",
         "",
-        "Each link leads to the Markdown source of a page. Its Python fences run in order, in "
-        "one namespace, and print what they show.",
+        "Each link leads to a page as Markdown. Its Python fences run in order, in one namespace, "
+        "and print what they show.",
     ]
-    topics = (page for page in book if page.is_topic)
+    topics = [page for page in book if page.is_topic]
+    sections = {"Across topics": [page for page in book if endings(page) == (MARKDOWN,)]}
     for family, members in groupby(topics, lambda page: page.stem.split("/")[0]):
-        rows += ["", f"## {titles.get(f'{family}/index', family)}", ""]
+        sections[titles.get(f"{family}/index", family)] = list(members)
+    for heading, listed in sections.items():
+        if listed:
+            rows += ["", f"## {heading}", ""]
         rows += [
-            f"- [{titles[page.stem]}]({known.download(page.stem, 'md.txt')}): "
+            f"- [{titles[page.stem]}]({known.download(page.stem, MARKDOWN)}): "
             f"{page.meta.get('description', '')}"
-            for page in members
+            for page in listed
         ]
     rows += [
         "",

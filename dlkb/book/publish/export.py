@@ -13,12 +13,14 @@ from dlkb.book.hold.verify import Ran
 from dlkb.book.publish import math
 from dlkb.book.publish.claim_markup import source_text
 from dlkb.book.publish.peers_markup import with_versions
+from dlkb.book.publish.reference import reference
 from dlkb.book.read.addresses import Addresses, addresses
 from dlkb.book.read.pages import Claim, Fence, Page, PageError
 from dlkb.book.read.readable import without_comments
 from dlkb.book.read.references import citations, cite, read_sources
 
 _FENCE_OPEN = re.compile(r"^( *)(`{3,}|~{3,}) *\{? *\.?([\w+-]*)")
+_ATTRIBUTES = re.compile(r"^( *`{3,}) *\{ *\.([\w+-]+)[^}]*\} *$")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\((?:\.\./)*(assets/figures/[\w/]+)\.svg\)")
 _LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|data:)([^)\s#]*)(#[^)\s]*)?(?=\))")
 _BLOCK = re.compile(r"^ */{3,} *([a-z][\w-]*) *(?:\| *(.*?))? *$")
@@ -55,7 +57,15 @@ def parts(page: Page) -> list[list[str] | Fence]:
 class Prose:
     """Translate what only the site understands: blocks, labels, links, figures, API lines."""
 
-    def __init__(self, page: Page, root: Path) -> None:
+    def __init__(self, page: Page, root: Path, *, alone: bool = True) -> None:
+        """Prepare for a page.
+
+        Args:
+            page: The page, whole.
+            root: The folder of the book.
+            alone: Whether the text must do without the site: figures stand in it, and only a
+                link leads to the reference. Else figures are links, and the reference is text.
+        """
         labels = [found.label for found in math.equations(page.text) if found.label]
         self.labels = {label: number for number, label in enumerate(labels, start=1)}
         self.claims = {claim.statement: claim for claim in page.claims}
@@ -63,6 +73,7 @@ class Prose:
         self.cited = [citation.key for citation in citations(page.text)]
         self.page = page
         self.root = root
+        self.alone = alone
 
     def sourced(self, lines: list[str]) -> list[str]:
         """Write out what stands in no page: sources, and versions of libraries."""
@@ -78,13 +89,16 @@ class Prose:
         for line in without_comments("\n".join(lines)).split("\n"):
             in_fence ^= bool(fence_line := _FENCE_OPEN.match(line))
             if in_fence or fence_line:
-                rows.append(line)
+                rows.append(_ATTRIBUTES.sub(r"\1\2", line) if fence_line else line)
                 continue
             if _BLOCK_END.match(line) or (in_options and line.startswith("    ")):
                 continue
             started = _BLOCK.match(line)
             in_options = bool(started or _API.match(line))
-            rows += self._title(*started.groups()) if started else [self._line(line)]
+            if directive := _API.match(line):
+                rows += self._reference(directive[1])
+            else:
+                rows += self._title(*started.groups()) if started else [self._line(line)]
         return "\n".join(rows).strip("\n")
 
     def _title(self, name: str, title: str | None) -> list[str]:
@@ -102,10 +116,13 @@ class Prose:
             f"([{claim.id.upper()}]({address}), {about})"
         )
 
+    def _reference(self, module: str) -> list[str]:
+        if not self.alone:
+            return reference(self.root, module)
+        here = f"{self.addresses.page(self.page.stem)}#in-code"
+        return [f"[`{module}`]({here}): arguments and source on the site."]
+
     def _line(self, line: str) -> str:
-        if directive := _API.match(line):
-            here = f"{self.addresses.page(self.page.stem)}#in-code"
-            return f"[`{directive[1]}`]({here}): arguments and source on the site."
         labels = self.labels
         line = re.sub(r"\\label\{(eq:[\w-]+)\}", lambda m: rf"\tag{{{labels[m[1]]}}}", line)
         line = re.sub(r"\$\\eqref\{(eq:[\w-]+)\}\$", lambda m: f"({labels[m[1]]})", line)
@@ -121,6 +138,8 @@ class Prose:
         return f"{self.addresses.site}/{target}{fragment}"
 
     def _figure(self, image: re.Match[str]) -> str:
+        if not self.alone:
+            return f"![{image[1]}]({self.addresses.site}/{image[2]}-light.svg)"
         path = self.root / "docs" / f"{image[2]}-light.svg"
         if not path.is_file():
             raise PageError(f"{path} is not drawn yet: run `dlkb figures` first")
@@ -160,9 +179,11 @@ def script_lines(fence: Fence) -> str:
 
 
 def to_markdown(page: Page, root: Path) -> str:
-    """Return a page's source with its sources, and the versions of libraries, written out."""
+    """Return a page, code and outputs included, as Markdown that any reader understands."""
     front = page.path.read_text(encoding="utf-8").split("\n")[: page.first_line - 1]
-    return "\n".join([*front, *Prose(page, root).sourced(page.text.split("\n"))])
+    return (
+        "\n".join([*front, "", Prose(page, root, alone=False).text(page.text.split("\n"))]) + "\n"
+    )
 
 
 def to_script(whole: Ran, root: Path) -> str:

@@ -9,6 +9,7 @@ from nbformat import NotebookNode
 
 from dlkb.book.hold.verify import Ran
 from dlkb.book.publish.export import Prose, is_expression, parts
+from dlkb.book.publish.solutions import apart
 from dlkb.book.read.freshness import imports_of
 from dlkb.book.read.pages import Fence, Page
 
@@ -96,19 +97,24 @@ def _cells(fence: Fence, whole: Ran) -> list[NotebookNode]:
     return cells
 
 
-def to_notebook(whole: Ran, root: Path) -> str:
-    """Return a page that has run as a notebook."""
-    prose = Prose(whole.page, root)
-    setup = _setup(whole.page, root, prose.addresses.repository)
+def _section(page: Page, prose: Prose, whole: Ran) -> list[NotebookNode]:
     cells = []
-    for part in parts(whole.page):
+    for part in parts(page):
         if isinstance(part, Fence):
             cells += _cells(part, whole)
         elif text := prose.text(part):
             cells.append(nbformat.v4.new_markdown_cell(text))
-    first = next((n for n, cell in enumerate(cells) if cell.cell_type == "code"), None)
-    if first is not None:
-        cells.insert(first, nbformat.v4.new_code_cell(setup))
+    return cells
+
+
+def to_notebook(whole: Ran, root: Path) -> str:
+    """Return a page that has run as a notebook: what installs first, solutions last."""
+    prose = Prose(whole.page, root)
+    body, solutions = apart(whole.page)
+    cells = [nbformat.v4.new_code_cell(_setup(whole.page, root, prose.addresses.repository))]
+    cells += _section(body, prose, whole)
+    if solved := _section(solutions, prose, whole):
+        cells += [nbformat.v4.new_markdown_cell("## Solutions"), *solved]
     count = 0
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"

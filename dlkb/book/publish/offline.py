@@ -1,18 +1,17 @@
 """The built site as a zip that works from `file://` by double click, search included.
 
-No second build: links to folders get their `index.html`, what browsers refuse to fetch from
-`file://` (the search index, the math font, the search worker) comes as script or style.
+No second build: links to folders get their `index.html`, and the math font, which browsers refuse
+to fetch from `file://`, comes within the style. The search index is a script anyway.
 """
 
 import base64
-import json
 import re
 import zipfile
 from pathlib import Path
 
 NAME = "dlkb-offline.zip"
 
-_LEFT_OUT = ("404.html", "sitemap.xml", "sitemap.xml.gz", "search/search_index.json", NAME)
+_LEFT_OUT = ("404.html", "sitemap.xml", "sitemap.xml.gz", NAME)
 _ELSEWHERE = "assets/previews/"  # shown by other sites alone
 _REFERENCE = re.compile(r'(\b(?:href|src)=")(?![a-z]+:|#|//)([^"#?]*)')
 _PRELOAD = re.compile(r'<link rel="preload"[^>]*>')
@@ -20,7 +19,7 @@ _INSTANT = re.compile(r'"navigation\.instant"(?:, )?')  # on file:// it ends `do
 _FONT = re.compile(r'url\("([^")]+\.woff2)"\)')
 
 
-def _page(html: str, path: Path, site: Path) -> str:
+def _page(html: str, path: Path) -> str:
     """Return a page whose links lead to files."""
 
     def to_file(match: re.Match[str]) -> str:
@@ -29,19 +28,7 @@ def _page(html: str, path: Path, site: Path) -> str:
             target = f"{target.rstrip('/')}/index.html" if target else "index.html"
         return match[1] + target
 
-    up = "../" * (len(path.relative_to(site).parts) - 1)
-    script = f'<script src="{up}assets/offline.js"></script>'
-    html = _REFERENCE.sub(to_file, _INSTANT.sub("", _PRELOAD.sub("", html), count=1))
-    return html.replace("</head>", f"{script}</head>", 1)
-
-
-def _search_index(text: str) -> str:
-    """Return the search index as a script, with results that lead to files."""
-    index = json.loads(text)
-    for entry in index["docs"]:
-        page, hash_sign, anchor = entry["location"].partition("#")
-        entry["location"] = f"{page}index.html{hash_sign}{anchor}"
-    return f"var __index = {json.dumps(index, separators=(',', ':'), ensure_ascii=False)}"
+    return _REFERENCE.sub(to_file, _INSTANT.sub("", _PRELOAD.sub("", html), count=1))
 
 
 def _inline_fonts(css: str, folder: Path) -> str:
@@ -59,13 +46,11 @@ def _contents(site: Path) -> dict[str, bytes]:
         if path.is_dir() or name in _LEFT_OUT or name.startswith(_ELSEWHERE):
             continue
         if path.suffix == ".html":
-            found[name] = _page(path.read_text(encoding="utf-8"), path, site).encode()
+            found[name] = _page(path.read_text(encoding="utf-8"), path).encode()
         elif path.suffix == ".css":
             found[name] = _inline_fonts(path.read_text(encoding="utf-8"), path.parent).encode()
         elif path.suffix not in (".map", ".woff2"):
             found[name] = path.read_bytes()
-    index = (site / "search" / "search_index.json").read_text(encoding="utf-8")
-    found["search/search_index.js"] = _search_index(index).encode()
     return found
 
 

@@ -15,6 +15,7 @@ from dlkb.book.publish.downloads import write_downloads
 from dlkb.book.publish.ledger import write_ledger
 from dlkb.book.publish.offline import write_zip
 from dlkb.book.publish.previews import write_previews
+from dlkb.book.publish.search_index import write_search
 from dlkb.book.publish.thumbnails import write_thumbnails
 from dlkb.book.read.pages import PageError, read_book
 
@@ -64,7 +65,9 @@ def build(root: Path, site: Path | None = None) -> int:
     status = subprocess.run(command, cwd=root, env=environment(), check=False).returncode
     if status:
         return status
-    if problems := unrun_code(site, read_book(root)):
+    book = read_book(root)
+    if problems := unrun_code(site, book):
         raise PageError("\n".join(str(problem) for problem in problems))
+    write_search(site, book)
     write_zip(site)
     return 0

@@ -24,6 +24,7 @@ from mkdocs.structure.pages import Page
 from dlkb.book.hold.check import book_problems, page_problems
 from dlkb.book.publish.front_markup import generated
 from dlkb.book.publish.ledger import write_ledger
+from dlkb.book.publish.search_index import write_search
 from dlkb.book.read.freshness import depends_on
 from dlkb.book.read.pages import GENERATED, PageError, read_book, read_page
 from dlkb.book.read.references import BIBLIOGRAPHY
@@ -133,6 +134,7 @@ class Site:
         memory = config.plugins["dlkb-memory"] = _Memory()
         config.plugins.on_startup(command="serve", dirty=False)
         build(config, serve_url=self.url)
+        write_search(folder, read_book(self.root))
         self.folder, self._memory = folder, memory
         self._pending.clear()
         self._intact = True
@@ -206,16 +208,10 @@ class Site:
         if before != [_outlook(page) for page in pages]:
             return False
         plugins.on_env(memory.env, config=config, files=files)
-        search = plugins["material/search"]
-        urls = {page.url for page in pages}
-        entries = search.search_index.entries
-        entries[:] = [entry for entry in entries if _address(entry) not in urls]
         every = files.documentation_pages()
         for page in pages:
             _build_page(page, config, every, memory.nav, memory.env)
-        order = {file.page.url: index for index, file in enumerate(every) if file.page}
-        entries.sort(key=lambda entry: order[_address(entry)])
-        search.on_post_build(config=config)
+        write_search(self.folder, read_book(self.root))
         for file in every:
             file.page.validate_anchor_links(files=files, log_level=config.validation.links.anchors)
         return True
@@ -228,7 +224,3 @@ class Site:
 def _outlook(page: Page) -> tuple[Any, ...]:
     """Return what other pages may show of a page, or link to."""
     return page.title, page.meta, set(_OBJECT.findall(page.content or ""))
-
-
-def _address(entry: dict[str, Any]) -> str:
-    return str(entry["location"]).partition("#")[0]

@@ -4,6 +4,7 @@ import pytest
 
 from dlkb.book.hold.verify import stale, verify
 from dlkb.book.publish.downloads import ENDINGS, write_downloads
+from dlkb.book.publish.export import to_markdown
 from dlkb.book.read.pages import PageError, read_book
 
 
@@ -28,7 +29,8 @@ def test_a_page_runs_once_and_again_when_it_changes(book):
     found = files(book)
     assert json.loads(found["ipynb"].read_text())["nbformat"] == 4
     assert "def square(x):" in found["py"].read_text()
-    assert found["md.txt"].read_bytes() == book.page.read_bytes()
+    page = read_book(book.root)[0]
+    assert found["md.txt"].read_text() == to_markdown(page, book.root)
     assert written(book) == []
     book.edit("## In practice", "More.\n\n## In practice")
     assert written(book) == ["optimizers/toy"]
@@ -74,6 +76,25 @@ def test_llms_txt_leads_to_the_sources(book):
     assert lines[2] == "> A book for tests."
     address = "https://example.org/toy/downloads/optimizers/toy.md.txt"
     assert f"- [Toy]({address}): A page for tests." in lines
+    assert "## Across topics" not in lines, "no heading over nothing"
+
+
+def test_pages_across_topics_are_offered_as_markdown(book):
+    docs = book.root / "docs"
+    (docs / "symptoms.md").write_text("---\ndescription: What you see.\n---\n\n# Symptoms\n")
+    for name in ("index.md", "optimizers/index.md"):
+        (docs / name).write_text(f"# {name}\n")
+    written(book)
+    names = {path.relative_to(docs / "downloads").as_posix() for path in docs.rglob("*.md.txt")}
+    assert names == {"symptoms.md.txt", "optimizers/toy.md.txt"}
+    assert not (docs / "downloads" / "symptoms.ipynb").exists()
+    text = (docs / "llms.txt").read_text()
+    address = "https://example.org/toy/downloads/symptoms.md.txt"
+    assert f"## Across topics\n\n- [Symptoms]({address}): What you see.\n" in text
+    assert text.index("## Across topics") < text.index("## optimizers/index.md\n")
+    (docs / "symptoms.md").unlink()
+    written(book)
+    assert not (docs / "downloads" / "symptoms.md.txt").exists()
 
 
 def test_an_address_that_is_missing_is_named(book):

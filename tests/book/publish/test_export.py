@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from dlkb.book.publish.export import to_script
+from dlkb.book.publish.export import to_markdown, to_script
 from dlkb.book.publish.notebook import to_notebook
 from dlkb.book.read.pages import PageError, read_book
 from tests.book.conftest import whole
@@ -38,6 +38,7 @@ def test_notebook_holds_prose_math_and_code(book):
         assert gone not in prose
     code = [cell.source for cell in cells if cell.cell_type == "code"]
     assert "dlkb[torch] @ git+https://example.org/toy-repository" in code[0]
+    assert cells[0].source == code[0], "what installs comes first"
     assert code[2:4] == ["square(3)", "1 / 3"]
     assert all(">>>" not in source for source in code)
 
@@ -75,12 +76,26 @@ def test_links_lead_to_the_site(book):
     ) in prose
 
 
-def test_solutions_and_ties_are_readable(book):
+def test_solutions_stand_at_the_end(book):
     book.edit(
-        "## Exercises", "## Exercises\n\n/// details | Solution\n    open: true\n\nAll.\n///\n"
+        "## Exercises\n",
+        "## Exercises\n\n**1.** What?\n\n/// details | Solution\n    open: true\n\n"
+        "All.\n\n```pycon\n>>> square(4)\n16\n```\n///\n",
     )
-    prose = "\n".join(cell.source for cell in notebook(book).cells)
-    assert "**Solution**\n\nAll." in prose
+    last = notebook(book).cells[-4:]
+    assert "**1.** What?" in last[0].source
+    assert last[0].source.endswith("## References")
+    assert [cell.source.split() for cell in last[1:]] == [
+        ["##", "Solutions"],
+        ["**Solution", "of", "exercise", "1**", "All."],
+        ["square(4)"],
+    ]
+    script = to_script(session(book), book.root)
+    assert script.index("# All.") < script.index("square(4)") < script.index("# ## References")
+
+
+def test_without_solutions_there_is_no_such_heading(book):
+    assert all("## Solutions" not in cell.source for cell in notebook(book).cells)
 
 
 def test_figure_is_embedded(book):
@@ -173,3 +188,39 @@ def test_a_value_that_is_shown_ends_its_cell_and_an_error_does_not_end_the_noteb
         'square("a")',
     ]
     assert cells[-1].metadata["tags"] == ["raises-exception"]
+
+
+TIE = """\
+/// tied | `dlkb.toy.square(x)`
+    attrs: {data-equation: "eq:square", data-where: "0 < x < 1"}
+///
+
+See $"""
+
+
+def test_markdown_needs_no_site(book):
+    (book.root / "docs/references.bib").write_text(BIB, encoding="utf-8")
+    book.edit("No.\n", "No: 9<!--= square(3) -->, as [@kingma2015] says. [a](../x.md#y)\n")
+    book.edit("See $", TIE)
+    book.edit("## Derivation", f"{FIGURE}/// figure-caption\nUp.\n///\n\n## Derivation")
+    book.edit("## In code\n", "## In code\n\n::: dlkb.toy\n    options:\n      x: 1\n")
+    module = book.root / "dlkb" / "toy.py"
+    module.parent.mkdir()
+    module.write_text('def square(x):\n    """Square it."""\n')
+    page = read_book(book.root)[0]
+    text = to_markdown(page, book.root)
+    assert text.startswith("---\ntitle: Toy\ndescription: A page for tests.\n---\n\n# Toy\n")
+    for shown in (
+        r"$$ x^2 \tag{1} $$",
+        "Tested against `dlkb.toy.square(x)`.\n\nSee (1).",
+        "```pycon\n>>> square(3)\n9\n>>> 1 / 3\n0.333\n```",
+        "```output\n4\n```",
+        "No: 9, as [Kingma and Ba (2015)](",
+        "[a](https://example.org/toy/x/#y)",
+        "(https://example.org/toy/assets/figures/optimizers/toy/wave-light.svg)\n\nUp.\n",
+        "````text\nsquare(x)\n\nSquare it.\n````",
+        "```bash\nmake serve\n```",
+    ):
+        assert shown in text, shown
+    for gone in ("///", "attrs:", "options:", "<!--", "[@", ":::", r"\label", r"\eqref", "](../"):
+        assert gone not in text, gone

@@ -1,7 +1,10 @@
 import json
 import re
+from pathlib import Path
 
-from dlkb.book.publish.ledger import claim_rows, ledger_markdown, write_ledger
+import pytest
+
+from dlkb.book.publish.ledger import MEANING, claim_rows, ledger_markdown, write_ledger
 from dlkb.book.read.pages import read_book
 
 
@@ -19,21 +22,38 @@ def test_rows_name_page_verdict_source_evidence_and_anchor(book):
     }
 
 
-def test_ledger_counts_filters_and_links(book):
+def test_ledger_filters_and_links(book):
     text = ledger_markdown(book.root, read_book(book.root))
-    assert "| refuted | false | 1 |" in text
-    assert '<li id="c-001" class="claim" data-verdict="refuted" data-family="optimizers"' in text
-    assert "[C-001](optimizers/toy.md#c-001) The square of two is five." in text
-    values = re.findall(r'<input type="radio" name="(\w+)" value="(\w+)"', text)
-    assert set(values) == {
-        ("verdict", "all"),
-        ("verdict", "refuted"),
-        ("family", "all"),
-        ("family", "optimizers"),
-    }
-    # Every filter but "all" has its rule in the style sheet: no script is needed.
-    for name, value in values:
-        assert (f'[name="{name}"][value="{value}"]:checked' in text) == (value != "all")
+    assert f"| Refuted | {MEANING['refuted']} |" in text
+    assert "| Holds |" not in text, "no verdict without a claim"
+    assert (
+        '<li id="c-001" class="claim" data-verdict="refuted" data-topic="optimizers/toy" '
+        'data-evidence="checked"'
+    ) in text
+    assert (
+        "[C-001](optimizers/toy.md#c-001) · Toy · notes 001, lines 16–18 · checked</small>" in text
+    )
+    assert re.findall(r'<input type="radio" name="(\w+)" value="(\w+)"( checked)?', text) == [
+        ("verdict", "all", " checked"),
+        ("verdict", "refuted", ""),
+    ]
+    assert re.findall(r'<option value="([^"]+)"( selected)?>([^<]*)', text) == [
+        ("all", " selected", "All"),
+        ("optimizers", "", "All of optimizers (1)"),
+        ("optimizers/toy", "", "Toy (1)"),
+        ("all", " selected", "All"),
+        ("checked", "", "Checked (1)"),
+    ]
+
+
+def test_verdicts_mean_what_contributing_says():
+    text = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text()
+    table = text[text.index("| type | the notes' statement") :]
+    said = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE))
+    for name in ("holds", "conditional", "imprecise", "refuted", "buggy"):
+        assert said[name] == MEANING[name]
+    rare = re.search(r"^\| `outdated`, `opinion`, `missing` \| (.*) \|$", table, re.MULTILINE)
+    assert rare[1].split(" · ") == [MEANING[name] for name in ("outdated", "opinion", "missing")]
 
 
 def test_ledger_says_what_is_not_yet_answered(book):
@@ -76,17 +96,33 @@ def test_claims_in_the_order_of_their_numbers_and_verdicts_in_that_of_the_table(
     assert [row["id"] for row in claim_rows(pages)] == ["c-000", "c-001"]
     assert claim_rows(pages)[0]["fences"] == 0
     text = ledger_markdown(book.root, pages)
-    assert text.index("| refuted |") < text.index("| buggy |")
+    assert text.index("| Refuted |") < text.index("| Buggy code, repaired |")
+    assert text.index('dict" value="refuted"') < text.index('dict" value="buggy"')
+    assert "Toy (2)" in text
+    assert "All of optimizers (2)" in text
 
 
-def test_a_filter_hides_all_but_what_it_names(book):
+@pytest.mark.parametrize(
+    ("choice", "kept"),
+    [
+        ('[name="verdict"][value="refuted"]:checked', '[data-verdict="refuted"]'),
+        ('[name="topic"] [value="optimizers/toy"]:checked', '[data-topic="optimizers/toy"]'),
+        ('[name="topic"] [value="optimizers"]:checked', '[data-topic^="optimizers/"]'),
+        ('[name="evidence"] [value="checked"]:checked', '[data-evidence="checked"]'),
+    ],
+)
+def test_a_filter_hides_all_but_what_it_names(book, choice, kept):
     text = ledger_markdown(book.root, read_book(book.root))
-    assert (
-        '.ledger:has(input[name="verdict"][value="refuted"]:checked) '
-        'li[data-verdict]:not([data-verdict="refuted"])'
-    ) in text
+    assert f".ledger:has({choice}) li:not({kept})" in text
+    assert '"all"]:checked' not in text
 
 
 def test_a_source_is_no_markup(book):
     book.edit('"001:16-18"', '"<b>&"')
-    assert "notes &lt;b&gt;&amp; · checked" in ledger_markdown(book.root, read_book(book.root))
+    text = ledger_markdown(book.root, read_book(book.root))
+    assert "notes &lt;b&gt;&amp; · checked" in text
+
+
+def test_search_does_not_find_claims_twice(book):
+    text = ledger_markdown(book.root, read_book(book.root))
+    assert '<div class="ledger" data-search-exclude ' in text

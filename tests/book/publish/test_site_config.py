@@ -17,7 +17,7 @@ TEXT = {
 
 def test_only_plugins_that_another_generator_knows():
     names = [next(iter(p)) if isinstance(p, dict) else p for p in CONFIG["plugins"]]
-    assert names == ["search", "mkdocstrings"]
+    assert names == ["mkdocstrings"]
     assert "hooks" not in CONFIG
 
 
@@ -35,7 +35,7 @@ def test_nothing_is_loaded_from_elsewhere():
 def test_inventories_are_local_and_current(tmp_path, monkeypatch):
     from scripts import inventories
 
-    python = CONFIG["plugins"][1]["mkdocstrings"]["handlers"]["python"]
+    python = CONFIG["plugins"][0]["mkdocstrings"]["handlers"]["python"]
     for inventory in python["inventories"]:
         assert inventory["url"].startswith("file:")
         assert (ROOT / inventory["url"].removeprefix("file:")).is_file()
