@@ -85,9 +85,9 @@ def balls() -> Explorable:
     moving = []
     for ax, p in zip(axes, (1, 2), strict=True):
         (path,) = ax.plot(*ball_path(p).T, color=muted, linestyle=":", gid="path")
-        ax.plot(*CENTER, "+", color="C0", markersize=10)
-        ax.axhline(0, color=muted, linewidth=0.8)
-        ax.axvline(0, color=muted, linewidth=0.8)
+        ax.plot(*CENTER, "+", color="C0", markersize=10, gid="center")
+        ax.axhline(0, color=muted, linewidth=0.8, gid="across")
+        ax.axvline(0, color=muted, linewidth=0.8, gid="upright")
         ax.set(title=f"L{p}", aspect="equal", xlabel="θ₁", xticks=range(-2, 4), yticks=range(-1, 3))
         ax.set(xlim=(-2.4, 3.3), ylim=(-2.1, 2.5))
         (edge,) = ax.plot([], [], color="C1", gid="edge")
