@@ -207,7 +207,8 @@ def one_point_says() -> dict[str, bool]:
     """Return what alt text and caption say, and whether it is so."""
     below, above = continued(0.9), continued(1.1)
     return {
-        "The loss of twelve networks from one point each, relative to it": below.shape[1] == 12,
+        f"The loss of twelve networks over {len(below)} steps from one point each, "
+        "relative to it": below.shape[1] == 12,
         "At 0.9 times the limit all twelve fall smoothly": bool((np.diff(below, axis=0) < 0).all()),
         "At 1.1 times the limit all twelve more than double, then fall again": bool(
             (above.max(0) > 2 * above[0]).all() and (above[-1] < above.max(0)).all()
