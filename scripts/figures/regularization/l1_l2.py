@@ -121,10 +121,8 @@ def balls_says() -> dict[str, bool]:
     sharp, smooth = ball_data(1, STRENGTHS[START]).solution, ball_data(2, STRENGTHS[START]).solution
     zero = {value: ball_data(1, value).solution == 0 for value in STRENGTHS}
     on_axis = min(value for value, at in zero.items() if at.any())
-    at_origin = min(value for value, at in zero.items() if at.all())
-    stay = all(
-        at.any() == (v >= on_axis) and at.all() == (v >= at_origin) for v, at in zero.items()
-    )
+    origin = min(value for value, at in zero.items() if at.all())
+    stay = all(at.any() == (v >= on_axis) and at.all() == (v >= origin) for v, at in zero.items())
     path, smooth_path = ball_path(1), ball_path(2)
     first = np.argmax(path[:, 1] == 0)
     runs = (path[:first, 1] > 0).all() and (path[first:, 1] == 0).all() and (path[-1] == 0).all()
@@ -141,7 +139,7 @@ def balls_says() -> dict[str, bool]:
         ),
         "One loss, under": np.allclose([ball_data(p, 0.0).solution for p in (1, 2)], CENTER),
         f"from {on_axis:.1f} on, L1 sits on the axis": stay,
-        f"from {at_origin:.0f} on, at the origin": stay,
+        f"from {origin:.0f} on, at the origin": stay,
     }
 
 
