@@ -135,10 +135,12 @@ def trade_off() -> Figure:
 
 def trade_off_says() -> dict[str, bool]:
     """Return what alt text and caption say, and whether it is so."""
-    full, head, lora = (tuned(*TRADED[i]) for i in (0, 1, 3))
+    full, lora = (tuned(*TRADED[i]) for i in (0, 3))
     slow, fast, top = (RATES.index(rate) for rate in (0.001, 0.003, 0.01))
     close = abs(full.new_error[slow].mean() - lora.new_error[fast].mean()) < 0.05
-    forgotten = [run.old_error[top].mean() for run in (full, lora)]
+    learnt = [full.new_error[fast].mean(), lora.new_error[top].mean()]
+    forgotten = [full.old_error[fast], lora.old_error[top]]
+    more = bool((forgotten[1] > forgotten[0]).mean() >= 0.8)
     return {
         "through all learning rates": all(errors(*p).shape == (2, len(RATES)) for p in TRADED),
         "All curves end in the upper right": all(
@@ -149,13 +151,14 @@ def trade_off_says() -> dict[str, bool]:
         ),
         "LoRA of rank 16 has less than 0.3 on the old one": lora.old_error[fast].mean() < 0.28,
         "full fine-tuning more than 0.5": full.old_error[slow].mean() > 0.51,
-        "Half-way LoRA forgets less": bool(
+        "Half-way LoRA of rank 16 forgets less": bool(
             close and (lora.old_error[fast] < full.old_error[slow]).mean() >= 0.9
         ),
-        "at the learning rate 0.01 it forgets as much": bool(
-            abs(forgotten[0] - forgotten[1]) < 0.1 and min(forgotten) > 0.5
-        ),
-        "There the head alone forgets most": head.old_error[top].mean() > max(forgotten) + 0.1,
+        "Where both are below 0.14": max(learnt) < 0.138,
+        "LoRA has more than 0.6": forgotten[1].mean() > 0.61,
+        "full fine-tuning less than 0.5": forgotten[0].mean() < 0.49,
+        "at nearly the same error below 0.14 it forgets more": more
+        and bool(max(learnt) < 0.138 and np.ptp(learnt) < 0.03),
     }
 
 
