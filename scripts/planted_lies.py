@@ -26,7 +26,6 @@ sys.path.insert(0, str(ROOT))
 from rich.console import Console  # noqa: E402
 
 from dlkb.book.draw.figures import draw, figure_stems  # noqa: E402
-from dlkb.book.hold.contract import is_moved  # noqa: E402
 from dlkb.book.read.pages import PageError, read_book  # noqa: E402
 from scripts.lies.lie import Verdict  # noqa: E402
 from scripts.lies.page import bibliography_verdicts, page_verdicts  # noqa: E402
@@ -86,7 +85,7 @@ def main() -> int:
     console, start = Console(width=110), time.monotonic()
     try:
         book = read_book(ROOT, options.pages or None)
-        stems = [page.stem for page in book if is_moved(page)]
+        stems = [page.stem for page in book]
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             root = Path(folder).resolve() / "book"
             copy_tree(ROOT, root)

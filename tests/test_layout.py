@@ -21,7 +21,6 @@ FAMILIES = [
 ]
 PAGES = read_book(ROOT)
 TOPICS = [page for page in PAGES if page.is_topic]
-MOVED = [page for page in TOPICS if "size" in page.meta]
 
 
 def stems(folder: str, pattern: str = "*.py", prefix: str = "") -> list[str]:
@@ -146,7 +145,7 @@ def undrawn(tests: str, figures: list[str]) -> list[str]:
     return [f for f in figures if not any({"assert_draws", f} <= called for called in asserted)]
 
 
-@pytest.mark.parametrize("page", MOVED, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", TOPICS, ids=lambda page: page.stem)
 def test_each_figure_is_held_against_its_data(page):
     family, topic = page.stem.split("/")
     path = ROOT / "tests" / "figures" / family / f"test_{topic}.py"

@@ -134,8 +134,8 @@ def check(pages: Pages = None) -> None:
     from dlkb.book.hold.check import book_problems
 
     root = find_root()
-    moved = {page.stem for page in read_book(root, pages) if "size" in page.meta}
-    report = draw(root, sorted(moved & {*figure_stems(root)}))
+    stems = {page.stem for page in read_book(root, pages)}
+    report = draw(root, sorted(stems & {*figure_stems(root)}))
     if report.failed:
         report.show(console)
         raise typer.Exit(1)

@@ -76,9 +76,10 @@ def linear_second_moment(
 
     Example:
         >>> import numpy as np
-        >>> linear_second_moment(np.asarray([1.0]), fan_in=100, weight_variance=0.01, depth=50)
+        >>> q = np.asarray([1.0])
+        >>> linear_second_moment(q, fan_in=100, weight_variance=0.01, depth=50)
         array([1.])
-        >>> linear_second_moment(np.asarray([1.0]), fan_in=100, weight_variance=0.1, depth=3)
+        >>> linear_second_moment(q, fan_in=100, weight_variance=0.1, depth=3)
         array([1000.])
     """
     check_float("q", q)
@@ -163,7 +164,8 @@ def gaussian_mean(function: Callable[[Array], Array], q: Array) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> gaussian_mean(lambda z: np.tanh(z) ** 2, np.asarray([0.01, 1.0, 512.0])).round(3)
+        >>> q = np.asarray([0.01, 1.0, 512.0])
+        >>> gaussian_mean(lambda z: np.tanh(z) ** 2, q).round(3)
         array([0.01 , 0.394, 0.965])
     """
     check_float("q", q)
@@ -203,7 +205,8 @@ def length_map(
 
     Example:
         >>> import numpy as np
-        >>> length_map(np.asarray([0.5, 1.0, 2.0]), lambda z: np.maximum(z, 0), sigma_w=2**0.5)
+        >>> q = np.asarray([0.5, 1.0, 2.0])
+        >>> length_map(q, lambda z: np.maximum(z, 0), sigma_w=2**0.5)
         array([0.5, 1. , 2. ])
     """
     check_between("sigma_w", sigma_w, 0, math.inf)
@@ -229,7 +232,7 @@ def length_trajectory(
         depth: Number of times that the map is applied, ≥ 0.
 
     Returns:
-        The mean squares, shape (..., depth + 1), `q` first. Where the map has a stable fixed point,
+        The mean squares, shape (..., depth + 1), `q` first. Close enough to a stable fixed point,
         the last entry approaches it.
 
     Raises:
@@ -238,7 +241,8 @@ def length_trajectory(
 
     Example:
         >>> import numpy as np
-        >>> length_trajectory(np.asarray(9.0), np.tanh, sigma_w=1.5, depth=20)[[0, 1, 20]].round(3)
+        >>> q = length_trajectory(np.asarray(9.0), np.tanh, sigma_w=1.5, depth=20)
+        >>> q[[0, 1, 20]].round(3)
         array([9.   , 1.677, 0.793])
     """
     check_float("q", q)

@@ -6,22 +6,44 @@ from typing import Any
 
 import yaml
 
-from dlkb.book.hold.contract import PARTS_BEFORE
+from dlkb.book.hold.contract import PARTS
 from scripts.bench.processes import copy_repository
 
 FAMILY = 25
 """Topics in a family."""
 
+_FIGURE = """\
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+DATA = (0, 1, 0)
+
+
+def wave() -> Figure:
+    figure, ax = plt.subplots()
+    ax.plot(DATA)
+    return figure
+
+
+def wave_says() -> dict[str, bool]:
+    return {"rises and falls": DATA[0] < DATA[1] > DATA[2]}
+"""
+
 _PAGE = """\
 ---
 title: Topic {number}
-description: A generated page, number {number}.
+description: A generated page.
 tags: [generated]
+level: basic
+requires: []
+size: M
 ---
 
 # Topic {number}
 
-Multiply by {factor}. **You may be here because** a number is {factor} times too small.
+Multiply by {factor}<!--= factor -->. **You may be here because** a number is too small.
+
+![A wave that rises and falls.](../assets/figures/family_00/topic_000/wave.svg)
 
 ## The idea
 
@@ -33,9 +55,22 @@ $$ \\mathbf{{y}} = {factor}\\,\\mathbf{{x}}, \\qquad
 $$ \\lVert\\mathbf{{y}}\\rVert^2 = \\sum_{{i=1}}^n ({factor}\\,x_i)^2
 = {square}\\,\\lVert\\mathbf{{x}}\\rVert^2 \\label{{eq:square}} $$
 
-## Derivation
+<!--untied eq:sum: no function of the package scales-->
 
-Equation $\\eqref{{eq:sum}}$ is the distributive law, $\\eqref{{eq:square}}$ is the same law twice.
+<!--untied eq:square: no function of the package scales-->
+
+```pycon
+>>> number, factor = {number}, {factor}
+>>> number, factor, factor**2
+({number}, {factor}, {square})
+```
+
+## In practice
+
+| letter | is |
+|---|---|
+| $n$ | the number of entries |
+| $i$ | an entry |
 
 ## In code
 
@@ -46,7 +81,7 @@ x = np.arange(1.0, 101.0)
 
 
 def scale(x):
-    return {factor} * x
+    return factor * x
 
 
 print(scale(x).sum())
@@ -56,7 +91,7 @@ print(scale(x).sum())
 {sum}
 ```
 
-## What the notes say
+## Statements, tested
 
 /// refuted | The norm grows with the square of the factor.
     attrs: {{id: {claim}, data-source: "001:16-18", data-evidence: checked}}
@@ -64,27 +99,26 @@ print(scale(x).sum())
 The squared norm does.
 
 ```pycon
->>> float(round(np.linalg.norm(scale(x)) / np.linalg.norm(x), 3))
+>>> from dlkb.verdict import verdict
+>>> grows = np.linalg.norm(scale(x)) / np.linalg.norm(x)
+>>> float(round(grows, 3))
 {factor}.0
 >>> float(round((scale(x) ** 2).sum() / (x**2).sum(), 3))
 {square}.0
+>>> verdict(as_stated=bool(np.isclose(grows, factor**2)))
+'refuted'
 ```
 ///
 
-## In practice
+## Derivation
 
-| library | its name for it |
-|---|---|
-| NumPy | `np.multiply(x, {factor})` |
-| PyTorch | `torch.mul(x, {factor})` |
+Equation $\\eqref{{eq:sum}}$ is the distributive law, $\\eqref{{eq:square}}$ is the same law twice.
 
 ## Exercises
 
 Which factor keeps the norm? One that is 1 or −1.
 
 ## References
-
-None is needed.
 """
 
 
@@ -95,9 +129,9 @@ def stems(pages: int) -> list[str]:
 
 def page(number: int) -> str:
     """Return the text of a page."""
-    factor = number % 90 + 2
+    factor = number % 90 + 10  # a number of one digit is not held
     return _PAGE.format(
-        number=number,
+        number=10 * number + 1001,  # of four digits, so printed anywhere on the page
         factor=factor,
         square=factor**2,
         sum=factor * 5050.0,
@@ -111,16 +145,21 @@ def claim(number: int) -> str:
 
 
 def write_book(root: Path, pages: int) -> None:
-    """Write a book: the repository's configuration and engine, other pages, no figures."""
-    assert all(f"\n## {part}\n" in _PAGE for part in PARTS_BEFORE)
+    """Write a book: the repository's configuration and engine, other pages, one figure."""
+    assert all(f"\n## {part}\n" in _PAGE for part in PARTS)
     copy_repository(root)
-    shutil.rmtree(root / "scripts" / "figures")
+    for folder in (root / "scripts" / "figures").iterdir():
+        if folder.is_dir():
+            shutil.rmtree(folder)
+    script = root / "scripts" / "figures" / f"{stems(1)[0]}.py"
+    script.parent.mkdir()
+    script.write_text(_FIGURE)
     shutil.rmtree(root / "benchmarks", ignore_errors=True)  # their page shows figures
     docs = root / "docs"
     for entry in docs.iterdir():
         if entry.is_dir() and entry.name != "assets":
             shutil.rmtree(entry)
-        elif entry.suffix in (".md", ".toml"):
+        elif entry.suffix in (".md", ".toml", ".bib"):
             entry.unlink()
     config: dict[str, Any] = yaml.safe_load((root / "mkdocs.yml").read_text(encoding="utf-8"))
     del config["nav"]

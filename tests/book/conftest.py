@@ -84,6 +84,82 @@ make serve
 ## References
 """
 
+HELD = """\
+---
+title: Toy
+description: A page for tests.
+level: basic
+requires: []
+size: S
+---
+
+# Toy
+
+![A wave that rises and falls.](../assets/figures/other/wave.svg)
+
+## The idea
+
+$$ x^2 \\label{eq:square} $$
+
+<!--untied eq:square: a term, which no function returns-->
+
+See $\\eqref{eq:square}$.
+
+```python
+def square(x):
+    return x * x
+```
+
+## In practice
+
+```bash
+make serve
+```
+
+## In code
+
+```python
+print(square(2))
+```
+
+```output
+4
+```
+
+## Statements, tested
+
+/// refuted | The square of two is five.
+    attrs: {id: c-001, data-source: "001:16-18", data-evidence: checked}
+
+No.
+
+```pycon
+>>> square(2) == 5
+False
+>>> square("a")
+Traceback (most recent call last):
+TypeError: can't multiply sequence by non-int of type 'str'
+>>> from dlkb.verdict import verdict
+>>> verdict(as_stated=square(2) == 5)
+'refuted'
+```
+///
+
+## Derivation
+
+``` {.pycon .digits}
+>>> square(3)
+9
+>>> 1 / 3
+0.333
+```
+
+## Exercises
+
+## References
+"""
+"""Breaks no rule, as `PAGE` does, which is read, run and shown all the same."""
+
 
 def whole(page: Page) -> Ran:
     """Run a page here, whatever rules it breaks."""
@@ -113,6 +189,16 @@ class Book:
     def line(self, text: str) -> int:
         """Return the line on which `text` stands."""
         return self.page.read_text().split(text)[0].count("\n") + 1
+
+
+def hold(book: Book) -> Book:
+    """Give the book a page that breaks no rule, and its figure."""
+    book.page.write_text(HELD)
+    for theme in ("light", "dark"):
+        figure = book.root / f"docs/assets/figures/other/wave-{theme}.svg"
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        figure.write_text('<svg viewBox="0 0 80 60" width="80pt"></svg>')
+    return book
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from dlkb.book import cli
+from tests.book.conftest import hold
 
 
 @pytest.fixture
 def dlkb(book, monkeypatch, capsys):
     """Run the command line in the small book; return its exit status and what it printed."""
+    hold(book)
     monkeypatch.chdir(book.root)
     monkeypatch.setattr(cli, "console", cli.Console(width=200, highlight=False))
 
@@ -34,7 +36,7 @@ def test_list_shows_words_and_numbers_held(dlkb, book):
     book.edit("See $", "Nine is 9.0<!--= square(3) -->, ten is not 12.5. See $")
     _, text = dlkb("list")
     row = next(row.split() for row in text.split("\n") if row.startswith("optimizers/toy"))
-    assert row[1] == "30"  # words
+    assert row[1] == "28"  # words
     assert row[-4:] == ["1", "of", "2", "Toy"]
 
 
@@ -110,7 +112,14 @@ def test_export(dlkb, book):
     assert dlkb("export", "toy", "--to", "py")[0] == 0
     script = book.root / "optimizers_toy.py"
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-    assert ran.stdout.split("\n")[:3] == ["9", "0.3333333333333333", "4"]
+    lines = ran.stdout.split("\n")
+    assert [lines[0], lines[1], *lines[3:6]] == [
+        "4",
+        "False",
+        "'refuted'",
+        "9",
+        "0.3333333333333333",
+    ]
     assert dlkb("export", "toy", "--to", "ipynb", "-o", "x.ipynb")[0] == 0
     assert json.loads((book.root / "x.ipynb").read_text())["nbformat"] == 4
     status, text = dlkb("export", "toy", "--to", "pdf")
@@ -131,7 +140,8 @@ def test_export_draws_the_page_s_figures_first(dlkb, book):
     script = book.root / "scripts" / "figures" / "optimizers" / "toy.py"
     script.parent.mkdir(parents=True)
     drawing = "def line() -> 'Figure':\n    from matplotlib.figure import Figure\n\n"
-    script.write_text(drawing + "    return Figure()\n")
+    says = "def line_says():\n    return {'nothing at all': not len('')}\n"
+    script.write_text(f"{drawing}    return Figure()\n\n\n{says}")
     image = "![A picture of nothing at all.](../assets/figures/optimizers/toy/line.svg)"
     book.edit("## Derivation", f"{image}\n\n## Derivation")
     status, text = dlkb("export", "toy")

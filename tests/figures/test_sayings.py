@@ -12,7 +12,7 @@ from dlkb.book.read.pages import read_book
 
 ROOT = Path(__file__).parents[2]
 DRAWN = figure_stems(ROOT)
-PAGES = [page for page in read_book(ROOT) if "size" in page.meta and page.stem in DRAWN]
+PAGES = [page for page in read_book(ROOT) if page.stem in DRAWN]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

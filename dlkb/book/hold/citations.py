@@ -108,22 +108,14 @@ def _surname_and_year(sources: Mapping[str, Source]) -> re.Pattern[str]:
 
 
 def citation_problems(root: Path, page: Page) -> list[tuple[int, str]]:
-    """Return line (of the file) and message of what breaks a rule of references on a page.
-
-    What holds the prose asks only pages of the present contract, which have a `size`.
-    """
+    """Return line (of the file) and message of what breaks a rule of references on a page."""
     sources = read_sources(root)
-    found = _key_problems(page, sources)
-    if page.meta.get("size"):
-        found += _prose_problems(page, sources)
+    found = _key_problems(page, sources) + _prose_problems(page, sources)
     return [(page.first_line + line - 1, message) for line, message in sorted(found)]
 
 
 def bibliography_problems(root: Path, pages: list[Page]) -> list[tuple[int, str]]:
-    """Return line and message of what is wrong with the bibliography of a whole book.
-
-    That nobody cites an entry can be said only when every topic's page cites by keys.
-    """
+    """Return line and message of what is wrong with the bibliography of a whole book."""
     found = []
     sources = read_sources(root)
     for source in sources.values():
@@ -131,11 +123,10 @@ def bibliography_problems(root: Path, pages: list[Page]) -> list[tuple[int, str]
         wanted = re.sub("[^a-z]", "", name) + source.year
         if source.key != wanted:
             found.append((source.line, f"key '{source.key}': write {wanted}"))
-    if all(page.meta.get("size") for page in pages if page.is_topic):
-        used = {citation.key for page in pages for citation in citations(page.text)}
-        found += [
-            (source.line, f"no page cites {source.key}: cite it, or take it out")
-            for source in sources.values()
-            if source.key not in used
-        ]
+    used = {citation.key for page in pages for citation in citations(page.text)}
+    found += [
+        (source.line, f"no page cites {source.key}: cite it, or take it out")
+        for source in sources.values()
+        if source.key not in used
+    ]
     return sorted(found)

@@ -1,8 +1,4 @@
-"""The parts of a topic's page and the keys of its front matter.
-
-A page with `size` in its front matter keeps the contract for readers of CONTRIBUTING.md; the
-others keep the order that pages had before.
-"""
+"""The parts of a topic's page and the keys of its front matter, as CONTRIBUTING.md says."""
 
 import re
 from pathlib import Path
@@ -21,38 +17,20 @@ PARTS = (
 )
 """Second-level headings of a topic's page, in this order; others may stand between."""
 
-PARTS_BEFORE = (
-    "The idea",
-    "Derivation",
-    "In code",
-    "What the notes say",
-    "In practice",
-    "Exercises",
-    "References",
-)
-
 _BELOW_THE_HEAD = re.compile(r"[-|: ]*-[-|: ]*")
 
 KEYS = {"level": ("basic", "intermediate", "advanced"), "size": ("L", "M", "S")}
 
 
-def is_moved(page: Page) -> bool:
-    """Whether a page keeps the contract for readers."""
-    return "size" in page.meta
-
-
 def part_problems(page: Page) -> list[tuple[int, str]]:
     """Return the parts that a topic's page lacks, or that stand out of order."""
-    parts = PARTS if is_moved(page) else PARTS_BEFORE
     second = {heading.text: heading.line for heading in page.headings if heading.level == 2}
-    missing = [part for part in parts if part not in second]
+    missing = [part for part in PARTS if part not in second]
     if missing:
         return [(1, f"the page lacks the part '{part}'") for part in missing]
-    lines = [second[part] for part in parts]
+    lines = [second[part] for part in PARTS]
     if lines != sorted(lines):
-        return [(1, f"parts out of order; keep {', '.join(parts)}")]
-    if not is_moved(page):
-        return []
+        return [(1, f"parts out of order; keep {', '.join(PARTS)}")]
     if not any(image.line < second["The idea"] for image in page.images):
         return [(second["The idea"], "a figure must stand before 'The idea'")]
     return []

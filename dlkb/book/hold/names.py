@@ -15,6 +15,15 @@ def pieces(fence: Fence) -> list[tuple[int, str]]:
     return [(fence.line + example.lineno, example.source) for example in examples]
 
 
+def is_readable(fence: Fence) -> bool:
+    """Whether the prompts of a fence can be told apart; `code_problems` says where not."""
+    try:
+        pieces(fence)
+    except ValueError:
+        return False
+    return True
+
+
 def page_names(page: Page) -> set[str]:
     """Return the names that the page's fences define or import; not those inside functions."""
     found: set[str] = set()

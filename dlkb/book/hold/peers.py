@@ -143,7 +143,7 @@ def peers_problems(root: Path, page: Page) -> list[tuple[int, str]]:
     for number, line in enumerate(page.text.split("\n"), start=page.first_line):
         if MARKER.match(line) and number + 1 not in [table.line for table in marked]:
             found.append((number, "no table stands on the line after this marker"))
-    if page.meta.get("size") and page.is_topic:
+    if page.is_topic:
         for table in tables(page):
             about = [line for line, cells in table.rows if cells and _ABOUT.search(cells[0])]
             if about and not table.name:
@@ -196,8 +196,8 @@ def run_and_compare(root: Path, page: Page) -> tuple[dict[str, Rows], list[tuple
     """Run the libraries of a page's tables.
 
     Returns:
-        The rows of each function, and line and message where the page differs from them. On a page
-        of the present contract, which has a `size`, each function has its table.
+        The rows of each function, and line and message where the page differs from them: each
+        function has its table.
     """
     returned = run(root, page.stem)
     marked = {str(table.name): table for table in tables(page) if table.name}
@@ -206,10 +206,9 @@ def run_and_compare(root: Path, page: Page) -> tuple[dict[str, Rows], list[tuple
         for name, table in marked.items()
         for problem in compare(table, returned.get(name, {}))
     ]
-    if page.meta.get("size"):
-        found += [
-            (page.first_line, f"no table for '{name}': write <!--peers: {name}--> before it")
-            for name in returned
-            if name not in marked
-        ]
+    found += [
+        (page.first_line, f"no table for '{name}': write <!--peers: {name}--> before it")
+        for name in returned
+        if name not in marked
+    ]
     return returned, found

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from dlkb.book.draw.drawing import SCRIPTS, Says
 from dlkb.book.draw.figures import FigureSource, figures_of
-from dlkb.book.hold.contract import is_moved
 from dlkb.book.read.freshness import parse
 from dlkb.book.read.numerals import numerals
 from dlkb.book.read.pages import Page
@@ -53,10 +52,10 @@ def saying_problems(root: Path, page: Page, said: dict[str, Says] | None) -> lis
 
     Args:
         root: The repository.
-        page: A page; its figures must be described as the data says if it has a `size`.
+        page: A page; its figures must be described as the data says.
         said: What each figure says; None if that is not known yet: nothing is computed here.
     """
-    if not is_moved(page) or not (root / SCRIPTS / f"{page.stem}.py").is_file():
+    if not (root / SCRIPTS / f"{page.stem}.py").is_file():
         return []
     sources = {figure.name: figure for figure in figures_of(root, page.stem)}
     found: list[tuple[int, str]] = []

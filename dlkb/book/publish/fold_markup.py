@@ -1,10 +1,10 @@
 """Fold what a reader opens to follow: sections of a derivation, and long code before "In code".
 
-A Python-Markdown extension, `dlkb.book.publish.fold_markup` in mkdocs.yml, for pages that have a
-`size`. Each `###` section under `## Derivation` becomes `<details class="derivation">` with its
-heading in the summary; the heading keeps its id and its place in the contents. Under
-`## The idea` and `## In practice`, a block of more than `LONGEST` lines becomes
-`<details class="code">`; what it prints stays in sight when it has a block of its own.
+A Python-Markdown extension, `dlkb.book.publish.fold_markup` in mkdocs.yml. Each `###` section
+under `## Derivation` becomes `<details class="derivation">` with its heading in the summary; the
+heading keeps its id and its place in the contents. Under `## The idea` and `## In practice`, a
+block of more than `LONGEST` lines becomes `<details class="code">`; what it prints stays in sight
+when it has a block of its own.
 """
 
 import re
@@ -31,7 +31,7 @@ class _Fold(Treeprocessor):
         self.which = which
 
     def run(self, root: ElementTree.Element) -> None:
-        if self.which.page and "size" in self.which.page.meta:
+        if self.which.page:
             fold(root)
             self.fold_code(root)
 

@@ -70,8 +70,7 @@ class _Head(Treeprocessor):
         if page is None or not page.is_topic or title is None:
             return
         box = Element("div", {"class": "about", "data-search-exclude": ""})
-        if "size" in page.meta:
-            box.append(facts(page, docs))
+        box.append(facts(page, docs))
         box.append(take(page, addresses(docs.resolve().parent).colab))
         root.insert(list(root).index(title) + 1, box)
 

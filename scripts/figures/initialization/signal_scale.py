@@ -24,6 +24,8 @@ Values = NDArray[np.float64]
 WIDTH, DEPTH, SEEDS = 256, 20, 20
 STD = {"σ = 1": 1.0, "σ² = 1/√n": WIDTH**-0.25, "σ = √(2/n)": (2 / WIDTH) ** 0.5}
 WIDTHS = (32, 128, 512)
+BAND = (5, 50, 95)
+"""Percentiles of the lower edge, the line and the upper edge."""
 
 
 def relu(z: Values) -> Values:
@@ -60,8 +62,8 @@ def relu_depths(std: float) -> Depths:
 
 def _band(axis: plt.Axes, rows: Values, colour: str, label: str) -> None:
     x = np.arange(rows.shape[1])
-    low, middle, high = np.percentile(rows, [5, 50, 95], axis=0)
-    axis.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
+    low, middle, high = np.percentile(rows, BAND, axis=0)
+    axis.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0, gid=label)
     axis.plot(x, middle, color=colour, label=label)
 
 
@@ -72,12 +74,35 @@ def depth() -> Figure:
     for (label, std), colour in zip(STD.items(), ("C1", "C4", "C0"), strict=True):
         data = relu_depths(std)
         _band(axis, data.measured, colour, label)
-        axis.plot(layers, data.expected, color=plt.rcParams["text.color"], lw=1, ls=":")
+        ink = plt.rcParams["text.color"]
+        axis.plot(layers, data.expected, color=ink, lw=1, ls=":", gid=f"{label}, expected")
     axis.set(yscale="log", xlabel="layer", ylabel="mean square of the signal")
     axis.set_title(f"ReLU, width {WIDTH}")
     axis.set_xticks(range(0, DEPTH + 1, 5))
     axis.legend(title="weights N(0, σ²)")
     return figure
+
+
+def depth_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    one, root, he = (relu_depths(std) for std in STD.values())
+    factor = (root.measured[:, -1] / root.measured[:, 0]) ** (1 / DEPTH)
+    logs = [abs(np.log10(data.measured / data.expected)) for data in (one, root, he)]
+    return {
+        "Three lines with narrow bands": all(bool((log < 1).mean() > 0.95) for log in logs),
+        "With a standard deviation of 1 the mean square rises above 1e40": bool(
+            (one.measured[:, -1] > 1e40).all()
+        ),
+        "with a variance of one over root n above 1e16": bool((root.measured[:, -1] > 1e16).all()),
+        "with a standard deviation of root of 2 over n it stays near 1": bool(
+            (abs(np.log10(he.measured)) < 1).mean() > 0.9
+        ),
+        f"Twenty seeds of a ReLU network of width {WIDTH}": SEEDS == 20,
+        "dotted, the expectation": bool(np.isclose(he.expected, 1).all()),
+        f"The variance 1/√n multiplies by √n/2 = {WIDTH**0.5 / 2:.0f} in each layer": bool(
+            np.isclose(factor.mean(), WIDTH**0.5 / 2, rtol=0.1)
+        ),
+    }
 
 
 class Maps(NamedTuple):
@@ -116,14 +141,48 @@ def length_maps() -> Figure:
     for name, colour in zip(MAPS, ("C0", "C2", "C1"), strict=True):
         data = length_maps_data(name)
         left.plot(data.q, data.image, color=colour, label=name)
-        for path in data.paths:
-            right.plot(path, color=colour, lw=1.5)
+        for start, path in zip(STARTS, data.paths, strict=True):
+            right.plot(path, color=colour, lw=1.5, gid=f"{name} from {start:g}")
     left.plot([1], [1], "o", color=plt.rcParams["text.color"])
     left.set(xlabel="q of this layer", ylabel="q of the next layer", title="the map")
     right.set(yscale="log", xlabel="layer", ylabel="q", title="iterated from 0.3, 1 and 2")
     right.set_xticks(range(0, 13, 3))
     left.legend()
     return figure
+
+
+def length_maps_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    tanh, line, bent = (length_maps_data(name) for name in ("tanh", "ReLU", "GELU"))
+    inner = (tanh.q > 0.05) & (tanh.q < 0.95)
+    outer = tanh.q > 1.05
+    ends = {name: length_maps_data(name).paths[:, -1] for name in MAPS}
+    return {
+        "three curves through the point (1, 1)": all(
+            bool(np.isclose(np.interp(1, data.q, data.image), 1, atol=1e-3))
+            for data in (tanh, line, bent)
+        ),
+        "tanh crosses the diagonal from above": bool(
+            (tanh.image > tanh.q)[inner].all() and (tanh.image < tanh.q)[outer].all()
+        ),
+        "ReLU lies on it": bool(np.allclose(line.image, line.q)),
+        "GELU crosses from below": bool(
+            (bent.image < bent.q)[inner].all() and (bent.image > bent.q)[outer].all()
+        ),
+        "iterated from 0.3, 1 and 2, tanh returns to 1": bool(
+            np.allclose(STARTS, [0.3, 1, 2]) and np.allclose(ends["tanh"], 1, atol=0.02)
+        ),
+        "ReLU stays": bool(np.allclose(ends["ReLU"], STARTS)),
+        "GELU falls from 0.3 and rises from 2": bool(ends["GELU"][0] < 0.1 and ends["GELU"][2] > 5),
+        "at the gain that keeps q = 1, without biases": all(
+            bool(np.isclose(length_map(np.asarray(1.0), phi, sigma_w=gain), 1, atol=1e-3))
+            for phi, gain in MAPS.values()
+        ),
+        "Of the three fixed points only that of tanh attracts": bool(
+            np.allclose(ends["tanh"], 1, atol=0.02) and not np.isclose(ends["GELU"][0], 1, atol=0.5)
+        ),
+        "that of GELU repels": bool(ends["GELU"][0] < STARTS[0] and ends["GELU"][2] > STARTS[2]),
+    }
 
 
 @cache
@@ -153,6 +212,25 @@ def width_spread() -> Figure:
     axis.set_title("He initialization, ReLU")
     axis.legend(title="width, spread at layer 50", loc="lower left")
     return figure
+
+
+def width_spread_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    ends = [width_spread_data(width)[:, -1] for width in WIDTHS]
+    bands = [np.ptp(np.percentile(np.log10(end), BAND)) for end in ends]
+    medians = [np.median(end) for end in ends]
+    top = np.sort(ends[0])[::-1]
+    return {
+        "widths 32, 128 and 512": WIDTHS == (32, 128, 512),
+        "the narrower the network, the wider its band and the lower its median": bool(
+            bands[0] > bands[1] > bands[2] and medians[0] < medians[1] < medians[2]
+        ),
+        "He initialization in a thousand networks for each width": len(ends[0]) == 1000,
+        f"median and {BAND[0]} to {BAND[2]} %": BAND[1] == 50,
+        "The expectation is 1, held up by networks that are far above": bool(
+            0.3 < ends[0].mean() < 3 and top[:100].sum() > 0.5 * top.sum()
+        ),
+    }
 
 
 class Both(NamedTuple):
@@ -215,8 +293,9 @@ def scale_and_depth() -> Explorable:
     moving = []
     for axis, colour in zip(axes, ("C0", "C1"), strict=True):
         (band,) = axis.fill([1], [1], color=colour, alpha=0.25, linewidth=0)
-        (line,) = axis.plot([], [], color=colour)
-        (limit,) = axis.plot([], [], color=plt.rcParams["text.color"], lw=1, ls=":")
+        (line,) = axis.plot([], [], color=colour, label="median")
+        ink = plt.rcParams["text.color"]
+        (limit,) = axis.plot([], [], color=ink, lw=1, ls=":", label="wide limit")
         moving.append((band, line, limit))
 
     def show(gain: float, depth: float) -> str:
@@ -229,7 +308,7 @@ def scale_and_depth() -> Explorable:
             (data.expected_signal, data.expected_gradient),
             strict=True,
         ):
-            low, middle, high = np.percentile(rows, [5, 50, 95], axis=0)
+            low, middle, high = np.percentile(rows, BAND, axis=0)
             band.set_xy(np.stack([around, np.concatenate([low, high[::-1]])], axis=1))
             line.set_data(layers, middle)
             limit.set_data(layers, expected)
@@ -245,3 +324,29 @@ def scale_and_depth() -> Explorable:
         Slider("depth", (5, 10, 20, 40), 2),
     )
     return Explorable(figure, sliders, tuple(sum(moving, ())), show)
+
+
+def scale_and_depth_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    kept, still = tanh_depths(1.5929, 20), tanh_depths(1.0, 20)
+    grown, signal = np.median(kept.gradient[:, 0]), np.median(kept.signal, axis=0)
+    fell = [np.median(rows) for rows in (still.signal[:, -1], still.gradient[:, 0])]
+    both = (kept.signal, kept.expected_signal), (kept.gradient, kept.expected_gradient)
+    edges = [np.percentile(rows, [BAND[0], BAND[2]], axis=0) for rows, _ in both]
+    inside = [
+        bool(((low <= limit) & (limit <= high)).all() and (high / low < 10).all())
+        for (low, high), (_, limit) in zip(edges, both, strict=True)
+    ]
+    return {
+        "the signal stays at 1": bool((abs(np.log(signal)) < np.log(1.25)).all()),
+        "the mean square of the gradient grows about 20 times from layer 20 back to layer 1": bool(
+            15 < grown < 27 and kept.gradient.shape[1] == 20
+        ),
+        "dotted lines run inside bands of less than a decade": all(inside),
+        "Ten tanh networks of width 128 without biases": len(kept.signal) == 10,
+        "dotted, the limit of large width": bool(np.allclose(kept.expected_signal, 1, atol=1e-2)),
+        "At 1.59 the signal keeps its size and the gradient grows": bool(
+            0.8 < signal[-1] < 1.25 and grown > 10
+        ),
+        "at 1.00 both shrink": bool(max(fell) < 0.1),
+    }

@@ -71,12 +71,12 @@ def unit_circle() -> Figure:
         )
         ax.plot(*data.image, color="C0", label="image")
         if data.eigen.shape[1]:  # of a rotation every direction is singular: nothing to draw
-            for x, y in data.singular.T:
-                ax.plot([-x, x], [-y, y], color="C2", linewidth=5, alpha=0.5)
+            for i, (x, y) in enumerate(data.singular.T, 1):
+                ax.plot([-x, x], [-y, y], color="C2", linewidth=5, alpha=0.5, gid=f"singular {i}")
         else:
             ax.text(0, 0, "no real\neigenvector", ha="center", va="center")
-        for x, y in data.eigen.T:
-            ax.plot([-x, x], [-y, y], color="C1")
+        for i, (x, y) in enumerate(data.eigen.T, 1):
+            ax.plot([-x, x], [-y, y], color="C1", gid=f"eigen {i}")
         ax.set(title=title, aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     handles = [
         plt.Line2D([], [], color=plt.rcParams["axes.edgecolor"], linewidth=1, linestyle=":"),
@@ -225,8 +225,8 @@ def rayleigh() -> Figure:
     ax.plot(degrees, R, color="C0", label="R")
     for value, (x, y), name in zip(eigenvalues, V.T, ("λ₂", "λ₁"), strict=True):
         at = np.degrees(np.arctan2(y, x)) % 180
-        ax.axhline(value, color="C1", linestyle="--", linewidth=1)
-        ax.plot(at, value, "o", color="C1")
+        ax.axhline(value, color="C1", linestyle="--", linewidth=1, gid=f"bound {name}")
+        ax.plot(at, value, "o", color="C1", gid=name)
         ax.annotate(name, (at, value), xytext=(6, 6), textcoords="offset points")
     ax.set(xlabel="angle of v in degrees", ylabel="R(v)", xticks=range(0, 181, 30), ylim=(-1, 2.3))
     return figure

@@ -62,8 +62,8 @@ def bias_correction() -> Figure:
     right.plot(data.t, data.raw_step, color="C1", label="m / √v")
     right.plot(data.t, data.step, color="C2", label="m̂ / √v̂")
     peak = data.raw_step.argmax()
-    for i in (0, peak):
-        right.plot(data.t[i], data.raw_step[i], "o", color="C1")
+    for i, name in ((0, "first"), (peak, "peak")):
+        right.plot(data.t[i], data.raw_step[i], "o", color="C1", gid=name)
         right.annotate(
             f"{data.raw_step[i]:.2f}",
             (data.t[i], data.raw_step[i]),

@@ -85,9 +85,9 @@ def balls() -> Explorable:
     moving = []
     for ax, p in zip(axes, (1, 2), strict=True):
         (path,) = ax.plot(*ball_path(p).T, color=muted, linestyle=":", gid="path")
-        ax.plot(*CENTER, "+", color="C0", markersize=10)
-        ax.axhline(0, color=muted, linewidth=0.8)
-        ax.axvline(0, color=muted, linewidth=0.8)
+        ax.plot(*CENTER, "+", color="C0", markersize=10, gid="center")
+        ax.axhline(0, color=muted, linewidth=0.8, gid="across")
+        ax.axvline(0, color=muted, linewidth=0.8, gid="upright")
         ax.set(title=f"L{p}", aspect="equal", xlabel="θ₁", xticks=range(-2, 4), yticks=range(-1, 3))
         ax.set(xlim=(-2.4, 3.3), ylim=(-2.1, 2.5))
         (edge,) = ax.plot([], [], color="C1", gid="edge")
@@ -121,26 +121,25 @@ def balls_says() -> dict[str, bool]:
     sharp, smooth = ball_data(1, STRENGTHS[START]).solution, ball_data(2, STRENGTHS[START]).solution
     zero = {value: ball_data(1, value).solution == 0 for value in STRENGTHS}
     on_axis = min(value for value, at in zero.items() if at.any())
-    at_origin = min(value for value, at in zero.items() if at.all())
-    stay = all(
-        at.any() == (v >= on_axis) and at.all() == (v >= at_origin) for v, at in zero.items()
-    )
+    origin = min(value for value, at in zero.items() if at.all())
+    stay = all(at.any() == (v >= on_axis) and at.all() == (v >= origin) for v, at in zero.items())
     path, smooth_path = ball_path(1), ball_path(2)
     first = np.argmax(path[:, 1] == 0)
     runs = (path[:first, 1] > 0).all() and (path[first:, 1] == 0).all() and (path[-1] == 0).all()
     return {
         "an elliptic contour of one loss": bool(np.linalg.cond(HESSIAN) > 2),
-        "touches the L1 diamond at its right corner, where the second parameter is zero": bool(
-            sharp[0] > 0 and sharp[1] == 0
-        ),
+        "Left: it touches the L1 diamond at its right corner": bool(sharp[0] > 0),
+        "where the second parameter is zero": bool(sharp[1] == 0),
         "the dotted line of solutions runs into the axis and along it": bool(runs),
-        "touches the L2 circle at a point with both parameters positive": bool((smooth > 0).all()),
+        "Right: it touches the L2 circle at a point with both parameters positive": bool(
+            (smooth > 0).all()
+        ),
         "the line of solutions bends to the origin without meeting an axis": bool(
             (smooth_path > 0).all() and np.linalg.norm(smooth_path[-1]) < 0.05
         ),
         "One loss, under": np.allclose([ball_data(p, 0.0).solution for p in (1, 2)], CENTER),
         f"from {on_axis:.1f} on, L1 sits on the axis": stay,
-        f"from {at_origin:.0f} on, at the origin": stay,
+        f"from {origin:.0f} on, at the origin": stay,
     }
 
 
@@ -235,10 +234,11 @@ def paths_says() -> dict[str, bool]:
     edge, norms = data.l1[-1] / 1.2, np.linalg.norm(data.ridge, axis=1)
     return {
         f"{NUMBERS[len(last)].capitalize()} coefficients of the diabetes data": True,
-        f"they reach zero at different strengths, the last at about {round(edge, -1):.0f}": bool(
+        "Left, lasso: they reach zero at different strengths, "
+        f"the last at about {round(edge, -1):.0f}": bool(
             len(set(last)) == len(last) and max(last) < edge and (data.lasso[-1] == 0).all()
         ),
-        f"{NUMBERS[grow.sum()]} of {NUMBERS[len(last)]} grow somewhere, "
+        f"Right, ridge: {NUMBERS[grow.sum()]} of {NUMBERS[len(last)]} grow somewhere, "
         f"{NUMBERS[turn.sum()]} cross zero on the way, none stays there": bool(
             (data.ridge != 0).all()
         ),
@@ -292,7 +292,7 @@ def zeros_says() -> dict[str, bool]:
         "Share of weights that are exactly zero against steps": bool((abs(rising) <= 1).all()),
         f"band over {NUMBERS[seeds]} seeds": True,
         "from 0 to above one half in each seed": bool(
-            (rising[0] == 0).all() and (rising[-1] > 0.5).all()
+            rising[0].max() == 0 < 0.5 < rising[-1].min()
         ),
         "The subgradient step: flat at 0": none,
         f"median and range over {seeds} seeds": True,

@@ -148,11 +148,14 @@ def trainer_leaves_out() -> str:
             "dense": nn.Linear(2, 2),
             "layer": nn.LayerNorm(2),
             "batch": nn.BatchNorm1d(2),
+            "norm": nn.BatchNorm1d(2),
+            "rms": nn.RMSNorm(2),
+            "q_norm": nn.RMSNorm(2),
         }
     )
     decayed = set(Trainer.get_decay_parameter_names(None, model))
-    if decayed == {"embeddings.weight", "dense.weight", "batch.weight"}:
-        return "biases, layer norms"
+    if decayed == {"embeddings.weight", "dense.weight", "batch.weight", "rms.weight"}:
+        return "biases, `LayerNorm`, names such as `norm`"
     raise LookupError(f"the Trainer decays {decayed}")
 
 

@@ -1,6 +1,8 @@
-"""The small book with its page under the contract for readers."""
+"""The small book with pages that break no rule."""
 
 import pytest
+
+from tests.book.conftest import hold
 
 MOVED = """\
 ---
@@ -93,7 +95,14 @@ It is 36.
 
 
 @pytest.fixture
+def book(book):
+    """The small book; its page keeps the contract."""
+    return hold(book)
+
+
+@pytest.fixture
 def moved(book):
+    """The small book; its page has numbers, a figure of its own, a solution."""
     script = book.root / "scripts" / "figures" / "optimizers" / "toy.py"
     script.parent.mkdir(parents=True)
     script.write_text("def wave() -> Figure: ...\ndef wave_says() -> dict[str, bool]: ...\n")

@@ -21,6 +21,8 @@ IMAGE = "![A wave that rises and falls.](../assets/figures/optimizers/toy/wave.s
     [
         ("level: basic", "level: easy", "'level' must be one of basic, intermediate, advanced"),
         ("size: S", "size: XL", "'size' must be one of L, M, S, not 'XL'"),
+        ("size: S\n", "", "'size' must be one of L, M, S, not None"),
+        ("level: basic\n", "", "'level' must be one of basic, intermediate, advanced, not None"),
         ("requires: []\n", "", "the front matter lacks 'requires'"),
         ("requires: []", "requires: [optimizers/sgd]", "'requires' names 'optimizers/sgd'"),
         ("requires: []", "requires: [optimizers/toy]", "'requires' names 'optimizers/toy'"),
@@ -47,12 +49,6 @@ def test_parts_in_the_order_for_readers(moved):
         .replace("## X", "## Derivation")
     )  # fmt: skip
     assert any("parts out of order; keep The idea, In practice" in said for said in messages(moved))
-
-
-def test_a_page_without_size_keeps_the_order_before(book):
-    assert messages(book) == []
-    book.edit("description: A page for tests.", "description: A page for tests.\nsize: L")
-    assert "the page lacks the part 'Statements, tested'" in messages(book)
 
 
 @pytest.mark.parametrize(("columns", "wide"), [(76, False), (77, True)])

@@ -179,12 +179,6 @@ def test_a_tied_equation_is_held_by_its_function(moved):
     assert problems(moved) == []
 
 
-def test_old_pages_are_left_alone(moved):
-    moved.edit("size: S\n", "")
-    moved.edit("a third is 0.33", "a third is 0.34")
-    assert not [p for p in book_problems(moved.root) if "0.34" in p.message]
-
-
 def test_a_long_page_is_read_in_a_moment(moved):
     moved.edit("Two steps.", "From 3.16 to $10^{-3}$ in a thousand `steps` [x](y.md).\n" * 600)
     page = read_book(moved.root)[0]

@@ -47,12 +47,11 @@ TABLE = """\
 
 @pytest.fixture
 def tabled(book):
-    """A page of the present contract with an executed table."""
+    """A page with an executed table."""
     book.module = book.root / "scripts/peers/optimizers/toy.py"
     book.module.parent.mkdir(parents=True)
     book.module.write_text(MODULE)
     (book.root / "constraints.txt").write_text("# Versions.\nkeras==3.15.1\ntorch==2.13.0\n")
-    book.edit("title: Toy\n", "title: Toy\nsize: S\n")
     book.edit("```bash\nmake serve", f"{TABLE}\n```bash\nmake serve")
     return book
 
@@ -117,8 +116,6 @@ def test_row_that_is_missing_is_reported(tabled):
 def test_function_without_its_table(tabled):
     tabled.edit("<!--peers: convention-->\n", "")
     assert "no table for 'convention'" in run_and_compare(tabled.root, page(tabled))[1][0][1]
-    tabled.edit("size: S\n", "")
-    assert run_and_compare(tabled.root, page(tabled))[1] == []
 
 
 @pytest.mark.parametrize(
@@ -139,12 +136,6 @@ def test_rules_that_need_no_library(tabled, old, new, message, at):
     tabled.edit(old, new)
     found = [p for p in book_problems(tabled.root) if message in p.message]
     assert [p.line for p in found] == [tabled.line(at)]
-
-
-def test_rules_for_moved_pages_leave_the_old_ones_alone(tabled):
-    tabled.edit("<!--peers: convention-->\n", "")
-    tabled.edit("size: S\n", "")
-    assert peers_problems(tabled.root, page(tabled)) == []
 
 
 def test_other_tables_and_tables_in_fences_are_free(tabled):

@@ -46,7 +46,7 @@ def test_fragile_number_fails_the_audit(book):
 
 
 def test_broken_page_fails_the_collection(book):
-    book.edit("///\n\n## In practice", "\n## In practice")
+    book.edit("///\n\n## Derivation", "\n## Derivation")
     status, text = collect(book)
     assert status == 2
     assert "block 'refuted' is not closed" in text

@@ -7,6 +7,7 @@ import pytest
 from dlkb.book.hold.check import Problem
 from dlkb.book.publish import site
 from dlkb.book.read.pages import PageError
+from tests.book.conftest import hold
 
 TIE = """\
 /// tied | `dlkb.arrays.erf(x)`
@@ -15,9 +16,32 @@ TIE = """\
 """
 
 
+WAVE = """\
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+DATA = (0, 1, 0)
+
+
+def wave() -> Figure:
+    figure, ax = plt.subplots()
+    ax.plot(DATA)
+    return figure
+
+
+def wave_says() -> dict[str, bool]:
+    return {"rises and falls": DATA[0] < DATA[1] > DATA[2]}
+"""
+
+
 @pytest.fixture
 def built(book, monkeypatch):
     """Build the small book without mkdocs; return the exit status."""
+    hold(book)
+    book.edit("figures/other/wave.svg", "figures/optimizers/toy/wave.svg")
+    script = book.root / "scripts" / "figures" / "optimizers" / "toy.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(WAVE)
     monkeypatch.setattr(site, "write_benchmarks", lambda root: None)
     real = subprocess.run
 

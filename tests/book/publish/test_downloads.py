@@ -6,6 +6,12 @@ from dlkb.book.hold.verify import stale, verify
 from dlkb.book.publish.downloads import ENDINGS, write_downloads
 from dlkb.book.publish.export import to_markdown
 from dlkb.book.read.pages import PageError, read_book
+from tests.book.conftest import hold
+
+
+@pytest.fixture
+def book(book):
+    return hold(book)
 
 
 def written(book):

@@ -10,7 +10,7 @@ from dlkb.book.publish.export import to_script
 from dlkb.book.publish.held_markup import CACHE, write_values
 from dlkb.book.publish.notebook import to_notebook
 from dlkb.book.read.pages import read_book
-from tests.book.conftest import whole
+from tests.book.conftest import hold, whole
 
 EXTENSIONS = [
     "tables",
@@ -93,6 +93,7 @@ def test_a_value_that_is_the_expression_is_said_once(tmp_path, book):
 
 
 def test_downloads_keep_the_values(book):
+    hold(book)
     book.edit("See $\\eqref{eq:square}$.", "Up to 2.25<!--= square(1.5) -->.")
     assert verify(book.root) == []
     write_downloads(book.root, read_book(book.root))

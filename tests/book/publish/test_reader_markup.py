@@ -165,14 +165,6 @@ def test_no_link_stands_in_a_summary_and_each_section_keeps_one(docs):
     assert [link["href"] for link in links] == ["#first-step", "#second-step"]
 
 
-def test_a_page_without_size_is_not_folded_and_has_no_facts(docs):
-    (docs / "optimizers/adam.md").write_text(f"---\ntitle: Adam\n---\n{TEXT}")
-    page = rendered(docs)
-    assert page.find("details", class_="derivation") is None
-    assert page.find(class_="facts") is None
-    assert page.find("ul", class_="take")
-
-
 def test_the_line_under_the_title_says_level_time_and_what_to_read_before(docs):
     page = rendered(docs)
     box = page.h1.find_next_sibling()
@@ -249,10 +241,3 @@ def test_a_long_session_is_folded_with_its_output(docs):
     (docs / "optimizers/adam.md").write_text(META + text)
     page = rendered(docs, text)
     assert page.find("details", class_="code").summary.text == "Code and output, 9 lines"
-
-
-def test_a_page_without_a_size_folds_nothing(docs):
-    text = f"# Adam\n\n## The idea\n\n```python\n{LONG}\n```\n"
-    (docs / "optimizers/adam.md").write_text(f"---\ntitle: Adam\n---\n{text}")
-    page = rendered(docs, text)
-    assert not page.find("details")

@@ -20,7 +20,7 @@ from dlkb.book.publish.ledger import write_ledger
 from dlkb.book.publish.search_index import TEXTS, TITLES
 from dlkb.book.read.pages import read_book
 from dlkb.book.serve.incremental import Site
-from tests.book.conftest import PAGE, Book
+from tests.book.conftest import HELD, Book
 from tests.book.hold.test_peers import MODULE, TABLE
 from tests.book.read.test_references import BIB
 
@@ -54,8 +54,8 @@ def book(tmp_path, monkeypatch) -> Book:
     (tmp_path / "mkdocs.yml").write_text(re.sub(r"nav:\n.*?\n\n", NAV, config, count=1, flags=re.S))
     figure = "![A line that rises from left to right.](../assets/figures/optimizers/toy/line.svg)"
     api = "## In code\n\n::: dlkb.optimizers.toy\n\n"
-    found.page.write_text(PAGE.replace("## In code\n", api).replace("## Exercises", figure))
-    found.edit("## References", "## Exercises\n\n## References")
+    other = re.compile(r"^!\[.*\)$", re.M)
+    found.page.write_text(other.sub(figure, HELD).replace("## In code\n", api))
     (tmp_path / "docs" / "index.md").write_text("# Home\n\nSee [toy](optimizers/toy.md).\n")
     shutil.copytree(ROOT / "docs" / "assets" / "fonts", tmp_path / "docs" / "assets" / "fonts")
     for name in ("logo.svg", "favicon.svg", "site.css", "print.css", "copy.js", "explore.js"):
@@ -65,7 +65,8 @@ def book(tmp_path, monkeypatch) -> Book:
     script.write_text(
         "import matplotlib.pyplot as plt\nfrom matplotlib.figure import Figure\n\n\n"
         "def line() -> Figure:\n    figure, ax = plt.subplots()\n    ax.plot([0, 1])\n"
-        "    return figure\n"
+        "    return figure\n\n\ndef line_says() -> dict[str, bool]:\n    x = [0, 1]\n"
+        "    return {'rises from left to right': x[1] > x[0]}\n"
     )
     draw(tmp_path, width=80)
     formula = tmp_path / "dlkb" / "optimizers" / "toy.py"
@@ -214,7 +215,7 @@ def test_a_title_shows_on_all_pages(site, book, old, new):
 def test_a_source_shows_on_the_pages_that_cite_it(site, book):
     bibliography = book.root / "docs/references.bib"
     bibliography.write_text(BIB, encoding="utf-8")
-    book.edit("No.\n", "No ([@may1976]).\n")
+    book.edit("No.\n", "No ([@may1976]; [@kingma2015]; [@reddi2018b]).\n")
     assert site.update() == SHOWN
     bibliography.write_text(BIB.replace("{May, Robert M.}", "{Mai, R.}"), encoding="utf-8")
     shown, problems = site.update()
@@ -262,11 +263,11 @@ def test_a_new_page_and_one_less(site, book):
 
 def test_a_broken_rule_is_reported_and_the_last_good_state_stays(site, book):
     good = files(site.folder)
-    book.edit("## References", "## Sources\n\nA quetzal.")
+    book.edit("## Exercises", "## Tasks\n\nA quetzal.")
     shown, problems = site.update()
     assert not shown
     assert [problem.rpartition("/")[2] for problem in problems] == [
-        "toy.md:1: the page lacks the part 'References'"
+        "toy.md:1: the page lacks the part 'Exercises'"
     ]
     assert files(site.folder) == good
     assert site.update() == NOTHING, "reported once"
@@ -274,7 +275,7 @@ def test_a_broken_rule_is_reported_and_the_last_good_state_stays(site, book):
     assert site.update() == (True, problems)
     assert "motmot" in text(site, "index.html")
     assert "quetzal" not in text(site, TOY)
-    book.edit("## Sources", "## References")
+    book.edit("## Tasks", "## Exercises")
     assert site.update() == SHOWN
     assert "quetzal" in text(site, TOY)
     assert_as_if_built_now(site)
@@ -357,7 +358,7 @@ def test_serve_shows_an_edit_reloads_browsers_and_runs_the_page(book):
             book.edit("return x * x\n", "return x * x * x  # quetzal\n")
             assert int(get(f"/livereload/{epoch}/1")) > epoch
             assert "quetzal" in get("/dlkb/optimizers/toy/")
-            wait_for(lambda: "+27" in terminal.read_text(), "the page has not run")
+            wait_for(lambda: "+8" in terminal.read_text(), "the page has not run")
             wait_for(lambda: 'role="alert"' in get("/dlkb/optimizers/toy/"), "it is not marked")
             assert 'role="alert"' not in get("/dlkb/"), "another page is"
             book.edit("return x * x * x  # quetzal\n", "return x * x\n")

@@ -79,6 +79,7 @@ def test_adam_spike_draws_both_paths():
         lines={
             "clipped to norm 2": (shown, figures.spike_data(clip=True)[shown - 1]),
             "as they are": (shown, figures.spike_data()[shown - 1]),
+            "": ([0, 1], [0.5, 0.5]),
         },
         legend=["clipped to norm 2", "as they are"],
         xlabel="step, the spike is at 1",

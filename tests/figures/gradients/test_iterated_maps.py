@@ -52,22 +52,34 @@ def test_growth_draws_median_input_zero_and_exponent():
             "at x = 0": (n, data.at_zero),
             "median": (n, data.median),
             "exponent": (n, data.law),
+            "": ([0, 1], [0, 0]),
         },
         legend=["at x = 0", "median", "exponent"],
         xlabel="layers n",
     )
 
 
-def test_stacked_draws_the_deepest_of_both():
-    for panel, r, n, grid in ((4, 3.5, 32, figures.EVEN), (5, 4.0, 7, figures.ENDS)):
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_stacked_draws_three_depths_of_both(row):
+    for column, (r, depths, grid) in enumerate(
+        ((3.5, (1, 4, 32), figures.EVEN), (4.0, (1, 4, 7), figures.ENDS))
+    ):
+        n = depths[row]
         values = figures.stack_data(r, (n,), grid).values[0]
-        assert_draws(figures.stacked(), panel=panel, lines={"fⁿ": (grid, values)})
+        assert_draws(
+            figures.stacked(),
+            panel=2 * row + column,
+            lines={"fⁿ": (grid, values)},
+            title=f"r = {r}, n = {n}",
+        )
 
 
-def test_exponents_draws_the_exponents():
-    r, _, exponent = figures.exponent_data()
+def test_exponents_draws_orbits_and_exponents():
+    r, points, exponent = figures.exponent_data()
+    orbits = {"orbits": (np.tile(r, 60), points.ravel())}
+    assert_draws(figures.exponents(), panel=0, lines=orbits, ylabel="x after 600 steps")
     marks = ([3.5, 4.0], [-0.8725, np.log(2)])
-    edge = {"marks": marks, "exponent": (r, exponent)}
+    edge = {"marks": marks, "exponent": (r, exponent), "": ([0, 1], [0, 0])}
     assert_draws(figures.exponents(), panel=1, lines=edge, xlabel="r")
 
 

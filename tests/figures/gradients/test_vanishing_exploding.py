@@ -104,7 +104,7 @@ def test_remedies_draws_each_seed():
         assert_draws(
             figure,
             panel=panel,
-            lines=rows,
+            lines=rows | {"": ([0.1, 0.1], [0, 1])},  # chance
             texts=bad,
             xlabel="accuracy after 100 steps",
             title=("20 sigmoid layers", "20 ReLU layers, σ_w = 2.5")[panel],

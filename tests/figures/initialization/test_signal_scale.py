@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from dlkb.initialization.signal_scale import rectifier_spread
 from scripts.figures.initialization import signal_scale as figures
+from tests.figures.drawn import assert_draws
+
+
+def middle_and_edges(rows):
+    low, middle, high = np.percentile(rows, [5, 50, 95], axis=0)
+    return middle, (low, high)
 
 
 @pytest.mark.parametrize("std", figures.STD.values())
@@ -109,6 +114,78 @@ def test_the_sentence_of_the_tanh_networks():
     assert said.endswith("layer 1 with 10¹⁰ times what it was.")
 
 
-@pytest.mark.parametrize("draw", [figures.depth, figures.length_maps, figures.width_spread])
-def test_figures_are_drawn(draw):
-    assert isinstance(draw(), Figure)
+@pytest.mark.parametrize("number", [0, 1])
+def test_scale_and_depth_draws_medians_and_the_wide_limit(number):
+    data = figures.tanh_depths(1.5929, 20)
+    rows, expected = (
+        (data.signal, data.expected_signal),
+        (data.gradient, data.expected_gradient),
+    )[number]
+    layers = np.arange(1, 21)
+    assert_draws(
+        figures.scale_and_depth(),
+        panel=number,
+        lines={"median": (layers, np.median(rows, axis=0)), "wide limit": (layers, expected)},
+        xlabel="layer",
+        title=("signal, left to right", "gradient, right to left")[number],
+    )
+
+
+def test_depth_draws_bands_and_expectations():
+    data = {label: figures.relu_depths(std) for label, std in figures.STD.items()}
+    drawn = {label: middle_and_edges(one.measured) for label, one in data.items()}
+    layers = np.arange(figures.DEPTH + 1)
+    assert_draws(
+        figures.depth(),
+        lines={label: (layers, middle) for label, (middle, _) in drawn.items()}
+        | {f"{label}, expected": (layers, one.expected) for label, one in data.items()},
+        bands={label: edges for label, (_, edges) in drawn.items()},
+        legend=list(figures.STD),
+        xlabel="layer",
+        ylabel="mean square of the signal",
+    )
+
+
+def test_length_maps_draws_maps_and_paths():
+    data = {name: figures.length_maps_data(name) for name in figures.MAPS}
+    assert_draws(
+        figures.length_maps(),
+        panel=0,
+        lines={name: (one.q, one.image) for name, one in data.items()},
+        legend=list(figures.MAPS),
+        xlabel="q of this layer",
+        ylabel="q of the next layer",
+    )
+    assert_draws(
+        figures.length_maps(),
+        panel=1,
+        lines={
+            f"{name} from {start:g}": (np.arange(13), path)
+            for name, one in data.items()
+            for start, path in zip(figures.STARTS, one.paths, strict=True)
+        },
+        xlabel="layer",
+        ylabel="q",
+    )
+
+
+def test_width_spread_draws_bands_under_their_spread():
+    drawn = {}
+    for width in figures.WIDTHS:
+        spread = rectifier_spread(fan_in=width, depth=50)
+        name = f"{width}: E[q²]/E[q]² = {spread:.1f}"
+        drawn[name] = middle_and_edges(figures.width_spread_data(width))
+    assert_draws(
+        figures.width_spread(),
+        lines={name: (np.arange(51), middle) for name, (middle, _) in drawn.items()},
+        bands={name: edges for name, (_, edges) in drawn.items()},
+        legend=list(drawn),
+        xlabel="layer",
+        ylabel="mean square of the signal",
+    )
+
+
+@pytest.mark.parametrize("name", ["scale_and_depth", "depth", "length_maps", "width_spread"])
+def test_what_the_figures_say_is_so(name):
+    said = getattr(figures, f"{name}_says")()
+    assert all(said.values()), [phrase for phrase, so in said.items() if not so]

@@ -104,6 +104,7 @@ def test_gain_and_slope_draws_the_networks_and_what_is_expected():
         lines={
             "their median": (data.layer, middle),
             "expected": ([1, figures.LAYERS], [1, 0.5 ** (figures.LAYERS - 1)]),
+            "": ([0, 1], [1, 1]),
         },
         legend=["ten networks", "their median", "expected"],
         xlabel="layer",
@@ -119,7 +120,8 @@ def test_digits_draws_the_losses_of_each_rule(number):
     assert_draws(
         figures.digits(),
         panel=number,
-        lines={rule: (steps, middle) for rule, (middle, _) in drawn.items()},
+        lines={rule: (steps, middle) for rule, (middle, _) in drawn.items()}
+        | {"": ([0, 1], [CHANCE, CHANCE])},
         bands={rule: edges for rule, (_, edges) in drawn.items()},
         legend=list(panel.rules),
         xlabel="step",

@@ -104,7 +104,7 @@ def test_lost_digits_draws_both_ratios():
         bands[f"band of {name}"] = (low, high)
     assert_draws(
         figures.lost_digits(),
-        lines=lines,
+        lines=lines | {"": ([0, 1], [52 * np.log10(2)] * 2)},  # 1 / eps
         bands=bands,
         legend=names,
         texts=["1 / eps"],

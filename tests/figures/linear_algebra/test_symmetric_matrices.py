@@ -92,6 +92,10 @@ def test_power_growth_draws_quantiles_and_limits():
     )
 
 
+def axes_of(figure, panel):
+    return {line.get_gid(): line.get_xydata()[1] for line in figure.axes[panel].lines}
+
+
 @pytest.mark.parametrize(
     ("panel", "title", "W"),
     [
@@ -104,10 +108,22 @@ def test_unit_circle_draws_the_circle_and_its_image(panel, title, W):
     angle = np.linspace(0, 2 * np.pi, 361)
     circle = np.cos(angle), np.sin(angle)
     image = W @ np.stack(circle)
+    axes = {}
+    if panel != 1:  # of a rotation nothing else is drawn
+        eigenvalues, V = np.linalg.eig(W)
+        values, U = np.linalg.eigh(W @ W.T)  # ascending
+        drawn = axes_of(figures.unit_circle(), panel)
+        for name, ends in (
+            ("eigen", eigenvalues * V),
+            ("singular", values[::-1] ** 0.5 * U[:, ::-1]),
+        ):
+            for i, end in enumerate(ends.T, 1):
+                sign = np.sign(end @ drawn[f"{name} {i}"])  # of a vector that nothing fixes
+                axes[f"{name} {i}"] = tuple(sign * np.outer(end, [-1, 1]))
     assert_draws(
         figures.unit_circle(),
         panel=panel,
-        lines={"circle": circle, "image": (image[0], image[1])},
+        lines={"circle": circle, "image": (image[0], image[1]), **axes},
         title=title,
     )
 
@@ -115,7 +131,13 @@ def test_unit_circle_draws_the_circle_and_its_image(panel, title, W):
 def test_rayleigh_draws_the_quotient_and_names_the_eigenvalues():
     assert_draws(
         figures.rayleigh(),
-        lines={"R": figures.rayleigh_data()},
+        lines={
+            "R": figures.rayleigh_data(),
+            "bound λ₁": ([0, 1], [1.8, 1.8]),
+            "λ₁": ([30], [1.8]),
+            "bound λ₂": ([0, 1], [-0.6, -0.6]),
+            "λ₂": ([120], [-0.6]),
+        },
         texts=["λ₁", "λ₂"],
         xlabel="angle of v in degrees",
         ylabel="R(v)",

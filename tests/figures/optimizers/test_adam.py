@@ -75,7 +75,12 @@ def test_bias_correction_draws_the_averages_and_the_steps():
     assert_draws(
         figure,
         panel=1,
-        lines={"m / √v": (data.t, data.raw_step), "m̂ / √v̂": data.step},
+        lines={
+            "m / √v": (data.t, data.raw_step),
+            "m̂ / √v̂": data.step,
+            "first": ([1], [0.1 / 0.001**0.5]),
+            "peak": ([data.t[data.raw_step.argmax()]], [data.raw_step.max()]),
+        },
         legend=["m / √v", "m̂ / √v̂"],
         texts=["3.16", "6.57"],
         xlabel="step t",
@@ -103,7 +108,7 @@ def test_largest_steps_draws_the_three_kinds_of_gradient():
     lines = {kind: (k, data.steps[:, i]) for i, kind in enumerate(figures.KINDS)}
     assert_draws(
         figures.largest_steps(),
-        lines={**lines, "bound": ([0, 60], [data.bound, data.bound])},
+        lines={**lines, "bound": ([0, 60], [data.bound, data.bound]), "": ([0, 1], [1, 1])},
         legend=[*figures.KINDS, "bound"],
         xlabel="steps since the gradient set in",
         ylabel="step / lr",

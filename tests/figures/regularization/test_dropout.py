@@ -54,7 +54,7 @@ def test_ridge_paths_draws_lines_and_dots():
         lines[f"sampled {j + 1}"] = (data.p, data.sampled[:, j])
     assert_draws(
         figures.ridge_paths(),
-        lines=lines,
+        lines=lines | {"": ([0, 1], [0, 0])},
         legend=[f"$w_{j + 1}$" for j in range(4)],
         xlabel="p, probability of dropping an input",
         ylabel="weight",

@@ -49,6 +49,14 @@ def test_the_caption_names_where_l1_gains_its_zeros():
     )
 
 
+STILL = {
+    "center": tuple(figures.CENTER[:, None]),
+    "across": ([0, 1], [0, 0]),
+    "upright": ([0, 0], [0, 1]),
+}
+"""What stays in both panels of `balls` where the slider moves the rest."""
+
+
 def test_balls_draws_ball_contour_and_solution():
     data = figures.ball_data(1, 1.3)
     assert_draws(
@@ -59,6 +67,7 @@ def test_balls_draws_ball_contour_and_solution():
             "edge": tuple(data.edge),
             "contour": tuple(data.contour),
             "solution": tuple(data.solution[:, None]),
+            **STILL,
         },
         xlabel="θ₁",
         ylabel="θ₂",
@@ -73,6 +82,7 @@ def test_balls_draws_ball_contour_and_solution():
             "edge": tuple(data.edge),
             "contour": tuple(data.contour),
             "solution": tuple(data.solution[:, None]),
+            **STILL,
         },
         xlabel="θ₁",
         title="L2",
