@@ -68,7 +68,8 @@ COPIED = """async (blocks) => {
     block.querySelector("button.copy").click()
     const text = await (HELD)()
     const code = [...block.querySelectorAll("code")].at(-1).textContent
-    const next = block.nextElementSibling
+    // What folds long code keeps its output in sight, behind it.
+    const next = (block.closest("details.code") ?? block).nextElementSibling
     const output = next?.matches("[class*=output]") && next.querySelector("code").textContent
     found.push([block.matches(".language-pycon"), text, code, output || ""])
   }

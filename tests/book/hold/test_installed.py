@@ -4,7 +4,14 @@ from dlkb.book.hold.installed import DIFFERS, HOLDS, UNDECIDED, as_table, counts
 from dlkb.book.hold.installed import look as look_at
 from dlkb.book.read.pages import read_book
 from dlkb.book.run.session import Outcome, Session
-from tests.book.conftest import Book
+from tests.book.conftest import PAGE, Book
+
+
+@pytest.fixture
+def book(book):
+    """The small book; what rules its page breaks does not matter here."""
+    book.page.write_text(PAGE)
+    return book
 
 
 def look(book: Book):
