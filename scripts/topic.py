@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dlkb.book.read import topics
 from dlkb.book.read.pages import PageError, read_book, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -11,20 +12,20 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def files_of(stem: str, root: Path = ROOT) -> list[str]:
     """Return the files of a topic that are there: formulas, shells, scripts, tests, page."""
-    family, topic = stem.split("/")
+    topic, own = stem.split("/")[1], topics.files_of(stem)
     places = [
-        f"dlkb/{stem}.py",
-        f"dlkb/nn/{topic}.py",
-        f"dlkb/optim/{topic}.py",
-        f"scripts/figures/{stem}.py",
-        f"scripts/peers/{stem}.py",
-        f"tests/{family}/test_{topic}.py",
-        f"tests/nn/test_{topic}.py",
-        f"tests/optim/test_{topic}.py",
-        f"tests/figures/{family}/test_{topic}.py",
-        f"docs/{stem}.md",
+        own["formula"],
+        Path(f"dlkb/nn/{topic}.py"),
+        Path(f"dlkb/optim/{topic}.py"),
+        own["figures"],
+        Path(f"scripts/peers/{stem}.py"),
+        own["tests"],
+        Path(f"tests/nn/test_{topic}.py"),
+        Path(f"tests/optim/test_{topic}.py"),
+        own["figure_tests"],
+        own["page"],
     ]
-    return [place for place in places if (root / place).is_file()]
+    return [place.as_posix() for place in places if (root / place).is_file()]
 
 
 def commands(stem: str, root: Path = ROOT) -> list[list[str]]:
@@ -43,6 +44,7 @@ def commands(stem: str, root: Path = ROOT) -> list[list[str]]:
         [
             *[*python, "pytest", "--quiet", "-k", f"{module}. or {stem}"],
             *["tests/test_formulas.py", "tests/test_layout.py", "tests/peers"],
+            "tests/figures/test_sayings.py",
         ],
     ]
 

@@ -20,5 +20,7 @@ def test_figures_say_what_their_data_says(page):
     module = importlib.import_module(f"scripts.figures.{page.stem.replace('/', '.')}")
     figures = [figure for figure in figures_of(ROOT, page.stem) if figure.says]
     said = {figure.name: says_of(module, figure.name) for figure in figures}
+    untrue = [phrase for says in said.values() for phrase, so in says.items() if not so]
+    assert untrue == []
     problems = saying_problems(ROOT, page, said)
     assert not problems, "\n".join(f"{page.path}:{line}: {text}" for line, text in problems)

@@ -93,9 +93,3 @@ def test_the_sentence_under_the_sliders_counts_the_short_steps(spike, beta2):
     predicted = float(adam_recovery_steps(np.asarray(float(spike)), beta2=beta2))
     count = int(said.split(", and ")[1].split()[0])
     assert predicted - 60 < count <= max(predicted + 1, 0)
-
-
-def test_what_the_figures_say_is_so():
-    for name in ("rules", "direction", "adam_spike"):
-        said = getattr(figures, f"{name}_says")()
-        assert all(said.values()), [phrase for phrase, so in said.items() if not so]

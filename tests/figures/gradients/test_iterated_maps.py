@@ -92,9 +92,3 @@ def test_cliff_draws_slope_and_paths():
         for name, limit in (("as it is", np.inf), ("clipped to norm 1", 1.0))
     }
     assert_draws(figures.cliff(), panel=1, lines=paths, legend=list(paths), xlabel="step")
-
-
-@pytest.mark.parametrize("name", ["growth", "stacked", "exponents", "cliff"])
-def test_what_the_figures_say_is_so(name):
-    said = getattr(figures, f"{name}_says")()
-    assert all(said.values()), [phrase for phrase, so in said.items() if not so]

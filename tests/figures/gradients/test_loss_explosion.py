@@ -139,9 +139,3 @@ def test_one_point_draws_every_network():
         xlabel="step",
         ylabel="loss / loss at the start",
     )
-
-
-@pytest.mark.parametrize("name", ["quadratic", "rates", "edge_of_stability", "one_point"])
-def test_what_a_figure_says_is_so(name):
-    said = getattr(figures, f"{name}_says")()
-    assert all(said.values()), [phrase for phrase, so in said.items() if not so]

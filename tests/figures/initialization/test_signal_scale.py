@@ -183,9 +183,3 @@ def test_width_spread_draws_bands_under_their_spread():
         xlabel="layer",
         ylabel="mean square of the signal",
     )
-
-
-@pytest.mark.parametrize("name", ["scale_and_depth", "depth", "length_maps", "width_spread"])
-def test_what_the_figures_say_is_so(name):
-    said = getattr(figures, f"{name}_says")()
-    assert all(said.values()), [phrase for phrase, so in said.items() if not so]

@@ -157,9 +157,3 @@ def test_products_draws_the_extreme_singular_values():
         xlabel="layers",
         ylabel="singular value",
     )
-
-
-@pytest.mark.parametrize("name", ["gain_and_slope", "digits", "products", "changing_widths"])
-def test_what_the_figures_say_is_so(name):
-    said = getattr(figures, f"{name}_says")()
-    assert all(said.values()), [phrase for phrase, so in said.items() if not so]

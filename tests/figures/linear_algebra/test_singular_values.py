@@ -111,9 +111,3 @@ def test_lost_digits_draws_both_ratios():
         xlabel="number of factors",
         ylabel="log₁₀ of σ₁ / σₙ",
     )
-
-
-def test_what_the_figures_say_is_so():
-    for name in ("transient", "product_spectrum", "lost_digits"):
-        said = getattr(figures, f"{name}_says")()
-        assert all(said.values()), [phrase for phrase, so in said.items() if not so]

@@ -142,9 +142,3 @@ def test_rayleigh_draws_the_quotient_and_names_the_eigenvalues():
         xlabel="angle of v in degrees",
         ylabel="R(v)",
     )
-
-
-@pytest.mark.parametrize("name", ["unit_circle", "power_growth", "rayleigh"])
-def test_what_the_figures_say_is_so(name):
-    said = getattr(figures, f"{name}_says")()
-    assert all(said.values()), [phrase for phrase, so in said.items() if not so]

@@ -144,9 +144,3 @@ def test_late_bursts_draws_the_largest_of_each_window():
         xlabel="step t",
         ylabel="|θ|",
     )
-
-
-def test_what_the_figures_say_is_so():
-    for name in ("bias_correction", "counterexample", "largest_steps", "late_bursts"):
-        said = getattr(figures, f"{name}_says")()
-        assert all(said.values()), [phrase for phrase, so in said.items() if not so]

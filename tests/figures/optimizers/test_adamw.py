@@ -137,9 +137,3 @@ def test_box_draws_both_paths_their_ends_and_the_edge():
         xlabel="θ₁",
         ylabel="θ₂",
     )
-
-
-def test_what_the_figures_say_is_so():
-    for name in ("decay_times", "digits", "box"):
-        said = getattr(figures, f"{name}_says")()
-        assert all(said.values()), [phrase for phrase, so in said.items() if not so]

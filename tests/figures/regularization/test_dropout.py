@@ -124,9 +124,3 @@ def test_when_it_helps_draws_both_losses_and_says_the_best():
         xlabel="p, probability of dropping",
         ylabel="loss in eval()",
     )
-
-
-def test_what_the_figures_say_is_so():
-    for name in ("masks", "ridge_paths", "explore_bands", "when_it_helps"):
-        said = getattr(figures, f"{name}_says")()
-        assert all(said.values()), [phrase for phrase, so in said.items() if not so]

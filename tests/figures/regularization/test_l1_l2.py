@@ -161,9 +161,3 @@ def test_zeros_draws_median_and_range():
         xlabel="steps",
         ylabel="share of weights = 0",
     )
-
-
-def test_what_the_figures_say_is_so():
-    for name in ("balls", "shrinkage", "paths", "zeros"):
-        said = getattr(figures, f"{name}_says")()
-        assert all(said.values()), [phrase for phrase, so in said.items() if not so]

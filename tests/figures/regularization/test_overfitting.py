@@ -16,12 +16,6 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-def test_what_the_figures_say_is_so():
-    for name in ("stopping", "memorization", "cures", "risk"):
-        said = getattr(figures, f"{name}_says")()
-        assert all(said.values()), [phrase for phrase, so in said.items() if not so]
-
-
 def test_stopping_draws_both_losses_and_the_accuracy():
     data, drawn = figures.means(0.4, 200), figures.stopping()
     assert_draws(
