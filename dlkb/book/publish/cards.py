@@ -12,17 +12,9 @@ from dlkb.book.publish.counts import Counts
 from dlkb.book.publish.learning_map import lanes
 from dlkb.book.publish.summaries import Summary
 from dlkb.book.publish.thumbnails import address
+from dlkb.book.read.pages import VERDICTS
 
-SAID = {
-    "holds": "hold",
-    "conditional": "conditional",
-    "imprecise": "imprecise",
-    "refuted": "refuted",
-    "buggy": "buggy",
-    "opinion": "opinion",
-    "outdated": "outdated",
-    "missing": "missing",
-}
+SAID = {name: name for name in VERDICTS} | {"holds": "hold"}
 """How a count of verdicts is read: 3 hold, 2 refuted."""
 
 

@@ -43,6 +43,14 @@ def source_text(source: str) -> str:
     return f"notes {note}, {noun} {lines.replace('-', '–').replace(',', ', ')}"
 
 
+def stashed(md: Markdown, node: ElementTree.Element) -> str:
+    """Return the HTML whose place a paragraph keeps, as of a block of code; nothing of others."""
+    found = HTML_PLACEHOLDER_RE.fullmatch((node.text or "").strip())
+    if node.tag != "p" or len(node) or found is None:
+        return ""
+    return str(md.htmlStash.rawHtmlBlocks[int(found[1])])
+
+
 class _Claims(Treeprocessor):
     def run(self, root: ElementTree.Element) -> None:
         for block in root.iter("div"):
@@ -81,10 +89,7 @@ class _Claims(Treeprocessor):
 
     def is_fence(self, p: ElementTree.Element) -> bool:
         """Whether a paragraph is the placeholder of a block of code."""
-        found = HTML_PLACEHOLDER_RE.fullmatch((p.text or "").strip())
-        if found is None or len(p):
-            return False
-        return bool(_CODE.match(str(self.md.htmlStash.rawHtmlBlocks[int(found[1])])))
+        return bool(_CODE.match(stashed(self.md, p)))
 
     def line(self, block: ElementTree.Element, verdict: str, folded: bool) -> ElementTree.Element:
         """Return the card's first line: the verdict, and in small print the link and the source."""

@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.treeprocessors import Treeprocessor
-from markdown.util import HTML_PLACEHOLDER_RE
 
+from dlkb.book.publish.claim_markup import stashed
 from dlkb.book.publish.which import Which, register
 
 SECTION = "derivation"
@@ -49,10 +49,7 @@ class _Fold(Treeprocessor):
 
     def long_code(self, node: ElementTree.Element) -> str:
         """Return what stands on the fold of a block of code, nothing for what is not folded."""
-        found = HTML_PLACEHOLDER_RE.fullmatch((node.text or "").strip())
-        if node.tag != "p" or len(node) or found is None:
-            return ""
-        block = str(self.md.htmlStash.rawHtmlBlocks[int(found[1])])
+        block = stashed(self.md, node)
         code, lines = _CODE.match(block), block.strip().count("\n")
         if code is None or lines <= LONGEST:
             return ""
