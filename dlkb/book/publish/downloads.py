@@ -16,6 +16,7 @@ from dlkb.book.read.addresses import addresses
 from dlkb.book.read.freshness import digest, digest_of, page_key, write
 from dlkb.book.read.pages import Page
 from dlkb.book.read.references import BIBLIOGRAPHY
+from dlkb.book.read.topics import family_of
 
 OUTPUT = Path("docs/downloads")
 CACHE = Path(".cache/downloads.json")
@@ -92,7 +93,7 @@ def write_downloads(root: Path, book: list[Page]) -> None:
 def llms(root: Path, book: list[Page]) -> str:
     """Return the index of pages for language models: https://llmstxt.org."""
     known = addresses(root)
-    titles = {page.stem: page.meta.get("title", page.title) for page in book}
+    titles = {page.stem: page.name for page in book}
     rows = [
         f"# {known.name}",
         "",
@@ -103,7 +104,7 @@ def llms(root: Path, book: list[Page]) -> str:
     ]
     topics = [page for page in book if page.is_topic]
     sections = {"Across topics": [page for page in book if endings(page) == (MARKDOWN,)]}
-    for family, members in groupby(topics, lambda page: page.stem.split("/")[0]):
+    for family, members in groupby(topics, lambda page: family_of(page.stem)):
         sections[titles.get(f"{family}/index", family)] = list(members)
     for heading, listed in sections.items():
         if listed:

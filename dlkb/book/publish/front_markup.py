@@ -37,6 +37,7 @@ from dlkb.book.publish.refuted import refuted_markdown
 from dlkb.book.publish.summaries import Summary, topics
 from dlkb.book.publish.which import Which, read_fresh, register
 from dlkb.book.read.pages import Page
+from dlkb.book.read.topics import family_of
 
 MARK = "data-generated"
 NAMES = ("topics", "cards", "map", "order", "numbers", "refuted")
@@ -54,11 +55,7 @@ def generated(text: str) -> list[str]:
 def family_names(docs: Path) -> dict[str, str]:
     """Return the titles of the families' pages, by folder."""
     pages = (read_fresh(path, docs) for path in docs.glob("*/index.md"))
-    return {
-        page.stem.partition("/")[0]: str(page.meta.get("title", page.title))
-        for page in pages
-        if page
-    }
+    return {family_of(page.stem): page.name for page in pages if page}
 
 
 def part(name: str, page: Page, docs: Path) -> Element:
@@ -68,7 +65,7 @@ def part(name: str, page: Page, docs: Path) -> Element:
         ValueError: If there is no part of this name; the message lists those that there are.
     """
     known, names = topics(docs), family_names(docs)
-    family = page.stem.partition("/")[0] if "/" in page.stem else ""
+    family = family_of(page.stem) if "/" in page.stem else ""
     if name == "topics":
         return topic_list(known, names, docs)
     if name == "cards":

@@ -12,6 +12,7 @@ from dlkb.book.hold.equations import equation_counts
 from dlkb.book.publish.claim_markup import LABELS, source_text
 from dlkb.book.read.freshness import write
 from dlkb.book.read.pages import VERDICTS, Page
+from dlkb.book.read.topics import family_of
 
 MEANING = {
     "holds": "true as it stands, with the conventions of its field",
@@ -88,16 +89,6 @@ def _topics(rows: list[dict[str, Any]], titles: dict[str, str]) -> list[str]:
     return groups
 
 
-def family_of(stem: str) -> str:
-    """Return the family of a topic.
-
-    Example:
-        >>> family_of("optimizers/adam")
-        'optimizers'
-    """
-    return stem.partition("/")[0]
-
-
 def _style(rows: list[dict[str, Any]]) -> str:
     """Return the filters as CSS, so that they work without script."""
     chosen = {
@@ -160,7 +151,7 @@ def ledger_markdown(root: Path, pages: list[Page]) -> str:
     rows = claim_rows(pages)
     counts = [equation_counts(page) for page in pages]
     tied, used, untied = (sum(len(rows) for rows in kind) for kind in zip(*counts, strict=True))
-    titles = {page.stem: str(page.meta.get("title", page.title)) for page in pages}
+    titles = {page.stem: page.name for page in pages}
     found = {row["verdict"] for row in rows}
     open_topics = {s: ids for s, ids in assignments(root).items() if s not in titles}
     lines = [

@@ -69,8 +69,7 @@ def refuted_markdown(pages: list[Page]) -> list[str]:
             "",
             why,
             "",
-            f"[The code that decides it]({page.stem}.md#{claim.id}) on "
-            f"{page.meta.get('title', page.title)}",
+            f"[The code that decides it]({page.stem}.md#{claim.id}) on {page.name}",
             "",
             "</div>",
             "",

@@ -11,6 +11,7 @@ from dlkb.book.hold.budget import unfolded_words
 from dlkb.book.publish.which import read_fresh
 from dlkb.book.read.order import learning_order, nav_titles
 from dlkb.book.read.pages import VERDICTS, Page
+from dlkb.book.read.topics import family_of
 
 WORDS_A_MINUTE = 200
 
@@ -33,7 +34,7 @@ class Summary:
     @property
     def family(self) -> str:
         """The folder of the page."""
-        return self.stem.partition("/")[0]
+        return family_of(self.stem)
 
     @property
     def line(self) -> str:
@@ -53,15 +54,14 @@ def counted(verdicts: Counter[str]) -> tuple[tuple[str, int], ...]:
 
 def summary(page: Page, name: str = "") -> Summary:
     """Return what a card says of a page that the navigation calls by a name, or by its title."""
-    title = str(page.meta.get("title", page.title))
     return Summary(
         stem=page.stem,
-        title=title,
-        name=name or title,
+        title=page.name,
+        name=name or page.name,
         description=str(page.meta.get("description", "")),
         level=str(page.meta.get("level", "")),
         minutes=minutes(page),
-        requires=tuple(str(stem) for stem in page.meta.get("requires") or ()),
+        requires=page.requires,
         verdicts=counted(Counter(claim.verdict for claim in page.claims)),
     )
 

@@ -57,7 +57,7 @@ def learning_order(topics: list[Page], listed: Iterable[str]) -> list[Page]:
     found: list[Page] = []
     done: set[str] = set()
     while waiting:
-        ready = (page for page in waiting if known.intersection(_requires(page)) <= done)
+        ready = (page for page in waiting if known.intersection(page.requires) <= done)
         page = next(ready, None)
         if page is None:
             circle = ", ".join(page.stem for page in waiting)
@@ -69,7 +69,3 @@ def learning_order(topics: list[Page], listed: Iterable[str]) -> list[Page]:
         found.append(page)
         done.add(page.stem)
     return found
-
-
-def _requires(page: Page) -> list[str]:
-    return [str(stem) for stem in page.meta.get("requires") or ()]

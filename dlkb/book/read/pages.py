@@ -129,6 +129,16 @@ class Page:
         return next((h.text for h in self.headings if h.level == 1), self.stem)
 
     @property
+    def name(self) -> str:
+        """What other pages call it: the title of its front matter, else its top heading."""
+        return str(self.meta.get("title", self.title))
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The stems of the pages to read before."""
+        return tuple(str(stem) for stem in self.meta.get("requires") or ())
+
+    @property
     def runnable(self) -> tuple[Fence, ...]:
         """The fences that are executed, in order."""
         return tuple(f for f in self.fences if f.runnable)

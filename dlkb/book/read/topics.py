@@ -16,6 +16,16 @@ FILES = {
 _GAP = re.compile(r"(?:<!--|#) *to write: +(.+?) *(?:-->|\"\"\"|$)")
 
 
+def family_of(stem: str) -> str:
+    """Return the family of a topic.
+
+    Example:
+        >>> family_of("optimizers/adam")
+        'optimizers'
+    """
+    return stem.partition("/")[0]
+
+
 def files_of(stem: str) -> dict[str, Path]:
     """Return the files of a topic by what they hold, from the root of the checkout.
 
@@ -44,7 +54,7 @@ def gaps(text: str) -> list[tuple[int, str]]:
 def gaps_of(root: Path, stem: str) -> list[tuple[Path, int, str]]:
     """Return file, line and subject of what a topic still lacks."""
     paths = [root / path for path in files_of(stem).values()]
-    family = root / "docs" / stem.split("/")[0] / "index.md"
+    family = root / "docs" / family_of(stem) / "index.md"
     return [
         (path, line, subject)
         for path in [*paths, family]

@@ -6,7 +6,7 @@ from string import Template
 
 from dlkb.book.read.freshness import write
 from dlkb.book.read.pages import PageError
-from dlkb.book.read.topics import files_of
+from dlkb.book.read.topics import family_of, files_of
 
 SKELETON = Path(__file__).parent / "skeleton"
 TAKEN = ("arrays", "assets", "book", "downloads", "experiments", "figures", "front", "nn", "optim")
@@ -66,7 +66,7 @@ def _filled(what: str, stem: str) -> str:
 
 def _family(root: Path, stem: str) -> dict[Path, str]:
     """Return what a family needs once, as far as it is not there."""
-    family = stem.split("/")[0]
+    family = family_of(stem)
     folders = (Path("dlkb"), Path("tests"), Path("tests/figures"))
     texts = {folder / family / "__init__.py": "" for folder in folders}
     texts[Path("docs") / family / "index.md"] = _filled("family", stem)
