@@ -12,7 +12,7 @@ from scripts.bench.processes import copy_repository
 FAMILY = 25
 """Topics in a family."""
 
-_FIGURE = """\
+FIGURE = """\
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
@@ -153,7 +153,7 @@ def write_book(root: Path, pages: int) -> None:
             shutil.rmtree(folder)
     script = root / "scripts" / "figures" / f"{stems(1)[0]}.py"
     script.parent.mkdir()
-    script.write_text(_FIGURE)
+    script.write_text(FIGURE)
     shutil.rmtree(root / "benchmarks", ignore_errors=True)  # their page shows figures
     docs = root / "docs"
     for entry in docs.iterdir():

@@ -4,13 +4,10 @@ from pathlib import Path
 
 import pytest
 
-CONFIG = """\
-site_name: toy
-site_description: A book for tests.
-site_url: https://example.org/toy/
-repo_url: https://example.org/toy-repository
-extra: {colab: "https://colab.example.org/notebooks"}
-nav:
+from tests.book.conftest import CONFIG
+
+LISTED = f"""\
+{CONFIG}nav:
   - Home: index.md
   - Optimizers:
       - optimizers/index.md
@@ -65,7 +62,7 @@ FILES = {
 @pytest.fixture
 def shelf(tmp_path) -> Path:
     """Return the folder `docs` of a book."""
-    (tmp_path / "mkdocs.yml").write_text(CONFIG)
+    (tmp_path / "mkdocs.yml").write_text(LISTED)
     for name, text in FILES.items():
         path = tmp_path / "docs" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,30 +7,13 @@ import pytest
 from dlkb.book.hold.check import Problem
 from dlkb.book.publish import site
 from dlkb.book.read.pages import PageError
+from scripts.bench.synthetic import FIGURE
 from tests.book.conftest import hold
 
 TIE = """\
 /// tied | `dlkb.arrays.erf(x)`
     attrs: {data-equation: "eq:square", data-where: "array -1 < x < 1"}
 ///
-"""
-
-
-WAVE = """\
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
-
-DATA = (0, 1, 0)
-
-
-def wave() -> Figure:
-    figure, ax = plt.subplots()
-    ax.plot(DATA)
-    return figure
-
-
-def wave_says() -> dict[str, bool]:
-    return {"rises and falls": DATA[0] < DATA[1] > DATA[2]}
 """
 
 
@@ -41,7 +24,7 @@ def built(book, monkeypatch):
     book.edit("figures/other/wave.svg", "figures/optimizers/toy/wave.svg")
     script = book.root / "scripts" / "figures" / "optimizers" / "toy.py"
     script.parent.mkdir(parents=True)
-    script.write_text(WAVE)
+    script.write_text(FIGURE)
     monkeypatch.setattr(site, "write_benchmarks", lambda root: None)
     real = subprocess.run
 
