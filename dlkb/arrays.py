@@ -179,6 +179,30 @@ def erf(x: Array) -> Array:
     return xp.reshape(xp.asarray(flat, dtype=x.dtype), x.shape)
 
 
+def stop_gradient(x: Array) -> Array:
+    """Return the same values, which automatic differentiation takes for constants.
+
+    For what a result does not depend on: the scale in whose units an intermediate result is
+    computed, say. To differentiate that would cost time and add rounding.
+
+    Args:
+        x: An array of any shape.
+
+    Returns:
+        An array like `x`.
+
+    Example:
+        >>> import numpy as np
+        >>> stop_gradient(np.ones(2))
+        array([1., 1.])
+    """
+    if _is_torch(x):
+        return x.detach()
+    if array_api_compat.is_jax_array(x):
+        return sys.modules["jax"].lax.stop_gradient(x)
+    return x
+
+
 def check_float(name: str, x: Array) -> None:
     """Raise unless `x` is a real floating-point array.
 

@@ -12,6 +12,7 @@ from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
 from dlkb.nn.gradient_probe import gradient_norms, jacobian_singular_values, signal_norms
 from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
+from dlkb.nn.layer_norm import LayerNorm
 from dlkb.nn.lora import (
     LoRALinear,
     TrainableParameters,
@@ -23,11 +24,14 @@ from dlkb.nn.lora import (
     trainable_parameters,
     unmerge_lora,
 )
+from dlkb.nn.rms_norm import RMSNorm
 
 __all__ = [
     "Dropout",
     "EarlyStopping",
+    "LayerNorm",
     "LoRALinear",
+    "RMSNorm",
     "TrainableParameters",
     "add_lora",
     "check_model",
