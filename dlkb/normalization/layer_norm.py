@@ -156,8 +156,8 @@ def largest_entry(n: int, *, centred: bool = True) -> float:
         ValueError: If `n` is below 1.
 
     Example:
-        >>> largest_entry(1), largest_entry(2), largest_entry(768, centred=False).__round__(1)
-        (0.0, 1.0, 27.7)
+        >>> [round(largest_entry(n), 1) for n in (1, 2, 768)]
+        [0.0, 1.0, 27.7]
     """
     check_between("n", n, 1, math.inf, closed="left")
     return math.sqrt(n - 1 if centred else n)
@@ -187,7 +187,8 @@ def fold_affine(
 
     Example:
         >>> import numpy as np
-        >>> fold_affine(np.asarray([2.0, 3.0]), np.ones(2), np.asarray([[1.0, 10.0]]))
+        >>> weight = np.asarray([[1.0, 10.0]])
+        >>> fold_affine(np.asarray([2.0, 3.0]), np.ones(2), weight)
         (array([[ 2., 30.]]), array([11.]))
     """
     check_float("weight", weight)

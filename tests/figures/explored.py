@@ -17,6 +17,7 @@ from scripts.figures.gradients import (
 )
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
+from scripts.figures.normalization import layer_norm
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
@@ -50,6 +51,15 @@ def gain_and_slope(gain, slope):
     around = np.concatenate([columns(data.layer, low), columns(data.layer, high)[::-1]])
     expected = columns(data.layer, data.expected)[[0, -1]]
     return [around, columns(data.layer, middle), expected]
+
+
+def row(mean, std):
+    data, feature = layer_norm.row_data(mean, std), np.arange(1, 17)
+    ends = np.asarray([0.3, 16.7])
+    found = []
+    for values in data:
+        found += [columns(feature, values), columns(ends, [values.mean()] * 2)]
+    return found
 
 
 def balls(strength):
@@ -158,6 +168,7 @@ COMPUTED = {
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
     "regularization/dropout/explore_bands": explore_bands,
+    "normalization/layer_norm/before_and_behind": row,
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
