@@ -16,11 +16,12 @@ from torch import Tensor
 
 from dlkb.arrays import check_between
 from dlkb.initialization.xavier import kaiming_std, orthogonalize, xavier_std
+from dlkb.normalization.rms_norm import unit_rms
 from dlkb.regularization.dropout import dropout as drop
 from dlkb.regularization.dropout import keep_mask
 
 INITS = ("fan_in", "xavier", "orthogonal", "torch")
-NORMS = ("", "batch", "layer")
+NORMS = ("", "batch", "layer", "rms", "center")
 
 
 class Networks(NamedTuple):
@@ -38,7 +39,8 @@ class Networks(NamedTuple):
         widths: Units of the input, of the hidden layers, of the output.
         activation: φ, elementwise.
         bias: Whether there are biases.
-        norm: "" for none, "batch" over the examples, "layer" over the units.
+        norm: "" for none, "batch" over the examples, "layer" over the units; of "layer", "rms"
+            is the division alone (by the root mean square), "center" the subtraction alone.
         skip: Factor α of the branch of a residual block; 0 for no skips.
     """
 
@@ -142,7 +144,7 @@ def draw(
         gain: Factor of the weights of all layers but the last.
         last_gain: Factor of the last layer's weights.
         bias: With biases; they start at zero, unless `init` is "torch".
-        norm: "", "batch" or "layer", as `Networks` describes.
+        norm: "", "batch", "layer", "rms" or "center", as `Networks` describes.
         skip: Factor of the residual branches, 0 for none. Hidden layers must have one width.
         seeds: Number of networks.
         seed: Network s is drawn from `numpy.random.default_rng(seed + s)`.
@@ -187,7 +189,7 @@ def normalize(z: Tensor, norm: str) -> Tensor:
 
     Args:
         z: Shape (seeds, batch, units).
-        norm: "batch" or "layer".
+        norm: "batch" or "layer"; "rms" and "center" do one half of "layer".
 
     Returns:
         A tensor like `z`. Differs from `torch.nn.BatchNorm1d` in evaluation, which uses running
@@ -199,6 +201,10 @@ def normalize(z: Tensor, norm: str) -> Tensor:
         tensor([[[-1.0000,  1.0000]]])
     """
     axis = 1 if norm == "batch" else 2
+    if norm == "rms":
+        return unit_rms(z, axis=2, eps=1e-5).unit
+    if norm == "center":
+        return z - z.mean(2, keepdim=True)
     variance = z.var(axis, keepdim=True, correction=0)
     return (z - z.mean(axis, keepdim=True)) / torch.sqrt(variance + 1e-5)
 

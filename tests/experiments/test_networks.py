@@ -96,6 +96,11 @@ def test_normalize_is_torchs():
         batch = nn.functional.batch_norm(z[s], None, None, training=True)
         torch.testing.assert_close(normalize(z, "batch")[s], batch)
     torch.testing.assert_close(normalize(z, "layer"), nn.functional.layer_norm(z, (5,)))
+    torch.testing.assert_close(normalize(z, "rms"), nn.functional.rms_norm(z, (5,), eps=1e-5))
+    centred = normalize(z, "center")
+    torch.testing.assert_close(
+        nn.functional.rms_norm(centred, (5,), eps=1e-5), normalize(z, "layer")
+    )
 
 
 def test_dropout_drops_hidden_units_and_keeps_the_mean():

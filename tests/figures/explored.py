@@ -17,7 +17,7 @@ from scripts.figures.gradients import (
 )
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
-from scripts.figures.normalization import layer_norm
+from scripts.figures.normalization import layer_norm, rms_norm
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
@@ -60,6 +60,11 @@ def row(mean, std):
     for values in data:
         found += [columns(feature, values), columns(ends, [values.mean()] * 2)]
     return found
+
+
+def plane(shift, scale):
+    data = rms_norm.plane_data(shift, scale)
+    return [data.x, data.rms, data.x, data.layer]
 
 
 def balls(strength):
@@ -169,6 +174,7 @@ COMPUTED = {
     "optimizers/adamw/decay_times": decay_times,
     "regularization/dropout/explore_bands": explore_bands,
     "normalization/layer_norm/before_and_behind": row,
+    "normalization/rms_norm/shift_and_scale": plane,
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
