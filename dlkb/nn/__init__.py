@@ -23,11 +23,13 @@ from dlkb.nn.lora import (
     trainable_parameters,
     unmerge_lora,
 )
+from dlkb.nn.stochastic_depth import StochasticDepth
 
 __all__ = [
     "Dropout",
     "EarlyStopping",
     "LoRALinear",
+    "StochasticDepth",
     "TrainableParameters",
     "add_lora",
     "check_model",

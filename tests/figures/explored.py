@@ -18,7 +18,7 @@ from scripts.figures.gradients import (
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.optimizers import adam, adamw
-from scripts.figures.regularization import dropout, l1_l2, overfitting
+from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
 from tests.book.draw.test_explorable import points
 
 
@@ -144,6 +144,13 @@ def adam_spike(spike, beta2):
     ]
 
 
+def depths(last, blocks):
+    data = stochastic_depth.depth_data(last, int(blocks))
+    mean = np.asarray([[data.mean / blocks, 0], [data.mean / blocks, data.chance.max()]])
+    share = columns(data.depth / blocks, data.chance)
+    return [columns(data.block / blocks, data.survival), share, mean]
+
+
 COMPUTED = {
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
@@ -157,6 +164,7 @@ COMPUTED = {
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
+    "regularization/stochastic_depth/depths": depths,
     "regularization/dropout/explore_bands": explore_bands,
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
