@@ -23,11 +23,16 @@ from dlkb.nn.lora import (
     trainable_parameters,
     unmerge_lora,
 )
+from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
 
 __all__ = [
+    "ELU",
     "Dropout",
     "EarlyStopping",
+    "LeakyReLU",
     "LoRALinear",
+    "PReLU",
+    "ReLU",
     "TrainableParameters",
     "add_lora",
     "check_model",
@@ -46,5 +51,6 @@ __all__ = [
     "prox_",
     "signal_norms",
     "trainable_parameters",
+    "unit_activity",
     "unmerge_lora",
 ]
