@@ -109,8 +109,7 @@ def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
         TypeError: If `x` is not floating-point.
 
     Note:
-        Differs from Keras in the default, which is 0.3 there, and from Maas et al. (2013), who
-        fix α = 0.01, in that any α is taken.
+        Differs from Keras in the default of α, which is 0.3 there.
 
     Reference:
         Maas, Hannun and Ng, Rectifier Nonlinearities Improve Neural Network Acoustic Models (2013).
@@ -143,7 +142,8 @@ def leaky_relu_vjp(x: Array, cotangent: Array, *, negative_slope: float = 0.01) 
 
     Example:
         >>> import numpy as np
-        >>> leaky_relu_vjp(np.asarray([-2.0, 0.0, 3.0]), np.ones(3), negative_slope=0.1)
+        >>> x = np.asarray([-2.0, 0.0, 3.0])
+        >>> leaky_relu_vjp(x, np.ones(3), negative_slope=0.1)
         array([0.1, 0.1, 1. ])
     """
     _check_pair(x, cotangent)
@@ -172,7 +172,7 @@ def prelu(x: Array, alpha: Array) -> Array:
         shape says which axis. `dlkb.nn.PReLU` does as PyTorch.
 
     Reference:
-        He et al., Delving Deep into Rectifiers (2015), equation 1.
+        He et al., Delving Deep into Rectifiers (2015).
 
     Example:
         >>> import numpy as np
@@ -205,7 +205,7 @@ def prelu_vjp(x: Array, alpha: Array, cotangent: Array) -> PReLUGradients:
         ValueError: If shapes do not fit.
 
     Reference:
-        He et al., Delving Deep into Rectifiers (2015), equations 2 and 3.
+        He et al., Delving Deep into Rectifiers (2015).
 
     Example:
         >>> import numpy as np
@@ -244,7 +244,7 @@ def elu(x: Array, *, alpha: float = 1.0) -> Array:
 
     Reference:
         Clevert, Unterthiner and Hochreiter, Fast and Accurate Deep Network Learning by
-        Exponential Linear Units (2016), equation 15.
+        Exponential Linear Units (2016).
 
     Example:
         >>> import numpy as np
@@ -307,8 +307,9 @@ def dead_unit_probability(margin: Array, *, samples: int) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> dead_unit_probability(np.asarray([0.0, -2.0, -4.0]), samples=1000).round(3)
-        array([0.   , 0.   , 0.969])
+        >>> margin = np.asarray([0.0, -3.0, -4.0])
+        >>> dead_unit_probability(margin, samples=1000).round(3)
+        array([0.   , 0.259, 0.969])
     """
     check_float("margin", margin)
     check_between("samples", samples, 0, math.inf, closed="left")
@@ -334,7 +335,7 @@ def dead_network_probability(*, width: int, depth: int) -> float:
         ValueError: If an argument is out of its range.
 
     Note:
-        Differs from Lu et al. (2019), for whom a network is dead if it is constant on a whole set
+        Differs from Lu et al. (2020), for whom a network is dead if it is constant on a whole set
         of inputs; for that this is an upper bound.
 
     Example:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlkb.book.draw import style
+from scripts.figures.activations import relu
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -144,7 +145,15 @@ def adam_spike(spike, beta2):
     ]
 
 
+def dying(lr, slope):
+    percent = 100 * relu.deaths(lr, slope).inactive
+    steps = np.arange(relu.STEPS + 1)
+    band = np.concatenate([columns(steps, percent.min(0)), columns(steps, percent.max(0))[::-1]])
+    return [band, columns(steps, np.median(percent, 0))]
+
+
 COMPUTED = {
+    "activations/relu/dying": dying,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
