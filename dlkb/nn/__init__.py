@@ -24,6 +24,7 @@ from dlkb.nn.lora import (
     unmerge_lora,
 )
 from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
+from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
 
 __all__ = [
     "ELU",
@@ -31,8 +32,12 @@ __all__ = [
     "EarlyStopping",
     "LeakyReLU",
     "LoRALinear",
+    "LogSigmoid",
     "PReLU",
     "ReLU",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
     "TrainableParameters",
     "add_lora",
     "check_model",

@@ -126,14 +126,13 @@ def shapes() -> Figure:
     """Draw the functions and their slopes side by side."""
     data = shapes_data()
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2), sharex=True)
-    places = {NAMES[0]: (-2.9, 0.12), NAMES[1]: (-2.9, -0.62), NAMES[2]: (-2.4, -1.25)}
     for i, name in enumerate(NAMES):
         left.plot(data.x, data.values[i], color=f"C{i}", label=name)
-        left.text(*places[name], name, color=f"C{i}")
         # A line a side, so that no vertical stroke joins them where the slope jumps.
         for side, where in (("below", data.x <= 0), ("above", data.x > 0)):
             x, slope = data.x[where], data.slopes[i][where]
             right.plot(x, slope, color=f"C{i}", gid=f"{name}, {side}")
+    left.legend(loc="upper left")
     left.set(xlabel="x", title="value", ylim=(-1.5, 3))
     right.set(xlabel="x", title="slope", ylim=(-0.05, 1.1))
     return figure

@@ -35,7 +35,7 @@ def test_shapes_draws_values_and_slopes():
         figure,
         panel=0,
         lines={name: (data.x, row) for name, row in zip(figures.NAMES, data.values, strict=True)},
-        texts=figures.NAMES,
+        legend=figures.NAMES,
         xlabel="x",
         title="value",
     )
