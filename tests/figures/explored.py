@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlkb.book.draw import style
-from scripts.figures.activations import relu
+from scripts.figures.activations import relu, sigmoid
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -152,8 +152,15 @@ def dying(lr, slope):
     return [band, columns(steps, np.median(percent, 0))]
 
 
+def slopes(spread, mean):
+    density = sigmoid.mean_slopes(spread, mean).density
+    x = sigmoid.X
+    return [np.concatenate([[[x[0], 0]], columns(x, density), [[x[-1], 0]]])]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
+    "activations/sigmoid/slopes": slopes,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
