@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dlkb.activations.sigmoid import sigmoid_vjp, softplus, tanh_vjp
 from scripts.figures.explorable import Explorable, Slider
+from scripts.figures.labels import label_line
 
 Vector = NDArray[np.float64]
 
@@ -50,7 +51,8 @@ def slopes() -> Explorable:
     (bell,) = ax.fill([], [], color="C2", alpha=0.35, linewidth=0, label="pre-activations")
     ax.plot(X, sigmoid_vjp(X, ones), color="C0", label="slope of sigmoid")
     ax.plot(X, tanh_vjp(X, ones), color="C1", label="slope of tanh")
-    ax.set(xlim=(-10, 10), ylim=(0, 1.35), xlabel="pre-activation z", yticks=[0, 0.25, 0.5, 1])
+    ax.set(xlim=(-10, 10), ylim=(0, 1.35), xlabel="pre-activation z", xticks=[-10, -5, 0, 5, 10])
+    ax.set_yticks([0, 0.25, 0.5, 1])
     ax.legend(loc="upper center", ncols=3)
 
     def show(spread: float, mean: float) -> str:
@@ -122,11 +124,14 @@ def softplus_error() -> Figure:
     """Draw the relative errors of both forms."""
     data = softplus_errors()
     figure, ax = plt.subplots(figsize=(6.2, 3.4))
-    for color, name in (("C1", "float32"), ("C0", "float64")):
-        ax.plot(data.x, data.naive[name], color=color, label=f"{name}, as written")
-        ax.plot(data.x, data.stable[name], color=color, ls="--", label=f"{name}, stable")
-    ax.set(yscale="log", ylim=(1e-17, 300), xlim=(-40, 0), xlabel="x", ylabel="relative error")
-    ax.legend(loc="upper center", ncols=2)
+    for color, name, at, offset in (("C1", "float32", 20, (0, 6)), ("C0", "float64", 54, (-6, -9))):
+        (naive,) = ax.plot(data.x, data.naive[name], color=color)
+        (stable,) = ax.plot(data.x, data.stable[name], color=color, ls="--")
+        ha = "left" if name == "float32" else "right"
+        label_line(ax, naive, f"{name}, as written", at, offset=offset, ha=ha)
+        label_line(ax, stable, f"{name}, stable", 2, offset=(0, 7 if name == "float64" else -13))
+    ax.set(yscale="log", ylim=(1e-17, 1e3), xlim=(-40, 0), xlabel="x", ylabel="relative error")
+    ax.set_yticks([1e-16, 1e-12, 1e-8, 1e-4, 1])
     return figure
 
 
