@@ -35,12 +35,19 @@ CASES = [
         leaky_relu_vjp,
         lambda rng: ((draws(rng, 4, 5), draws(rng, 4, 5)), {"negative_slope": 0.2}),
     ),
-    Case(prelu, lambda rng: ((draws(rng, 2, 3, 4), draws(rng, 3, 1)), {})),
+    Case(
+        prelu,
+        lambda rng: ((draws(rng, 2, 3, 4), draws(rng, 3, 1)), {}),
+        batch=("x",),
+        broadcasts=("alpha",),
+    ),
     Case(prelu, lambda rng: ((draws(rng, 2, 3), np.asarray(0.25)), {}), "one"),
     Case(
         prelu_vjp,
         lambda rng: ((draws(rng, 2, 3, 4), draws(rng, 3, 1), draws(rng, 2, 3, 4)), {}),
         scale=4,
+        batch=(),  # the gradient of α is a sum over all entries
+        broadcasts=("alpha",),
     ),
     Case(
         prelu_vjp,

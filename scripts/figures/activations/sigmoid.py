@@ -107,7 +107,8 @@ class Errors(NamedTuple):
 def softplus_errors() -> Errors:
     """Compute softplus in float32 and float64; the reference is e^x − e^2x/2 + … in float64."""
     x = np.linspace(-40, -1, 7801)[:-1]
-    naive, stable = {}, {}
+    naive: dict[str, Vector] = {}
+    stable: dict[str, Vector] = {}
     for dtype in (np.float32, np.float64):
         rounded = x.astype(dtype)
         exact = np.logaddexp(0, rounded.astype(np.longdouble))

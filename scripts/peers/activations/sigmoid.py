@@ -33,7 +33,7 @@ def of_torch(given: str, loss: Callable[[torch.Tensor], torch.Tensor]) -> Words:
     x = torch.tensor([LOGIT], requires_grad=True)
     value = loss(x)
     (slope,) = torch.autograd.grad(value, x)
-    return words(given, value.item(), slope.item())
+    return words(given, float(value.item()), float(slope.item()))
 
 
 def of_optax() -> Words:
