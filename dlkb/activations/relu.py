@@ -7,7 +7,15 @@ slope α of the left side for the others. NaN stays NaN.
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, erf, namespace
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_broadcasts,
+    check_float,
+    check_same_shape,
+    erf,
+    namespace,
+)
 
 
 class PReLUGradients(NamedTuple):
@@ -26,12 +34,7 @@ def _check_pair(x: Array, cotangent: Array) -> None:
 def _check_slopes(x: Array, alpha: Array) -> None:
     check_float("x", x)
     check_float("alpha", alpha)
-    pairs = zip(reversed(tuple(alpha.shape)), reversed(tuple(x.shape)), strict=False)
-    if alpha.ndim > x.ndim or any(n not in (1, m) for n, m in pairs):
-        raise ValueError(
-            f"alpha has shape {tuple(alpha.shape)} and x has shape {tuple(x.shape)}: "
-            "alpha must broadcast to x, (channels, 1, 1) for images of shape (n, channels, h, w)"
-        )
+    check_broadcasts("alpha", alpha, "x", x)
 
 
 def relu(x: Array) -> Array:
@@ -322,7 +325,8 @@ def dead_network_probability(*, width: int, depth: int) -> float:
     $$P = 1 - (1 - 2^{-n})^L$$
 
     Weights are drawn independently from a continuous distribution that is symmetric about 0, and
-    biases are 0: each unit of a layer is then inactive with probability ½, whatever comes in.
+    biases are 0: each unit of a layer is then inactive with probability ½, whatever comes in,
+    unless that is 0.
 
     Args:
         width: Number n ≥ 1 of units in each hidden layer.
@@ -344,4 +348,4 @@ def dead_network_probability(*, width: int, depth: int) -> float:
     """
     check_between("width", width, 1, math.inf, closed="left")
     check_between("depth", depth, 0, math.inf, closed="left")
-    return 1 - (1 - 2.0**-width) ** depth
+    return -math.expm1(depth * math.log1p(-(2.0**-width)))  # 1 − … would round to 0 when wide

@@ -150,9 +150,9 @@ def test_prelu_may_have_a_slope_for_each_entry():
 
 @pytest.mark.parametrize("shape", [(2,), (3, 4, 1, 1), (4, 1)])
 def test_slopes_that_do_not_broadcast(shape):
-    with pytest.raises(ValueError, match=r"alpha has shape .* and x has shape \(2, 3, 5\)"):
+    with pytest.raises(ValueError, match=r"alpha has shape .* to the shape \(2, 3, 5\) of x"):
         prelu(np.zeros((2, 3, 5)), np.zeros(shape))
-    with pytest.raises(ValueError, match=r"alpha has shape .* and x has shape \(2, 3, 5\)"):
+    with pytest.raises(ValueError, match=r"alpha has shape .* to the shape \(2, 3, 5\) of x"):
         prelu_vjp(np.zeros((2, 3, 5)), np.zeros(shape), np.zeros((2, 3, 5)))
 
 
@@ -185,6 +185,10 @@ def test_the_share_of_networks_that_are_dead_for_one_input(width, depth):
 
 def test_no_hidden_layer_is_never_dead():
     assert dead_network_probability(width=3, depth=0) == 0
+
+
+def test_wide_networks_keep_their_small_probability():
+    assert dead_network_probability(width=80, depth=5) == pytest.approx(5 * 2.0**-80)
 
 
 def test_errors():

@@ -147,7 +147,7 @@ def adam_spike(spike, beta2):
 
 def dying(lr, slope):
     percent = 100 * relu.deaths(lr, slope).inactive
-    steps = np.arange(relu.STEPS + 1)
+    steps = np.arange(0, relu.STEPS + 1, relu.EVERY)
     band = np.concatenate([columns(steps, percent.min(0)), columns(steps, percent.max(0))[::-1]])
     return [band, columns(steps, np.median(percent, 0))]
 

@@ -54,7 +54,11 @@ def of_mlx(*, with_logits: bool) -> Words:
         )
 
     value, slope = mx.value_and_grad(loss)(mx.array([LOGIT]))
-    return words("the logit" if with_logits else "the probability", value.item(), slope[0].item())
+    return words(
+        "the logit" if with_logits else "the probability",
+        float(np.asarray(value)),
+        float(np.asarray(slope)[0]),
+    )
 
 
 def which_convention() -> dict[str, tuple[str, ...]]:
