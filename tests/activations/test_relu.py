@@ -188,7 +188,9 @@ def test_no_hidden_layer_is_never_dead():
 
 
 def test_wide_networks_keep_their_small_probability():
-    assert dead_network_probability(width=80, depth=5) == pytest.approx(5 * 2.0**-80)
+    assert dead_network_probability(width=80, depth=5) == pytest.approx(
+        5 * 2.0**-80, rel=1e-12, abs=0
+    )
 
 
 def test_errors():
