@@ -23,13 +23,23 @@ from dlkb.nn.lora import (
     trainable_parameters,
     unmerge_lora,
 )
+from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
+from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
 from dlkb.nn.stochastic_depth import StochasticDepth
 
 __all__ = [
+    "ELU",
     "Dropout",
     "EarlyStopping",
+    "LeakyReLU",
     "LoRALinear",
+    "LogSigmoid",
+    "PReLU",
+    "ReLU",
+    "Sigmoid",
+    "Softplus",
     "StochasticDepth",
+    "Tanh",
     "TrainableParameters",
     "add_lora",
     "check_model",
@@ -48,5 +58,6 @@ __all__ = [
     "prox_",
     "signal_norms",
     "trainable_parameters",
+    "unit_activity",
     "unmerge_lora",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlkb.book.draw import style
+from scripts.figures.activations import relu, sigmoid
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -151,7 +152,22 @@ def depths(last, blocks):
     return [columns(data.block / blocks, data.survival), share, mean]
 
 
+def dying(lr, slope):
+    percent = 100 * relu.deaths(lr, slope).inactive
+    steps = np.arange(0, relu.STEPS + 1, relu.EVERY)
+    band = np.concatenate([columns(steps, percent.min(0)), columns(steps, percent.max(0))[::-1]])
+    return [band, columns(steps, np.median(percent, 0))]
+
+
+def slopes(spread, mean):
+    density = sigmoid.mean_slopes(spread, mean).density
+    x = sigmoid.X
+    return [np.concatenate([[[x[0], 0]], columns(x, density), [[x[-1], 0]]])]
+
+
 COMPUTED = {
+    "activations/relu/dying": dying,
+    "activations/sigmoid/slopes": slopes,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
