@@ -24,14 +24,26 @@ from dlkb.nn.lora import (
     trainable_parameters,
     unmerge_lora,
 )
+from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
 from dlkb.nn.rms_norm import RMSNorm
+from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
+from dlkb.nn.stochastic_depth import StochasticDepth
 
 __all__ = [
+    "ELU",
     "Dropout",
     "EarlyStopping",
     "LayerNorm",
+    "LeakyReLU",
     "LoRALinear",
+    "LogSigmoid",
+    "PReLU",
     "RMSNorm",
+    "ReLU",
+    "Sigmoid",
+    "Softplus",
+    "StochasticDepth",
+    "Tanh",
     "TrainableParameters",
     "add_lora",
     "check_model",
@@ -50,5 +62,6 @@ __all__ = [
     "prox_",
     "signal_norms",
     "trainable_parameters",
+    "unit_activity",
     "unmerge_lora",
 ]
