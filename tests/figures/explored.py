@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlkb.book.draw import style
+from scripts.figures.activations import gelu
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -144,7 +145,13 @@ def adam_spike(spike, beta2):
     ]
 
 
+def swish_and_gelu(beta):
+    data = gelu.gap(beta)
+    return [columns(gelu.GRID, y) for y in (data.values, data.difference)]
+
+
 COMPUTED = {
+    "activations/gelu/swish_and_gelu": swish_and_gelu,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
