@@ -46,9 +46,7 @@ def gap(beta: float) -> Gap:
     """Compare Swish with GELU."""
     values = swish(GRID, beta=beta)
     apart = np.abs(swish(FINE, beta=beta) - gelu(FINE))
-    return Gap(
-        values, values - gelu(GRID), float(apart.max()), float(abs(FINE[apart.argmax()]))
-    )
+    return Gap(values, values - gelu(GRID), float(apart.max()), float(abs(FINE[apart.argmax()])))
 
 
 def swish_and_gelu() -> Explorable:
@@ -91,9 +89,7 @@ def swish_and_gelu_says() -> dict[str, bool]:
         f"SiLU is below GELU by up to {one.largest:.2f}, at ±{one.at:.2f}": bool(
             (one.difference <= 1e-12).all()
         ),
-        f"ReLU above it by up to {kink.max():.2f}": bool(
-            (np.maximum(GRID, 0) >= gelu(GRID)).all()
-        ),
+        f"ReLU above it by up to {kink.max():.2f}": bool((np.maximum(GRID, 0) >= gelu(GRID)).all()),
         "at β = 1 it is SiLU": bool(np.allclose(one.values, silu(GRID))),
         f"at 1.702 the sigmoid form of GELU, {quick.largest:.2f} away": bool(
             np.allclose(quick.values, quick_gelu(GRID))
@@ -119,7 +115,7 @@ def errors(x: Vector = DISTANCES) -> dict[str, Vector]:
 def approximations() -> Figure:
     """Draw the error of each form, and of functions that are not GELU."""
     figure, ax = plt.subplots(figsize=(6.2, 3.5))
-    places = {"ReLU": (45, 6, "left"), "SiLU": (170, 6, "left"), "sigmoid": (190, -14, "right"),
+    places = {"ReLU": (45, 6, "left"), "SiLU": (170, 6, "left"), "sigmoid": (215, 8, "left"),
               "tanh": (135, 6, "center")}  # fmt: skip
     colors = {"ReLU": "C3", "SiLU": "C2", "sigmoid": "C0", "tanh": "C1"}
     for name, error in errors().items():
@@ -161,7 +157,7 @@ SWAPS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": lambda x: x * torch.sigmoid(1.702 * x),
     "tanh": lambda x: F.gelu(x, approximate="tanh"),
 }
-ROUNDED = "bfloat16 weights"
+ROUNDED = "bfloat16"
 
 
 def trained(depth: int) -> Networks:
@@ -199,12 +195,11 @@ def swapped() -> Figure:
         rows = np.stack([mismatch(depth)[name] for depth in DEPTHS])
         places = np.arange(len(DEPTHS)) + 0.06 * (i - 2)
         ax.vlines(places, rows.min(1), rows.max(1), color=color, linewidth=2, alpha=0.5)
-        ax.plot(places, np.median(rows, 1), "o-", color=color, linewidth=1, label=name)
+        (line,) = ax.plot(places, np.median(rows, 1), "o-", color=color, linewidth=1)
+        label_line(ax, line, name, -1, offset=(10, {"ReLU": 3, "SiLU": -12}.get(name, -4)))
     ax.set(yscale="log", ylim=(5e-5, 1), xlabel="hidden layers", ylabel="change of the outputs")
     ax.set_xticks(range(len(DEPTHS)), [str(depth) for depth in DEPTHS])
-    ax.set_xlim(-0.4, len(DEPTHS) - 0.6)
-    handles, names = ax.get_legend_handles_labels()
-    ax.legend(handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
+    ax.set_xlim(-0.3, len(DEPTHS) - 0.1)
     return figure
 
 
