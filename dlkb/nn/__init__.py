@@ -11,6 +11,7 @@ from dlkb.nn.clipping import clip_grad_norm_, clip_grad_value_
 from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
 from dlkb.nn.gelu import GELU, Mish, QuickGELU, SiLU
+from dlkb.nn.glu import GLU, GatedMLP
 from dlkb.nn.gradient_probe import gradient_norms, jacobian_singular_values, signal_norms
 from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
 from dlkb.nn.lora import (
@@ -27,8 +28,10 @@ from dlkb.nn.lora import (
 
 __all__ = [
     "GELU",
+    "GLU",
     "Dropout",
     "EarlyStopping",
+    "GatedMLP",
     "LoRALinear",
     "Mish",
     "QuickGELU",

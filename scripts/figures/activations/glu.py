@@ -1,29 +1,129 @@
-"""Figures of the page on Glu."""
+"""Figures of the page on gated linear units."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.activations.glu import gated, gated_vjp
+from scripts.figures.explorable import Explorable, Slider
 
-def overview_data() -> NDArray[np.float64]:
-    """Compute what the figure shows."""  # to write: with the formula
-    return np.linspace(0.0, 1.0, 3)
+Vector = NDArray[np.float64]
 
-
-def overview() -> Figure:
-    """Draw the first picture of the page."""  # to write: or an Explorable, with sliders
-    figure, ax = plt.subplots(figsize=(6.2, 3.6))
-    ax.plot(overview_data(), color="C0")
-    ax.set(xlabel="x", ylabel="y")
-    return figure
+WIDTH, BATCH, SEEDS, DEPTH = 32, 4, 10, 16
 
 
-def overview_says() -> dict[str, bool]:
+class Layer(NamedTuple):
+    """What a layer makes of its two projections, and of the gradient that comes back."""
+
+    forward: Callable[[Vector, Vector], Vector]
+    backward: Callable[[Vector, Vector, Vector], tuple[Vector, Vector]]
+
+
+def gtu(value: Vector, gate: Vector) -> Vector:
+    """Return the gated tanh unit, tanh(value) σ(gate)."""
+    return gated(np.tanh(value), gate)
+
+
+def gtu_vjp(value: Vector, gate: Vector, cotangent: Vector) -> tuple[Vector, Vector]:
+    """Pull a gradient back through `gtu`."""
+    squashed = np.tanh(value)
+    of_value, of_gate = gated_vjp(squashed, gate, cotangent)
+    return of_value * (1 - squashed**2), of_gate
+
+
+LAYERS = {
+    "ReLU": Layer(
+        lambda value, gate: np.maximum(value, 0),
+        lambda value, gate, cotangent: (cotangent * (value > 0), 0 * gate),
+    ),
+    "GLU": Layer(gated, gated_vjp),
+    "GTU": Layer(gtu, gtu_vjp),
+}
+
+
+@cache
+def gradients(gain: float) -> dict[str, Vector]:
+    """Return the gradient that arrives at the first layer, of the last one's.
+
+    The layers have 32 inputs and outputs, and normal weights of standard deviation
+    gain / √32.
+
+    Returns:
+        By name of the layer, the ratio of the norms for each network and depth, shape
+        (seeds, depth).
+    """
+    found = {}
+    for name, layer in LAYERS.items():
+        rows = []
+        for seed in range(SEEDS):
+            rng = np.random.default_rng(seed)
+            shape = (DEPTH, 2, WIDTH, WIDTH)
+            weights = gain / WIDTH**0.5 * rng.normal(size=shape)
+            x = rng.normal(size=(BATCH, WIDTH))
+            seen = []
+            for W, V in weights:
+                seen.append((x @ V.T, x @ W.T))
+                x = layer.forward(*seen[-1])
+            ratios = []
+            for depth in range(1, DEPTH + 1):
+                cotangent = start = np.random.default_rng([seed, 1]).normal(size=x.shape)
+                for k in reversed(range(depth)):
+                    of_value, of_gate = layer.backward(*seen[k], cotangent)
+                    W, V = weights[k]
+                    cotangent = of_value @ V + of_gate @ W
+                ratios.append(np.linalg.norm(cotangent) / np.linalg.norm(start))
+            rows.append(ratios)
+        found[name] = np.asarray(rows)
+    return found
+
+
+GAINS = (1.0, 1.2, 1.41, 1.5, 1.6, 1.7, 1.8)
+
+
+def gradient_by_depth() -> Explorable:
+    """Draw the gradient that is left after each number of layers, for any scale of weights."""
+    figure, ax = plt.subplots(figsize=(6.2, 3.5))
+    colors = {"ReLU": "C3", "GLU": "C0", "GTU": "C1"}
+    lines = [ax.plot([], [], color=colors[name], label=name)[0] for name in LAYERS]
+    ax.axhline(1, color=plt.rcParams["axes.edgecolor"], linewidth=0.8, zorder=1.8)
+    ax.set(xlim=(0, DEPTH), yscale="log", ylim=(1e-8, 1e4), xlabel="layers")
+    ax.set(ylabel="gradient, last layer = 1")
+    ax.set_yticks([1e-8, 1e-4, 1, 1e4])
+    ax.legend(loc="lower left")
+
+    def show(gain: float) -> str:
+        data = gradients(gain)
+        for line, ratios in zip(lines, data.values(), strict=True):
+            line.set_data(np.arange(1, DEPTH + 1), np.median(ratios, 0))
+        glu, gtu = (np.median(data[name], 0)[-1] for name in ("GLU", "GTU"))
+        return (
+            f"At gain {gain:g} the gradient after {DEPTH} layers of GLU is {glu:.1e} of the "
+            f"last layer's, after layers of GTU {gtu:.1e}."
+        )
+
+    return Explorable(figure, (Slider("gain of the weights", GAINS, 2),), tuple(lines), show)
+
+
+def gradient_by_depth_says() -> dict[str, bool]:
     """Return what alt text and caption say, and whether it is so."""
-    data = overview_data()
-    straight = bool(np.allclose(np.diff(data, 2), 0))
+    start = {name: np.median(rows, 0) for name, rows in gradients(1.41).items()}
+    ends = {gain: gradients(gain)["GLU"][:, -1] for gain in GAINS}
+    above = all(
+        (gradients(gain)["GLU"][:, -1] > gradients(gain)["GTU"][:, -1]).all() for gain in GAINS
+    )
     return {
-        "A straight line": straight,
-        "from zero to one": bool(data[0] == 0 and data[-1] == 1),
+        f"The gradient after up to {DEPTH} layers at gain 1.41, medians of ten networks": bool(
+            gradients(1.41)["GLU"].shape == (10, DEPTH)
+        ),
+        "ReLU's stays near 1": bool((np.abs(np.log10(start["ReLU"])) < 0.5).all()),
+        "GLU's falls below a hundredth, GTU's to less than half of that": bool(
+            1e-3 < start["GLU"][-1] < 1e-2 and start["GTU"][-1] < 0.5 * start["GLU"][-1]
+        ),
+        "GLU loses less than GTU, whose value goes through tanh, at each gain": above,
+        "at 1 the gradient vanishes": bool((ends[1.0] < 1e-4).all()),
+        "at 1.8 it explodes": bool((ends[1.8] > 1).all() and np.median(ends[1.8]) > 100),
     }
