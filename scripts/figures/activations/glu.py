@@ -90,9 +90,10 @@ def gradient_by_depth() -> Explorable:
     colors = {"ReLU": "C3", "GLU": "C0", "GTU": "C1"}
     lines = [ax.plot([], [], color=colors[name], label=name)[0] for name in LAYERS]
     ax.axhline(1, color=plt.rcParams["axes.edgecolor"], linewidth=0.8, zorder=1.8)
-    ax.set(xlim=(0, DEPTH), yscale="log", ylim=(1e-8, 1e4), xlabel="layers")
+    ax.set(xlim=(0.5, DEPTH + 0.5), yscale="log", ylim=(1e-6, 1e3), xlabel="layers")
     ax.set(ylabel="gradient, last layer = 1")
-    ax.set_yticks([1e-8, 1e-4, 1, 1e4])
+    ax.set_yticks([1e-6, 1e-3, 1, 1e3])
+    ax.set_xticks([1, 4, 8, 12, 16])
     ax.legend(loc="lower left")
 
     def show(gain: float) -> str:
