@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dlkb.activations.glu import gated, gated_vjp
@@ -21,6 +22,49 @@ class Layer(NamedTuple):
 
     forward: Callable[[Vector, Vector], Vector]
     backward: Callable[[Vector, Vector, Vector], tuple[Vector, Vector]]
+
+
+GATES: Vector = np.linspace(-4, 4, 161)
+NAMES = {"bilinear": "bilinear", "glu": "GLU", "reglu": "ReGLU", "geglu": "GEGLU",
+         "swiglu": "SwiGLU"}  # fmt: skip
+
+
+def factors() -> dict[str, Vector]:
+    """Return what a value of 1 becomes for each gate, by variant."""
+    return {name: gated(np.ones_like(GATES), GATES, variant=name) for name in NAMES}
+
+
+def gates() -> Figure:
+    """Draw the factor by which each variant multiplies the value."""
+    figure, ax = plt.subplots(figsize=(6.2, 3.3))
+    colors = {"bilinear": "C4", "glu": "C0", "reglu": "C3", "geglu": "C1", "swiglu": "C2"}
+    for name, factor in factors().items():
+        ax.plot(GATES, factor, color=colors[name], label=NAMES[name])
+    ax.set(xlim=(-4, 4), ylim=(-2, 4), xlabel="gate g", ylabel="factor of the value")
+    ax.legend(loc="upper left")
+    return figure
+
+
+def gates_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    found = factors()
+    left, right = GATES < -3.5, GATES > 3.5
+    others = ("reglu", "geglu", "swiglu")
+    return {
+        "GLU's factor rises from 0 to 1": bool(
+            (np.diff(found["glu"]) > 0).all() and 0 < found["glu"].min() and found["glu"].max() < 1
+        ),
+        "ReGLU's, GEGLU's and SwiGLU's from about 0 to about the gate itself": all(
+            bool(
+                (abs(found[name][left]) < 0.12).all()
+                and (abs(found[name][right] / GATES[right] - 1) < 0.05).all()
+            )
+            for name in others
+        ),
+        "the bilinear layer's is the gate": bool(np.allclose(found["bilinear"], GATES)),
+        "Only GLU bounds the factor": found["glu"].max() < 1
+        and all(found[name].max() > 3.9 for name in NAMES if name != "glu"),
+    }
 
 
 def gtu(value: Vector, gate: Vector) -> Vector:

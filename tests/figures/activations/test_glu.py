@@ -47,3 +47,21 @@ def test_gradient_by_depth_draws_the_medians():
         xlabel="layers",
         ylabel="gradient, last layer = 1",
     )
+
+
+def test_gates_draws_the_factors():
+    g, found = figures.GATES, figures.factors()
+    smooth = {"GLU": 1 / (1 + np.exp(-g)), "SwiGLU": g / (1 + np.exp(-g))}
+    assert np.allclose(found["geglu"], torch.nn.functional.gelu(torch.tensor(g)))
+    assert_draws(
+        figures.gates(),
+        lines={
+            "bilinear": (g, g),
+            "ReGLU": (g, np.maximum(g, 0)),
+            "GEGLU": (g, found["geglu"]),
+            **{name: (g, y) for name, y in smooth.items()},
+        },
+        legend=["bilinear", "GLU", "ReGLU", "GEGLU", "SwiGLU"],
+        xlabel="gate g",
+        ylabel="factor of the value",
+    )
