@@ -7,7 +7,7 @@ precision, what goes into its exponentials is clipped: the value stays, and no s
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_float, erf, namespace
+from dlkb.arrays import Array, check_float, check_same_shape, erf, namespace
 
 CUBIC = 0.044715
 """Factor of the cube in the tanh form of GELU."""
@@ -16,7 +16,10 @@ QUICK = 1.702
 """β of the sigmoid form of GELU."""
 
 FAR = 40.0
-"""Beyond ±40 each gate is 0 or 1, in float64 too; the square of 40 fits into float16."""
+"""Beyond ±40 the tanh gate is 0 or 1 in each format, and the cube of 40 fits into float16."""
+
+FAR_DENSITY = 150.0
+"""Beyond ±150 the normal density is 0 in each format, and the square of 150 fits into float16."""
 
 
 class SwishGradients(NamedTuple):
@@ -54,6 +57,12 @@ def _mish_gate(x: Array) -> tuple[Array, Array]:
     e = namespace(x).exp(x)
     n = e * (e + 2)
     return n / (n + 2), x * (2 * e / (n + 2)) * (2 * (e + 1) / (n + 2))
+
+
+def _check_pair(x: Array, cotangent: Array) -> None:
+    check_float("x", x)
+    check_float("cotangent", cotangent)
+    check_same_shape("cotangent", cotangent, "x", x)
 
 
 def _check_approximate(approximate: str) -> None:
@@ -153,13 +162,13 @@ def gelu_vjp(x: Array, cotangent: Array, *, approximate: str = "none") -> Array:
         >>> gelu_vjp(np.asarray([-1.0, 0.0, 2.0]), np.ones(3)).round(4)
         array([-0.0833,  0.5   ,  1.0852])
     """
-    check_float("x", x)
+    _check_pair(x, cotangent)
     _check_approximate(approximate)
     if approximate == "tanh":
         gate, change = _tanh_gate(x)
         return cotangent * (gate + change)
     xp = namespace(x, cotangent)
-    near = xp.clip(x, min=-FAR, max=FAR)
+    near = xp.clip(x, min=-FAR_DENSITY, max=FAR_DENSITY)
     density = xp.exp(-(near**2) / 2) / math.sqrt(2 * math.pi)
     return cotangent * (normal_cdf(x) + near * density)
 
@@ -218,7 +227,7 @@ def swish_vjp(x: Array, cotangent: Array, *, beta: float | Array = 1.0) -> Swish
         >>> swish_vjp(np.asarray([-1.0, 2.0]), np.ones(2)).x.round(4)
         array([0.0723, 1.0908])
     """
-    check_float("x", x)
+    _check_pair(x, cotangent)
     xp = namespace(x, cotangent)
     gate = _sigmoid(beta * x)
     slope = x * (gate * _sigmoid(-beta * x))  # 1 − gate would cancel far right; x² may overflow
@@ -352,6 +361,6 @@ def mish_vjp(x: Array, cotangent: Array) -> Array:
         >>> mish_vjp(np.asarray([0.0, 2.0]), np.ones(2)).round(4)
         array([0.6   , 1.0693])
     """
-    check_float("x", x)
+    _check_pair(x, cotangent)
     gate, change = _mish_gate(x)
     return cotangent * (gate + change)

@@ -115,7 +115,8 @@ def gated_vjp(
     _check_pair("gate", gate, "value", value)
     check_same_shape("cotangent", cotangent, "value", value)
     opened, slope = _activation(gate, variant, beta)
-    return GatedGradients(cotangent * opened, cotangent * value * slope)
+    # A slope of 0 comes first: the product of the others may overflow.
+    return GatedGradients(cotangent * opened, slope * value * cotangent)
 
 
 def glu(x: Array, *, axis: int = -1) -> Array:
@@ -186,7 +187,7 @@ def gated_linear(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the weights' shapes differ or do not fit `x`, or there is no such variant.
+        ValueError: If the shapes do not fit, or there is no such variant.
 
     Reference:
         Shazeer, GLU Variants Improve Transformer, 2020.
@@ -204,6 +205,11 @@ def gated_linear(
             f"x has shape {tuple(x.shape)} and gate_weight has shape "
             f"{tuple(gate_weight.shape)}: (…, in) and (out, in) are needed"
         )
+    for name, bias in (("gate_bias", gate_bias), ("value_bias", value_bias)):
+        if bias is not None and tuple(bias.shape) != (gate_weight.shape[0],):
+            raise ValueError(
+                f"{name} has shape {tuple(bias.shape)}: ({gate_weight.shape[0]},) is needed"
+            )
     gate, value = x @ gate_weight.T, x @ value_weight.T
     gate = gate if gate_bias is None else gate + gate_bias
     value = value if value_bias is None else value + value_bias

@@ -218,6 +218,10 @@ def test_integers_are_refused(f):
 
 
 @pytest.mark.parametrize("vjp", [gelu_vjp, swish_vjp, silu_vjp, mish_vjp])
-def test_gradients_of_integers_are_refused(vjp):
+def test_gradients_of_what_does_not_fit_are_refused(vjp):
+    with pytest.raises(TypeError, match="cotangent has dtype int64"):
+        vjp(np.ones(3), np.arange(3))
+    with pytest.raises(ValueError, match=r"cotangent has shape \(2,\) but x has shape \(3,\)"):
+        vjp(np.ones(3), np.ones(2))
     with pytest.raises(TypeError, match="x has dtype int64: a real floating-point array"):
         vjp(np.arange(3), np.ones(3))

@@ -27,6 +27,8 @@ def layer(rng):
     return rng.normal(size=(5, 4)), rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
 
 
+PRODUCTS = dict.fromkeys(("float64 huge all", "float16 large all"), "the projections overflow")
+
 CASES = [
     *(
         Case(gated, lambda rng, v=variant: (pair(rng), {"variant": v}), variant)
@@ -41,13 +43,33 @@ CASES = [
         )
         for variant in VARIANTS
     ),
+    Case(
+        gated_vjp,
+        lambda rng: ((*pair(rng), rng.normal(size=(3, 4))), {"variant": "swiglu", "beta": 0.5}),
+        "beta",
+    ),
     Case(glu, lambda rng: ((rng.normal(size=(3, 4)),), {})),
-    Case(glu, lambda rng: ((rng.normal(size=(2, 4, 3)),), {"axis": 1}), "axis"),
-    Case(gated_linear, lambda rng: (layer(rng), {})),
+    Case(glu, lambda rng: ((rng.normal(size=(2, 4, 6)),), {"axis": -2}), "axis"),
+    Case(gated_linear, lambda rng: (layer(rng), {}), batch=("x",), unless=PRODUCTS),
     Case(
         gated_linear,
-        lambda rng: ((*layer(rng), rng.normal(size=3), rng.normal(size=3)), {"variant": "glu"}),
-        "biases",
+        lambda rng: (layer(rng), {"beta": 0.5}),
+        "beta",
+        batch=("x",),
+        unless=PRODUCTS,
+    ),
+    *(
+        Case(
+            gated_linear,
+            lambda rng, v=variant: (
+                (*layer(rng), rng.normal(size=3), rng.normal(size=3)),
+                {"variant": v},
+            ),
+            f"{variant}-biases",
+            batch=("x",),
+            unless={} if variant == "bilinear" else PRODUCTS,
+        )
+        for variant in VARIANTS
     ),
     Case(matched_width, lambda rng: ((512,), {"multiple_of": 64})),
 ]
@@ -181,6 +203,9 @@ def test_errors():
         gated_linear(x, x, x[:, :2])
     with pytest.raises(ValueError, match=r"\(2, 2\) and gate_weight has shape \(2, 3\): \("):
         gated_linear(x[:, :2], x, x)
+    for name in ("gate_bias", "value_bias"):
+        with pytest.raises(ValueError, match=rf"{name} has shape \(3,\): \(2,\) is needed"):
+            gated_linear(x, x, x, **{name: np.ones(3)})
     for name in ("width", "multiple_of"):
         with pytest.raises(ValueError, match=f"{name} is 0: it must be at least 1"):
             matched_width(**{"width": 4, "multiple_of": 1, name: 0})

@@ -40,7 +40,7 @@ def gates() -> Figure:
     colors = {"bilinear": "C4", "glu": "C0", "reglu": "C3", "geglu": "C1", "swiglu": "C2"}
     for name, factor in factors().items():
         ax.plot(GATES, factor, color=colors[name], label=NAMES[name])
-    ax.set(xlim=(-4, 4), ylim=(-2, 4), xlabel="gate g", ylabel="factor of the value")
+    ax.set(xlim=(-4, 4), ylim=(-1.6, 4), xlabel="gate g", ylabel="factor of the value")
     ax.legend(loc="upper left")
     return figure
 
@@ -52,7 +52,7 @@ def gates_says() -> dict[str, bool]:
     others = ("reglu", "geglu", "swiglu")
     return {
         "GLU's factor rises from 0 to 1": bool(
-            (np.diff(found["glu"]) > 0).all() and 0 < found["glu"].min() and found["glu"].max() < 1
+            (np.diff(found["glu"]) > 0).all() and found["glu"].min() > 0 and found["glu"].max() < 1
         ),
         "ReGLU's, GEGLU's and SwiGLU's from about 0 to about the gate itself": all(
             bool(
