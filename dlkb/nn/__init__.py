@@ -10,6 +10,8 @@ from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import clip_grad_norm_, clip_grad_value_
 from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
+from dlkb.nn.gelu import GELU, Mish, QuickGELU, SiLU
+from dlkb.nn.glu import GLU, GatedMLP
 from dlkb.nn.gradient_probe import gradient_norms, jacobian_singular_values, signal_norms
 from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
 from dlkb.nn.lora import (
@@ -29,13 +31,19 @@ from dlkb.nn.stochastic_depth import StochasticDepth
 
 __all__ = [
     "ELU",
+    "GELU",
+    "GLU",
     "Dropout",
     "EarlyStopping",
+    "GatedMLP",
     "LeakyReLU",
     "LoRALinear",
     "LogSigmoid",
+    "Mish",
     "PReLU",
+    "QuickGELU",
     "ReLU",
+    "SiLU",
     "Sigmoid",
     "Softplus",
     "StochasticDepth",

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlkb.book.draw import style
-from scripts.figures.activations import relu, sigmoid
+from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -165,9 +165,23 @@ def slopes(spread, mean):
     return [np.concatenate([[[x[0], 0]], columns(x, density), [[x[-1], 0]]])]
 
 
+def swish_and_gelu(beta):
+    data = gelu.gap(beta)
+    return [columns(gelu.GRID, y) for y in (data.values, data.difference)]
+
+
+def gradient_by_depth(gain):
+    return [
+        columns(np.arange(1, glu.DEPTH + 1), np.median(rows, 0))
+        for rows in glu.gradients(gain).values()
+    ]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
+    "activations/gelu/swish_and_gelu": swish_and_gelu,
+    "activations/glu/gradient_by_depth": gradient_by_depth,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
