@@ -72,7 +72,7 @@ def matmul_vjp(a: Array, b: Array, cotangent: Array) -> tuple[Array, Array]:
         ValueError: If a factor has fewer than two axes, or the shapes do not fit.
 
     Reference:
-        Giles, Collected Matrix Derivative Results (2008), section 2.2.2.
+        Giles, Collected Matrix Derivative Results (2008).
 
     Example:
         >>> import numpy as np
@@ -163,7 +163,7 @@ def linear_vjp(x: Array, W: Array, cotangent: Array) -> tuple[Array, Array, Arra
             "that of the outputs, is needed"
         )
     xp = namespace(x, W, cotangent)
-    examples = math.prod(x.shape[:-1])  # −1 could not be inferred for a batch of none
+    examples = math.prod(x.shape[:-1])  # −1 could not be inferred for a layer of no width
     rows = xp.reshape(cotangent, (examples, W.shape[0]))
     W_bar = xp.matmul(xp.matrix_transpose(rows), xp.reshape(x, (examples, W.shape[1])))
     return xp.matmul(cotangent, W), W_bar, xp.sum(rows, axis=0)

@@ -153,6 +153,15 @@ def test_linear_and_its_gradients_are_those_of_torch(shape, device):
         assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize(("n_in", "n_out"), [(0, 3), (3, 0)])
+def test_a_layer_of_no_width(n_in, n_out):
+    x, W = np.ones((4, n_in)), np.ones((n_out, n_in))
+    assert_close(linear(x, W), np.zeros((4, n_out)))
+    x_bar, W_bar, b_bar = linear_vjp(x, W, np.ones((4, n_out)))
+    assert_close(x_bar, np.zeros((4, n_in)))
+    assert (W_bar.shape, b_bar.shape) == ((n_out, n_in), (n_out,))
+
+
 def test_tanh_vjp_is_autograd_near_saturation_too():
     z = torch.linspace(-25, 25, 101, dtype=torch.float64, requires_grad=True)
     h = torch.tanh(z)

@@ -21,6 +21,7 @@ SETTINGS = {
     "rows left over": ((1, 1, 8, 8), (1, 1, 3, 3), {"stride": 3}),
     "padding": ((2, 4, 5, 6), (6, 4, 3, 3), {"padding": (1, 2)}),
     "more padding than kernel": ((2, 1, 5), (2, 1, 2), {"padding": 3}),
+    "padding that a stride leaves over": ((2, 1, 5), (2, 1, 2), {"padding": 3, "stride": 2}),
     "dilation": ((2, 4, 9, 9), (6, 4, 3, 2), {"dilation": (2, 3)}),
     "groups": ((2, 4, 7, 7), (6, 2, 3, 3), {"groups": 2}),
     "depthwise": ((2, 4, 7, 7), (8, 1, 3, 3), {"groups": 4, "padding": 1}),

@@ -116,6 +116,13 @@ def test_the_best_step_is_where_the_bound_is_least(scheme, value, derivative, ep
     assert np.exp(found.x) == pytest.approx(best, rel=1e-5)
 
 
+def test_a_larger_value_rounds_more():
+    assert best_step(value=8.0) == pytest.approx(2 * best_step())
+    assert best_step(value=4.0, scheme="forward") == pytest.approx(2 * best_step(scheme="forward"))
+    assert error_bound(0.5, value=3.0, derivative=12.0, eps=0.25) == pytest.approx(2.0)
+    assert error_bound(0.5, value=3.0, derivative=12.0, eps=0.25, scheme="forward") == 6.0
+
+
 @pytest.mark.parametrize("scheme", ["forward", "central"])
 def test_the_bound_holds_and_is_nearly_reached(scheme):
     # eˣ at 0: all derivatives are one. Powers of two, so that x + h is exact.
