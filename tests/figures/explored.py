@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlkb.book.draw import style
+from scripts.figures.backpropagation import backprop
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -144,7 +145,19 @@ def adam_spike(spike, beta2):
     ]
 
 
+def backprop_graph(step):
+    closed = [np.concatenate([corners, corners[:1]]) for corners in backprop.covers(int(step))]
+    return [*backprop.arrows(int(step)), *closed]
+
+
+def backprop_errors(bits):
+    data = backprop.errors(int(bits))
+    return [columns(data.step, curve) for curve in data[1:]]
+
+
 COMPUTED = {
+    "backpropagation/backprop/graph": backprop_graph,
+    "backpropagation/backprop/step_size": backprop_errors,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,

@@ -203,7 +203,13 @@ def graph() -> Explorable:
             ax.text(x, y - HIGH / 2, written(done.grads[name]), color="C1", **number)
     for child, node in GRAPH.items():
         for parent in [*node.parents, *(["x"] if child == "z" else [])]:
-            ax.plot(*ends((parent, child)).T, color=muted, linewidth=0.8, zorder=1)
+            ax.plot(
+                *ends((parent, child)).T,
+                color=muted,
+                linewidth=0.8,
+                zorder=1,
+                label=f"{parent} → {child}",
+            )
     ax.text(-0.4, 3.25, "value", color="C0")
     ax.text(-0.4, 2.99, "gradient of J", color="C1")
     cover = mpl.rcParams["grid.color"]

@@ -7,8 +7,8 @@ import jax
 import keras
 import mlx.core
 import numpy as np
-import scipy.optimize
-import scipy.signal
+import scipy.optimize  # type: ignore[import-untyped]
+import scipy.signal  # type: ignore[import-untyped]
 import torch
 from jax.test_util import check_grads
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ def transpose_words(transpose: Callable[[Row, Row], Any]) -> str:
 
 def complex_words(grad: complex) -> str:
     """Say what the gradient of |z|² at 1 + 2i is."""
-    return which(grad, {"$2z$": 2 + 4j, r"$2\bar z$": 2 - 4j})
+    return which(grad, {"$2z$": 2 + 4j, "the conjugate of $2z$": 2 - 4j})
 
 
 def checker_words(points: list[float], where: float) -> str:
