@@ -8,6 +8,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ GRAPH = {
     "ℓ": Node((4, 1), "½(o−y)²", {"o": lambda v: v["o"] - Y}),
     "s": Node(
         (5, 2.9),
-        "½λ(w₁²+w₂²)",
+        "½λ‖w‖²",
         {"w₁": lambda v: DECAY * v["w₁"], "w₂": lambda v: DECAY * v["w₂"]},
     ),
     "J": Node((5, 1), "ℓ+s", {"ℓ": lambda v: 1.0, "s": lambda v: 1.0}),
@@ -112,7 +113,7 @@ def sweep(step: int) -> Sweep:
     return Sweep(values, grads, passed, active)
 
 
-WIDE, HIGH = 0.4, 0.22
+WIDE, HIGH = 0.33, 0.22
 """Half of a box, and the height of one of its cells."""
 
 
@@ -130,7 +131,7 @@ def ends(edge: Edge) -> Vector:
     """Return where an edge leaves its parent and reaches its child."""
     (x0, y0), (x1, y1) = (GRAPH[name].place for name in edge)
     if x0 == x1:
-        return np.asarray([(x0, y0 - 0.22 - 0.2), (x1, y1 + 0.22 + 0.2)])
+        return np.asarray([(x0, y0 - HIGH - 0.27), (x1, y1 + HIGH + 0.2)])
     return np.asarray([(x0 + WIDE, y0), (x1 - WIDE, y1)])
 
 
@@ -188,16 +189,8 @@ def graph() -> Explorable:
     for name, node in GRAPH.items():
         x, y = node.place
         ax.text(x, y + HIGH + 0.06, name, ha="center", weight="bold")
-        right = name == "s"
-        ax.text(
-            x + (WIDE if right else 0),
-            y - HIGH - 0.17,
-            node.text,
-            ha="right" if right else "center",
-            color=muted,
-            size=9.5,
-        )
-        number = {"ha": "center", "va": "center", "size": 10.5}
+        ax.text(x, y - HIGH - 0.17, node.text, ha="center", color=muted, size=9.5)
+        number = {"ha": "center", "va": "center", "size": 10}
         ax.text(x, y + HIGH / 2, written(done.values[name]), color="C0", **number)
         if name != "x":
             ax.text(x, y - HIGH / 2, written(done.grads[name]), color="C1", **number)
@@ -210,10 +203,10 @@ def graph() -> Explorable:
                 zorder=1,
                 label=f"{parent} → {child}",
             )
-    ax.text(-0.4, 3.25, "value", color="C0")
-    ax.text(-0.4, 2.99, "gradient of J", color="C1")
+    ax.text(-0.45, 2.15, "value", color="C0", size=11)
+    ax.text(-0.45, 1.9, "gradient", color="C1", size=11)
     cover = mpl.rcParams["grid.color"]
-    tiles = [Polygon(corners, color=cover, linewidth=0) for corners in covers(0)]
+    tiles = [Polygon(corners, color=cover, linewidth=0, zorder=5) for corners in covers(0)]
     for patch in tiles:
         ax.add_patch(patch)
     edges = [ax.plot([], [], color=color, linewidth=3)[0] for color in ("C0", "C0", "C1", "C1")]
@@ -299,7 +292,7 @@ def step_size() -> Explorable:
         xscale="log", yscale="log", xlim=(1e-18, 1), ylim=(FLOOR, 10),
         xlabel="step h", ylabel="relative error",
     )  # fmt: skip
-    ax.legend(loc="lower left")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 0.1))
 
     def show(bits: float) -> str:
         data = errors(int(bits))
@@ -324,12 +317,17 @@ def step_size_says() -> dict[str, bool]:
         for y in (data.forward, data.central)
     ]
     return {
+        "The relative error of a slope against the step, in float64": bool(
+            np.allclose(data.step, 2.0 ** -POWERS.astype(np.float64))
+        ),
         "falls with the step, to its first power for the forward difference": bool(
             abs(orders[0] - 1) < 0.1
         ),
         "to its second for the central one": bool(abs(orders[1] - 2) < 0.1),
         "rounding takes over": bool((data.central[-5:] > 0.1).all()),
-        "The complex step stays at the last digit": bool((data.complex[-30:] < 1e-15).all()),
+        "For small steps the complex step stays at the last digit": bool(
+            (data.complex[-30:] < 1e-15).all()
+        ),
         "The V of a difference quotient in float64": 64 in BITS,
         "best near 1e-8 for forward and 1e-5 for central": bool(
             1e-9 < data.step[data.forward.argmin()] < 1e-7
@@ -368,14 +366,15 @@ def conv_matrices() -> Figure:
 
 def draw_matrix(ax: Axes, matrix: Vector, limit: float) -> None:
     """Draw a matrix as squares, with the entries that are not zero."""
-    faint = mpl.rcParams["figure.facecolor"]
-    ax.imshow(matrix, cmap="PuOr", vmin=-1.6 * limit, vmax=1.6 * limit, alpha=0.8)
+    page = mpl.rcParams["figure.facecolor"]
+    tints = LinearSegmentedColormap.from_list("tints", ["C1", page, "C0"])
+    ax.imshow(matrix, cmap=tints, vmin=-2 * limit, vmax=2 * limit)  # pale: numbers stand on it
     for (i, j), value in np.ndenumerate(matrix):
         if value:
             ax.text(j, i, f"{value:g}".replace("-", "−"), ha="center", va="center")
     ax.set_xticks(np.arange(matrix.shape[1] + 1) - 0.5, labels=[])
     ax.set_yticks(np.arange(matrix.shape[0] + 1) - 0.5, labels=[])
-    ax.grid(color=faint, linewidth=1)
+    ax.grid(linewidth=1)
     ax.set_axisbelow(False)
     for side in ax.spines.values():
         side.set_visible(False)
@@ -387,6 +386,8 @@ def conv_matrices_says() -> dict[str, bool]:
     rows = [row[row != 0] for row in forward]
     columns = [column[column != 0] for column in back.T]
     return {
+        "Two matrices": forward.ndim == back.ndim == 2,
+        f"Left a convolution with stride {STRIDE}": forward.shape == (3, SIZE),
         "Each row holds the kernel 3, −1, 2": all((row == KERNEL).all() for row in rows),
         "two places further right than the row above": bool(
             (np.diff([np.flatnonzero(row)[0] for row in forward]) == STRIDE).all()

@@ -79,7 +79,7 @@ def test_graph_draws_edges_and_numbers():
             *(figures.written(grad) for grad in done.grads.values()),
             *figures.GRAPH,
             "value",
-            "gradient of J",
+            "gradient",
         ],
     )
 
