@@ -2,14 +2,16 @@ r"""Gradient checking: differences, the complex step, the best step size and its
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal, get_args
 
 from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
 
-SCHEMES = ("forward", "central")
+Scheme = Literal["forward", "central"]
+"""Which difference: one evaluation beside f(x), or one on either side."""
 
 
 def difference(
-    f: Callable[[Array], Array], x: Array, v: Array, *, step: float, scheme: str = "central"
+    f: Callable[[Array], Array], x: Array, v: Array, *, step: float, scheme: Scheme = "central"
 ) -> Array:
     r"""Return the slope of a function along a direction, by a finite difference.
 
@@ -81,7 +83,11 @@ def complex_step(f: Callable[[Array], Array], x: Array, v: Array, *, step: float
 
 
 def best_step(
-    *, value: float = 1.0, derivative: float = 1.0, eps: float = 2.0**-53, scheme: str = "central"
+    *,
+    value: float = 1.0,
+    derivative: float = 1.0,
+    eps: float = 2.0**-53,
+    scheme: Scheme = "central",
 ) -> float:
     r"""Return the step at which truncation and rounding together are least.
 
@@ -114,7 +120,7 @@ def error_bound(
     value: float = 1.0,
     derivative: float = 1.0,
     eps: float = 2.0**-53,
-    scheme: str = "central",
+    scheme: Scheme = "central",
 ) -> Array:
     r"""Return truncation plus rounding: the V of the error against the step.
 
@@ -197,12 +203,12 @@ def _check(x: Array, v: Array, step: float) -> None:
     check_between("step", step, 0, math.inf, closed="neither")
 
 
-def _check_scheme(scheme: str) -> None:
-    if scheme not in SCHEMES:
-        raise ValueError(f"scheme is {scheme!r}: it must be one of {', '.join(SCHEMES)}")
+def _check_scheme(scheme: Scheme) -> None:
+    if scheme not in get_args(Scheme):
+        raise ValueError(f"scheme is {scheme!r}: it must be one of {', '.join(get_args(Scheme))}")
 
 
-def _rounding(value: float, derivative: float, eps: float, scheme: str) -> float:
+def _rounding(value: float, derivative: float, eps: float, scheme: Scheme) -> float:
     """Check what the step's formulas share and return the absolute error of f."""
     _check_scheme(scheme)
     check_between("value", value, 0, math.inf, closed="left")

@@ -42,40 +42,55 @@ def logits(rng, shape=(4, 3)):
     return rng.normal(size=shape), rng.dirichlet(np.ones(shape[-1]), size=shape[:-1])
 
 
+SATURATED = {
+    "huge all": "W₁x overflows on the way to a tanh of one",
+    "float16 large x": "rounding of an x of thousands reaches the bend of tanh",
+    "float16 large params": "rounding of logits of thousands reaches softmax",
+}
+
+
+def factors(*shapes):
+    return lambda rng: (tuple(rng.normal(size=shape) for shape in shapes), {})
+
+
 CASES = [
-    Case(sum_to_shape, lambda rng: ((rng.normal(size=(4, 2, 3)), (2, 1)), {})),
-    Case(sum_to_shape, lambda rng: ((rng.normal(size=(4, 2)), (4, 2)), {}), "same"),
+    # Gradients of what is shared are sums over the batch: batch=().
+    Case(sum_to_shape, lambda rng: ((rng.normal(size=(4, 2, 3)), (2, 1)), {}), batch=()),
+    Case(sum_to_shape, lambda rng: ((rng.normal(size=(4, 2)), (4, 2)), {}), "same", batch=()),
+    Case(matmul_vjp, factors((7, 4, 3), (3, 5), (7, 4, 5)), scale=3, batch=()),
+    Case(matmul_vjp, factors((4, 3), (3, 5), (4, 5)), "each its own", scale=3),
+    Case(linear, factors((2, 6, 4), (5, 4), 5), batch=("x",)),
+    Case(linear, factors(4, (5, 4)), "no bias", batch=("x",)),
+    Case(linear_vjp, factors((2, 6, 4), (5, 4), (2, 6, 5)), scale=3, batch=()),
     Case(
-        matmul_vjp,
-        lambda rng: (
-            (rng.normal(size=(7, 4, 3)), rng.normal(size=(3, 5)), rng.normal(size=(7, 4, 5))),
-            {},
-        ),
-        scale=3,
+        tanh_vjp,
+        lambda rng: ((np.tanh(rng.normal(size=(4, 3))), rng.normal(size=(4, 3))), {}),
+        fixed=("h",),
+    ),
+    Case(softmax_cross_entropy, lambda rng: (logits(rng), {}), fixed=("target",)),
+    Case(
+        softmax_cross_entropy_vjp,
+        lambda rng: ((*logits(rng), rng.normal(size=4)), {}),
+        scale=2,
+        fixed=("target",),
+    ),
+    Case(mlp, lambda rng: (network(rng), {"l2": 0.1}), batch=(), fixed=("target",)),
+    Case(
+        mlp_vjp,
+        lambda rng: (network(rng), {"l2": 0.1}),
+        batch=(),
+        fixed=("target",),
+        unless=SATURATED,
     ),
     Case(
-        linear,
-        lambda rng: (
-            (rng.normal(size=(2, 6, 4)), rng.normal(size=(5, 4)), rng.normal(size=5)),
-            {},
-        ),
+        mlp_jvp,
+        lambda rng: (direction(rng), {"l2": 0.1}),
+        scale=5,
+        batch=(),
+        fixed=("target",),
     ),
-    Case(linear, lambda rng: ((rng.normal(size=4), rng.normal(size=(5, 4))), {}), "no bias"),
-    Case(
-        linear_vjp,
-        lambda rng: (
-            (rng.normal(size=(2, 6, 4)), rng.normal(size=(5, 4)), rng.normal(size=(2, 6, 5))),
-            {},
-        ),
-        scale=3,
-    ),
-    Case(tanh_vjp, lambda rng: ((np.tanh(rng.normal(size=(4, 3))), rng.normal(size=(4, 3))), {})),
-    Case(softmax_cross_entropy, lambda rng: (logits(rng), {})),
-    Case(softmax_cross_entropy_vjp, lambda rng: ((*logits(rng), rng.normal(size=4)), {}), scale=2),
-    Case(mlp, lambda rng: (network(rng), {"l2": 0.1})),
-    Case(mlp_vjp, lambda rng: (network(rng), {"l2": 0.1})),
-    Case(mlp_jvp, lambda rng: (direction(rng), {"l2": 0.1}), scale=2),
     Case(matmul_flops, lambda rng: (((64, 16, 10),), {"batch": 32})),
+    Case(matmul_flops, lambda rng: (((64, 16),), {"batch": 32, "input_gradient": True}), "input"),
 ]
 
 

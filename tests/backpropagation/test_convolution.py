@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -62,13 +64,16 @@ def weight_case(rng, name):
 
 CASES = [
     Case(output_size, lambda rng: ((32, 3), {"stride": 2, "padding": 1, "dilation": 2})),
-    Case(conv, lambda rng: forward_case(rng, "all"), scale=5),
-    Case(conv, lambda rng: forward_case(rng, "one axis"), "one axis", scale=5),
-    Case(conv_input_vjp, lambda rng: input_case(rng, "all"), scale=5),
-    Case(conv_input_vjp, lambda rng: input_case(rng, "one axis"), "one axis", scale=5),
-    Case(conv_weight_vjp, lambda rng: weight_case(rng, "all"), scale=5),
-    Case(conv_weight_vjp, lambda rng: weight_case(rng, "one axis"), "one axis", scale=5),
-    Case(spread_out, lambda rng: ((rng.normal(size=(2, 3, 4, 3)),), {"stride": (3, 2)})),
+    *(
+        Case(function, partial(make, name=name), name, scale=5, batch=())
+        for function, make in (
+            (conv, forward_case),
+            (conv_input_vjp, input_case),
+            (conv_weight_vjp, weight_case),
+        )
+        for name in ("all", "one axis")
+    ),
+    Case(spread_out, lambda rng: ((rng.normal(size=(2, 3, 4, 3)),), {"stride": (3, 2)}), batch=()),
 ]
 
 CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}

@@ -29,33 +29,45 @@ def pair(rng):
     return rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
 
 
+OF_F = {"fixed": ("x", "v"), "batch": ()}
+
+
 def gradients(rng):
     a, b = rng.normal(size=(2, 3)), rng.normal(size=4)
     return (a, b), (a + 0.5 * rng.normal(size=(2, 3)), b)
 
 
 CASES = [
-    # Differences amplify rounding by 1/h: a coarse step, and a wide tolerance in float32.
-    Case(
-        difference,
-        lambda rng: ((total, *pair(rng)), {"step": 0.5}),
-        scale=10,
-    ),
+    # Differences amplify rounding by 1/h: a coarse step. The extremes are those of f, not ours.
+    Case(difference, lambda rng: ((total, *pair(rng)), {"step": 0.5}), scale=10, **OF_F),
     Case(
         difference,
         lambda rng: ((total, *pair(rng)), {"step": 0.5, "scheme": "forward"}),
         "forward",
         scale=10,
+        **OF_F,
     ),
-    Case(complex_step, lambda rng: ((total, *pair(rng)), {}), half=False, scale=5),
-    Case(best_step, lambda rng: ((), {"value": 2.0, "derivative": 3.0})),
-    Case(error_bound, lambda rng: ((np.asarray([1e-2, 0.5]),), {"value": 2.0, "eps": 0.1})),
+    Case(complex_step, lambda rng: ((total, *pair(rng)), {}), half=False, scale=5, **OF_F),
+    Case(
+        complex_step,
+        lambda rng: ((total, *pair(rng)), {"step": 1e-3}),
+        "coarse",
+        half=False,
+        scale=5,
+        **OF_F,
+    ),
+    Case(best_step, lambda rng: ((), {"value": 2.0, "derivative": 3.0, "eps": 0.1})),
+    Case(best_step, lambda rng: ((), {"value": 2.0, "scheme": "forward"}), "forward"),
+    Case(
+        error_bound,
+        lambda rng: ((np.asarray([1e-2, 0.5]),), {"value": 2.0, "eps": 0.1, "derivative": 3.0}),
+    ),
     Case(
         error_bound,
         lambda rng: ((np.asarray([1e-2, 0.5]),), {"eps": 0.1, "scheme": "forward"}),
         "forward",
     ),
-    Case(relative_error, lambda rng: (gradients(rng), {})),
+    Case(relative_error, lambda rng: (gradients(rng), {}), batch=()),
 ]
 
 
