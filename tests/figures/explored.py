@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
+from scripts.figures.backpropagation import backprop
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -177,11 +178,23 @@ def gradient_by_depth(gain):
     ]
 
 
+def backprop_graph(step):
+    closed = [np.concatenate([corners, corners[:1]]) for corners in backprop.covers(int(step))]
+    return [*backprop.arrows(int(step)), *closed]
+
+
+def backprop_errors(bits):
+    data = backprop.errors(int(bits))
+    return [columns(data.step, curve) for curve in data[1:]]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
     "activations/gelu/swish_and_gelu": swish_and_gelu,
     "activations/glu/gradient_by_depth": gradient_by_depth,
+    "backpropagation/backprop/graph": backprop_graph,
+    "backpropagation/backprop/step_size": backprop_errors,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
