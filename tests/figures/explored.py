@@ -17,6 +17,7 @@ from scripts.figures.gradients import (
 )
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
+from scripts.figures.losses import cross_entropy
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
@@ -144,6 +145,13 @@ def adam_spike(spike, beta2):
     ]
 
 
+def loss_and_push(classes, label_smoothing):
+    data = cross_entropy.smoothed(int(classes), label_smoothing)
+    floor = np.asarray([[-5, data.floor], [15, data.floor]])
+    curves = [columns(cross_entropy.GAPS, y) for y in (data.loss, data.push)]
+    return [floor, curves[0], np.asarray([[0, data.start]]), curves[1]]
+
+
 COMPUTED = {
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
@@ -154,6 +162,7 @@ COMPUTED = {
     "initialization/xavier/gain_and_slope": gain_and_slope,
     "linear_algebra/singular_values/transient": transient,
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
+    "losses/cross_entropy/loss_and_push": loss_and_push,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
