@@ -525,7 +525,7 @@ def reliability(confidence: Array, correct: Array, *, bins: int = 15) -> Reliabi
         ValueError: If shapes or the number of bins do not fit.
 
     Reference:
-        Guo et al. (2017), section 2.
+        Guo et al. (2017).
 
     Example:
         >>> import numpy as np
@@ -573,7 +573,7 @@ def calibration_error(confidence: Array, correct: Array, *, bins: int = 15) -> A
         ValueError: If shapes or the number of bins do not fit.
 
     Reference:
-        Guo et al. (2017), section 2, equation 3.
+        Guo et al. (2017).
 
     Example:
         >>> import numpy as np

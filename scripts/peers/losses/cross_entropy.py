@@ -77,9 +77,7 @@ def out_of_bounds(loss: Loss, outputs: Any) -> str:
     last = -math.log(SHARES[1, 2])
     if np.isnan(found).any():
         return "NaN"
-    return which(
-        found, {"the **last class**": [FIRST, last], "the last class": (FIRST + last) / 2}
-    )
+    return which(found, {"the **last class**": [FIRST, last], "the last class": (FIRST + last) / 2})
 
 
 def ceiling(found: float) -> str:
