@@ -17,7 +17,7 @@ from scripts.figures.gradients import (
 )
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
-from scripts.figures.losses import cross_entropy
+from scripts.figures.losses import cross_entropy, perplexity
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting
 from tests.book.draw.test_explorable import points
@@ -152,6 +152,17 @@ def loss_and_push(classes, label_smoothing):
     return [floor, curves[0], np.asarray([[0, data.start]]), curves[1]]
 
 
+def windows_and_stride(window, share):
+    data = perplexity.windows(int(window), share)
+    shown = slice(None, perplexity.SHOWN - 1)
+    return [
+        np.asarray([[0, data.whole], [perplexity.SHOWN, data.whole]]),
+        columns(data.position[shown], data.perplexity[shown]),
+        np.stack(perplexity.strides(int(window)), axis=1),
+        np.asarray([[data.cost, data.whole]]),
+    ]
+
+
 COMPUTED = {
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
@@ -163,6 +174,7 @@ COMPUTED = {
     "linear_algebra/singular_values/transient": transient,
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "losses/cross_entropy/loss_and_push": loss_and_push,
+    "losses/perplexity/windows_and_stride": windows_and_stride,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
