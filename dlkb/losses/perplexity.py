@@ -120,7 +120,7 @@ def bits_per_byte(loss: Array, *, tokens: Array, size: Array) -> Array:
     return loss * tokens / (size * math.log(2))
 
 
-def per_unit(ppl: Array, *, tokens: float, units: float) -> Array:
+def per_unit(ppl: Array, *, tokens: Array, units: Array) -> Array:
     r"""Return the perplexity a word, byte or other unit, from that a token.
 
     $$\mathrm{PPL}_U = \mathrm{PPL}^{N/U}$$

@@ -54,9 +54,11 @@ def smoothed(classes: int, label_smoothing: float) -> Smoothed:
     z = np.zeros((len(GAPS), classes))
     z[:, 0] = GAPS
     labels = np.zeros(len(GAPS), dtype=int)
-    options = {"reduction": "none", "label_smoothing": label_smoothing}
-    loss = cross_entropy(z, labels, **options)
-    push = -cross_entropy_vjp(z, labels, np.ones(len(GAPS)), **options)[:, 0]
+    ones = np.ones(len(GAPS))
+    loss = cross_entropy(z, labels, reduction="none", label_smoothing=label_smoothing)
+    push = -cross_entropy_vjp(z, labels, ones, reduction="none", label_smoothing=label_smoothing)[
+        :, 0
+    ]
     start = float(loss[np.abs(GAPS).argmin()])
     return Smoothed(
         loss, push, start, smoothing_floor(classes=classes, label_smoothing=label_smoothing)
@@ -198,8 +200,9 @@ def calibration(noise: float, label_smoothing: float) -> Calibration:
     """Train ten networks on a hundred digits each, and calibrate them."""
 
     def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        options = {"reduction": "none", "label_smoothing": label_smoothing}
-        return cross_entropy(outputs, targets.expand(outputs.shape[:-1]), **options).mean(1)
+        labels = targets.expand(outputs.shape[:-1])
+        each = cross_entropy(outputs, labels, reduction="none", label_smoothing=label_smoothing)
+        return torch.as_tensor(each.mean(1))
 
     data = digits(train=TRAIN, noise=noise, seeds=10)
     start = draw((64, 32, 10), seeds=10)

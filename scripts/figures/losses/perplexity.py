@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from dlkb.losses.perplexity import per_unit, sliding_windows
 from scripts.figures.explorable import Explorable, Slider
-from scripts.figures.labels import label_line
 
 Vector = NDArray[np.float64]
 
@@ -134,8 +133,8 @@ def windows_and_stride_says() -> dict[str, bool]:
     saw = wide.perplexity[: SHOWN - 1]
     jumps = np.flatnonzero(np.diff(saw) > 10)
     return {
-        f"Perplexity by position in a text falls within each window of 16 and jumps up where the next one begins, "
-        f"{wide.whole:.2f} for the text": bool(
+        f"Perplexity by position in a text falls within each window of 16 and jumps up "
+        f"where the next one begins, {wide.whole:.2f} for the text": bool(
             len(jumps) >= 5 and set(np.diff(jumps)) == {stride_of(16, 1.0)}
         ),
         f"half a window of stride gives {half.whole:.2f} for twice the computation": bool(
@@ -161,12 +160,13 @@ def by_tokenizer() -> Vector:
 def tokenizers() -> Figure:
     """Draw perplexity against the length of a token, at equal bits per byte."""
     figure, ax = plt.subplots(figsize=(6.2, 3.2))
-    for bits, ppl, color in zip(BITS, by_tokenizer(), ("C2", "C0", "C1"), strict=True):
-        (line,) = ax.plot(SIZES, ppl, color=color)
-        label_line(ax, line, f"{bits} bits per byte", 36, offset=(-8, 4), ha="right")
+    curves = list(zip(BITS, by_tokenizer(), ("C2", "C0", "C1"), strict=True))
+    for bits, ppl, color in reversed(curves):
+        ax.plot(SIZES, ppl, color=color, label=f"{bits} bits per byte")
     ax.set(xlim=(1, 8), yscale="log", ylim=(1, 500), yticks=[1, 10, 100])
     ax.set_yticklabels(["1", "10", "100"])
     ax.set(xlabel="bytes a token", ylabel="perplexity")
+    ax.legend(loc="upper left")
     return figure
 
 

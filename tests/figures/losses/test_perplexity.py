@@ -67,7 +67,7 @@ def test_tokenizers_draws_the_curves():
     assert_draws(
         figures.tokenizers(),
         lines=curves,
-        texts=list(curves),
+        legend=list(curves)[::-1],
         xlabel="bytes a token",
         ylabel="perplexity",
     )
