@@ -109,12 +109,13 @@ def loss_and_push_says() -> dict[str, bool]:
         "Loss and push against the lead of the label's logit": bool(
             np.allclose(-risen, (data.push[1:] + data.push[:-1]) / 2, atol=0.02)
         ),
-        f"for 1000 classes and a label smoothing of 0.1, from {data.start:.2f} where the logits "
-        f"are equal to a least value of {data.floor:.2f}": bool(
+        "The loss falls, for 1000 classes and a label smoothing of 0.1, "
+        f"from {data.start:.2f} where the logits are equal "
+        f"to a least value of {data.floor:.2f}": bool(
             np.isclose(data.start, np.log(1000)) and abs(data.loss.min() - data.floor) < 1e-3
         ),
         f"where the label's logit leads by {gap:.2f}": bool(abs(least - gap) < 0.26),
-        f"the push on it falls from {data.push[0]:.2f} through zero there "
+        f"At right the push on it falls from {data.push[0]:.2f} through zero there "
         "to a small negative value": bool(
             (np.diff(data.push) < 0).all()
             and (data.push > 0).sum() == (gap > GAPS).sum()
@@ -259,10 +260,11 @@ def temperature_says() -> dict[str, bool]:
         for d in (noisy, smooth)
     )
     return {
-        "where a fifth of the training labels is redrawn, accuracy stays below confidence": bool(
+        "at left, where a fifth of the training labels is redrawn, "
+        "accuracy stays below confidence": bool(
             (accuracy[confidence > 0.4] < confidence[confidence > 0.4]).all()
         ),
-        "where labels are smoothed, it lies above": bool((high > low).all()),
+        "at right, where labels are smoothed, it lies above": bool((high > low).all()),
         "A fitted temperature brings both near the diagonal": bool(
             closer and all(d.errors[:, 1].mean() < 0.05 for d in (noisy, smooth))
         ),
