@@ -117,7 +117,7 @@ def bits_per_byte(loss: Array, *, tokens: Array, size: Array) -> Array:
         0.801
     """
     check_between("size", size, 0, math.inf, closed="neither")
-    return loss * tokens / (size * math.log(2))
+    return loss * (tokens / (size * math.log(2)))
 
 
 def per_unit(ppl: Array, *, tokens: Array, units: Array) -> Array:

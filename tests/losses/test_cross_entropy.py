@@ -27,12 +27,12 @@ from dlkb.losses.cross_entropy import (
 from tests.cases import Case
 from tests.close import assert_close
 
-LABELS = np.asarray([0, 3, -100, 2, 2])
+LABELS = np.asarray([0, 3, -1, 2, 2])
 WEIGHT = np.asarray([0.5, 2.0, 1.0, 0.25])
 
 
 def smoothed(**options):
-    return {"weight": WEIGHT.copy(), "label_smoothing": 0.3, **options}
+    return {"weight": WEIGHT.copy(), "label_smoothing": 0.3, "ignore_index": -1, **options}
 
 
 def logits(rng, shape=(5, 4)):
@@ -47,48 +47,89 @@ def binary(rng, shape=(5, 4)):
     return logits(rng, shape), rng.uniform(size=shape)
 
 
-def of_labels(label, options=dict):
-    return Case(cross_entropy, lambda rng: ((logits(rng), LABELS.copy()), options()), label)
+def weighted(**options):
+    return {"weight": 1 / WEIGHT, "pos_weight": 2 * WEIGHT, **options}
+
+
+EXAMPLES = ("logits", "labels")
+TOO_LARGE = {"huge all": "weight times loss is beyond the format before the mean divides"}
+ENTRIES = {"batch": ("logits", "targets"), "broadcasts": ("weight", "pos_weight")}
+TOGETHER = {"batch": (), "broadcasts": ("weight", "pos_weight")}
+
+
+def predictions(rng):
+    return (np.arange(1.0, 32, 3) / 32, np.arange(11.0) % 2), {"bins": 4}
+
+
+def of_labels(label, options, **conditions):
+    def make(rng):
+        return (logits(rng), LABELS.copy()), options()
+
+    return Case(cross_entropy, make, label, batch=EXAMPLES, **conditions)
 
 
 CASES = [
     Case(log_softmax, lambda rng: ((logits(rng),), {}), scale=4),
     Case(softmax, lambda rng: ((logits(rng),), {})),
-    of_labels("labels"),
-    of_labels("options", smoothed),
+    of_labels("labels", lambda: {"ignore_index": -1}),
+    of_labels("options", smoothed, unless=TOO_LARGE),
     of_labels("each", lambda: smoothed(reduction="none")),
-    Case(cross_entropy, lambda rng: ((logits(rng), shares(rng)), smoothed()), "probabilities"),
     Case(
-        cross_entropy_vjp, lambda rng: ((logits(rng), LABELS.copy(), np.asarray(0.7)), smoothed())
+        cross_entropy,
+        lambda rng: ((logits(rng), shares(rng)), smoothed()),
+        "probabilities",
+        batch=EXAMPLES,
+    ),
+    Case(
+        cross_entropy_vjp,
+        lambda rng: ((logits(rng), LABELS.copy(), np.asarray(0.7)), smoothed(reduction="sum")),
+        "sum",
+        batch=(),
+    ),
+    Case(
+        cross_entropy_vjp,
+        lambda rng: ((logits(rng), LABELS.copy(), np.asarray(0.7)), smoothed()),
+        "mean",
+        batch=(),
     ),
     Case(
         cross_entropy_vjp,
         lambda rng: ((logits(rng), shares(rng), rng.normal(size=5)), {"reduction": "none"}),
         "each",
     ),
-    Case(binary_cross_entropy, lambda rng: ((rng.uniform(size=6), rng.uniform(size=6)), {})),
+    Case(
+        binary_cross_entropy,
+        lambda rng: (
+            (rng.uniform(size=6), rng.uniform(size=6)),
+            {"weight": rng.uniform(size=6), "reduction": "none"},
+        ),
+        fixed=("p", "targets"),
+        broadcasts=("weight",),
+    ),
     Case(
         binary_cross_entropy_with_logits,
-        lambda rng: (binary(rng), {"weight": WEIGHT.copy(), "pos_weight": 3.0}),
+        lambda rng: (binary(rng), weighted(reduction="none")),
+        "each",
+        **ENTRIES,
+    ),
+    Case(binary_cross_entropy_with_logits, lambda rng: (binary(rng), {"pos_weight": 3.0})),
+    Case(
+        binary_cross_entropy_with_logits_vjp,
+        lambda rng: ((*binary(rng), np.asarray(0.7)), weighted(reduction="sum")),
+        "sum",
+        **TOGETHER,
     ),
     Case(
         binary_cross_entropy_with_logits_vjp,
-        lambda rng: (
-            (*binary(rng), np.asarray(0.7)),
-            {"weight": 1 / WEIGHT, "pos_weight": 2 * WEIGHT},
-        ),
+        lambda rng: ((*binary(rng), np.asarray(0.7)), weighted()),
+        "mean",
+        **TOGETHER,
     ),
     Case(smoothing_gap, lambda rng: ((), {"classes": 10, "label_smoothing": 0.1})),
     Case(smoothing_floor, lambda rng: ((), {"classes": 10, "label_smoothing": 0.1})),
     Case(weighted_probability, lambda rng: ((rng.uniform(size=5),), {"pos_weight": 4.0})),
-    Case(
-        reliability,
-        lambda rng: ((np.arange(1.0, 32, 3) / 32, np.arange(11.0) % 2), {"bins": 4}),
-    ),
-    Case(
-        calibration_error,
-        lambda rng: ((np.arange(1.0, 32, 3) / 32, np.arange(11.0) % 2), {"bins": 4}),
-    ),
+    Case(reliability, predictions, batch=()),
+    Case(calibration_error, predictions, batch=()),
 ]
 
 

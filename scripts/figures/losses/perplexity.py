@@ -137,7 +137,7 @@ def windows_and_stride_says() -> dict[str, bool]:
         f"where the next one begins, {wide.whole:.2f} for the text": bool(
             len(jumps) >= 5 and set(np.diff(jumps)) == {stride_of(16, 1.0)}
         ),
-        f"half a window of stride gives {half.whole:.2f} for twice the computation": bool(
+        f"At right half a window of stride gives {half.whole:.2f} for twice the computation": bool(
             abs(half.cost - 2) < 0.05 and half.whole < wide.whole
         ),
         "The model is the same": windows(16, 0.5).position.size == wide.position.size,
