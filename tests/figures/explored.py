@@ -19,6 +19,7 @@ from scripts.figures.gradients import (
 )
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
+from scripts.figures.losses import cross_entropy, perplexity
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
 from tests.book.draw.test_explorable import points
@@ -188,6 +189,24 @@ def backprop_errors(bits):
     return [columns(data.step, curve) for curve in data[1:]]
 
 
+def loss_and_push(classes, label_smoothing):
+    data = cross_entropy.smoothed(int(classes), label_smoothing)
+    floor = np.asarray([[-5, data.floor], [15, data.floor]])
+    curves = [columns(cross_entropy.GAPS, y) for y in (data.loss, data.push)]
+    return [floor, curves[0], np.asarray([[0, data.start]]), curves[1]]
+
+
+def windows_and_stride(window, share):
+    data = perplexity.windows(int(window), share)
+    shown = slice(None, perplexity.SHOWN - 1)
+    return [
+        np.asarray([[0, data.whole], [perplexity.SHOWN, data.whole]]),
+        columns(data.position[shown], data.perplexity[shown]),
+        np.stack(perplexity.strides(int(window)), axis=1),
+        np.asarray([[data.cost, data.whole]]),
+    ]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -204,6 +223,8 @@ COMPUTED = {
     "initialization/xavier/gain_and_slope": gain_and_slope,
     "linear_algebra/singular_values/transient": transient,
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
+    "losses/cross_entropy/loss_and_push": loss_and_push,
+    "losses/perplexity/windows_and_stride": windows_and_stride,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
