@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,10 @@ def in_processes(
 ) -> None:
     """Call `function(folder, device, *args)` in `size` processes that form one group.
 
-    A start takes some seconds: put many comparisons into one. Whatever the processes print or
-    return is lost; they assert, or write into the folder.
+    Whatever the processes print or return is lost; they assert, or write into the folder.
 
     Args:
-        function: Of the top level of a test module: it is imported anew in each process.
+        function: Of the top level of a test module.
         folder: The test's `tmp_path`; it also holds the rendezvous, one a call and size.
         args: Passed on, pickled.
         size: How many processes.
@@ -51,14 +51,22 @@ def in_processes(
     Raises:
         AssertionError: With the traceback of the first process that failed.
     """
+    __tracebackhide__ = True
     if device == "cuda" and torch.cuda.device_count() < size:
         device = "cpu"
     for left_over in (folder / f"rendezvous-{size}", *folder.glob("error-*")):
         left_over.unlink(missing_ok=True)
+    # A fork starts at once, and sees what is planted into modules. Not after CUDA's threads.
+    method = "fork" if sys.platform == "linux" and not torch.cuda.is_available() else "spawn"
     try:
-        torch.multiprocessing.spawn(
-            _start, (function, size, str(folder), device, args), nprocs=size
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*fork.*")  # JAX has threads: no one calls it there
+            torch.multiprocessing.start_processes(
+                _start,
+                (function, size, str(folder), device, args),
+                nprocs=size,
+                start_method=method,
+            )
     except Exception as error:
         failures = sorted(folder.glob("error-*"), key=lambda path: path.stat().st_mtime)
         reports = [f"{path.name}:\n{path.read_text()}" for path in failures]
