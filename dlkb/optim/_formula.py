@@ -13,14 +13,14 @@ An optimizer is a class of few lines: its constructor with the arguments of torc
 - `_fold(step, options)`: what of them are numbers may be computed once, before a kernel reads it.
 """
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from dlkb.optim._in_place import Row, advance, is_plain
+from dlkb.optim._in_place import advance
+from dlkb.optim._memory import Row, as_arrays, as_real, is_sharded
 
 WORTH_COMPILING = 2**20
 """From so many entries on, a few hundred steps earn back the seconds of compilation."""
@@ -75,30 +75,31 @@ class FormulaOptimizer(torch.optim.Optimizer):
         return step, options
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
-        self._check_all(defaults)
+        self._check_all(defaults, defaults)
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own, as `torch.optim.Optimizer` does."""
         if isinstance(param_group, dict):  # what else it may be, torch says
-            self._check_all(self.defaults | param_group)
+            self._check_all(self.defaults | param_group, self.defaults)
         super().add_param_group(param_group)
 
-    def _check_all(self, group: dict[str, Any]) -> None:
+    def _check_all(self, group: dict[str, Any], names: Iterable[str]) -> None:
+        """Check the options that have these names, also those that are tensors."""
         if group.get("fused") and group.get("differentiable"):
             raise RuntimeError(
                 "fused=True and differentiable=True exclude each other: a kernel "
                 "that writes in place has no gradient, leave fused out"
             )
-        options = {k: v for k, v in group.items() if k not in ("params", "param_names")}
-        self._check({name: as_number(name, value) for name, value in options.items()})
+        self._check({name: as_number(name, group[name]) for name in names})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a loaded or unpickled state, also one of an older PyTorch."""
+        names = state.get("defaults") or self.defaults  # unpickled, or loaded
         for group in state["param_groups"]:
             for name, value in self.NEWER.items():
                 group.setdefault(name, value)
-            self._check_all(group)
+            self._check_all(group, names)
             for i, p in enumerate(group["params"]):
                 _check_state(state["state"].get(p, {}), p, i, self._names(group))
         super().__setstate__(state)
@@ -239,42 +240,6 @@ def new_counter() -> Tensor:
     """Return zero in the dtype in which torch.optim counts."""
     double = torch.get_default_dtype() == torch.float64
     return torch.zeros((), dtype=torch.float64 if double else torch.float32, device="cpu")
-
-
-def is_sharded(t: Tensor) -> bool:
-    """Tell a DTensor; who has one has imported its module."""
-    module = sys.modules.get("torch.distributed.tensor")
-    return module is not None and isinstance(t, module.DTensor)
-
-
-def as_real(t: Tensor) -> Tensor:
-    """View complex numbers as pairs of real ones: the two parts are optimized one by one."""
-    return torch.view_as_real(t.resolve_conj().resolve_neg()) if t.is_complex() else t
-
-
-def as_arrays(row: Row) -> Row:
-    """Return the memory behind a parameter, its gradient and state.
-
-    A formula that is elementwise needs no more of a DTensor than the shard that lies here. A
-    gradient that is sharded otherwise, or a sum still to be made, is brought to the parameter's
-    placements first. What else is a subclass, stays one.
-    """
-    if is_plain(row[0]) and is_plain(row[1]) and not row[0].is_complex():
-        return row
-    theta: Any = row[0]
-    if is_sharded(theta):
-        row = tuple(
-            t
-            if t.placements == theta.placements
-            else t.redistribute(theta.device_mesh, theta.placements)
-            for t in row
-        )
-        row = tuple(t.to_local() for t in row)
-    disabled = Tensor.__torch_dispatch__
-    return tuple(
-        as_real(t if type(t).__torch_dispatch__ is not disabled else t.as_subclass(Tensor))
-        for t in row
-    )
 
 
 def _check_state(held: dict[str, Any], p: Tensor, i: int, names: tuple[str, ...]) -> None:

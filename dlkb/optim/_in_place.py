@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
+from dlkb.optim._memory import Row, as_vectors, is_plain
+
 SMALL = 2**14
 """Tensors of up to so many entries are joined."""
 JOINED = 2**18
@@ -23,8 +25,6 @@ JOINED = 2**18
 TOGETHER = 8
 """Vectors of one call of the compiled step, which costs as much as 100 000 entries."""
 
-Row = tuple[Tensor, ...]
-"""Parameter, gradient, and the tensors of the state."""
 Rule = Callable[[Row, Any, Any], Row]
 """Maps a row, the gradients seen before and the options to the new parameter and state."""
 
@@ -64,25 +64,6 @@ def _run(rule: Rule, rows: list[Row], step: float | Tensor, options: Any, compil
             stacklevel=5,
         )
         return write_steps(rule, rows, step, options)
-
-
-def is_plain(t: Tensor) -> bool:
-    """Tell a tensor from a subclass, whose memory is not for us to view or to join."""
-    return type(t) in (Tensor, torch.nn.Parameter)
-
-
-def as_vectors(row: Row) -> Row | None:
-    """View parameter and state as vectors without copying; None where memory has gaps."""
-    if not all(map(is_plain, row)):
-        return None
-    theta, grad, *state = row
-    if not theta.is_contiguous():
-        order = sorted(range(theta.ndim), key=theta.stride, reverse=True)
-        theta, grad, *state = (t.permute(order) for t in row)
-    if not all(t.is_contiguous() for t in (theta, *state)):
-        return None
-    # Detached last: to the compiler a view of a view would be another kind of argument.
-    return tuple(t.view(-1).detach() for t in (theta, grad.contiguous(), *state))
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dlkb.arrays import check_between
 from dlkb.optim._formula import FormulaOptimizer, as_scalar
-from dlkb.optim._in_place import Row
+from dlkb.optim._memory import Row
 from dlkb.optimizers.adam import AdamState, adam, bias_correction
 from dlkb.optimizers.adamw import adamw
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from dlkb.optim import Adam, AdamW, _in_place
-from dlkb.optim._in_place import JOINED, SMALL, TOGETHER, as_vectors, batches, write_step
+from dlkb.optim._in_place import JOINED, SMALL, TOGETHER, batches, write_step
+from dlkb.optim._memory import as_vectors
 from dlkb.optim.adam import Options
 from dlkb.optimizers.adam import adam_init
 from tests.close import assert_close

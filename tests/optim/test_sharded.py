@@ -151,6 +151,13 @@ def tensor_parallel(folder, device):
         assert_close(whole(p), q, scale=10)
 
 
+class Odd:
+    """A plain parameter with a sharded gradient, which autograd does not make, but hooks may."""
+
+    def __init__(self, p):
+        self.grad, self.dtype = p.grad, p.dtype
+
+
 def placements(folder, device):
     """A gradient that is still to be summed, or sharded otherwise; refusals change nothing."""
     rank, mesh = dist.get_rank(), init_device_mesh(device, (2,))
@@ -174,18 +181,20 @@ def placements(folder, device):
         assert_close(whole(p), q)
         assert p.placements == (placed,)
 
-    first = torch.nn.Parameter(torch.ones(3))
-    first.grad = torch.ones(3)
-    optimizer = Adam([first, p])
-    p._grad = None
-    hidden = torch.nn.Parameter(values.clone())
-    hidden.grad = values.clone()
-    held = Adam([hidden])
+    # Refused, and nothing has been changed: a state or a gradient that is not sharded.
+    held = Adam([q])
     held.step()
     with pytest.raises(ValueError, match=r"one is a DTensor and one is not.*set_optimizer_state"):
         Adam([p]).load_state_dict(held.state_dict())
-    optimizer.step()
-    assert list(optimizer.state) == [first]
+    first = torch.nn.Parameter(torch.ones(3, device=device))
+    first.grad = torch.ones(3, device=device)
+    odd = Odd(p)
+    optimizer = Adam([first, p])
+    optimizer.param_groups[0]["params"][1] = odd
+    with pytest.raises(TypeError, match=r"one is a DTensor and one is not: shard both"):
+        optimizer.step()
+    assert first.tolist() == [1, 1, 1]
+    assert not optimizer.state
 
 
 def zero(folder, device):
