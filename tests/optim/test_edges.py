@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch.nn import Parameter
 
+from dlkb.optim._in_place import batches
+from dlkb.optim._memory import as_arrays, as_vectors
 from tests.close import assert_close
-from tests.optim.torch_suite import INFOS, by_info, layers, ours, train
+from tests.optim.torch_suite import INFOS, TwoTensor, by_info, layers, ours, train
 
 KERNELS = [(info, False) for info in INFOS] + [(INFOS[0], True)]
 
@@ -171,7 +173,8 @@ class Marked(torch.Tensor):
 
 
 @by_info
-def test_subclasses_that_compute_like_tensors_are_joined_with_them(info):
+def test_subclasses(info):
+    """Who computes like a tensor is joined with others; who hides its memory is taken alone."""
     results = []
     for marked in (True, False):
         params = layers(torch.float32, shapes=((3, 2), (4,), (2,)))
@@ -183,3 +186,12 @@ def test_subclasses_that_compute_like_tensors_are_joined_with_them(info):
     for p, q in zip(*results, strict=True):
         assert type(p) is Marked
         assert_close(p.detach().as_subclass(torch.Tensor), q)
+    bare = as_arrays((results[0][0], torch.ones(3, 2), torch.ones(3, 2)))
+    assert {type(t) for t in bare} == {torch.Tensor}
+    assert bare[0].data_ptr() == results[0][0].data_ptr()
+
+    hidden = as_arrays((Parameter(TwoTensor(torch.ones(4), torch.ones(4))), torch.ones(4)))
+    assert isinstance(hidden[0], TwoTensor)
+    assert as_vectors(hidden) is None
+    plain = (torch.ones(4), torch.ones(4))
+    assert list(batches([plain, hidden, plain])) == [[hidden], [plain, plain]]

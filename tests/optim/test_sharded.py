@@ -4,12 +4,15 @@ The models, and how they are taken apart, are those of PyTorch's own tests.
 """
 
 import copy
+import os
 import warnings
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from accelerate import Accelerator, DistributedType
+from accelerate.utils import FullyShardedDataParallelPlugin
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_optimizer_state_dict,
@@ -216,6 +219,37 @@ def zero(folder, device):
         assert_close(p, q)
 
 
+def accelerated(folder, device, kind, sharded):
+    """accelerate prepares ours as it does torch's, DDP or FSDP2, with accumulation and clipping."""
+    rank, size = str(dist.get_rank()), str(dist.get_world_size())
+    os.environ |= {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}  # both unused: a group is there
+    plugin = FullyShardedDataParallelPlugin(fsdp_version=2, auto_wrap_policy="no_wrap")
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        gradient_accumulation_steps=2,
+        fsdp_plugin=plugin if sharded else None,
+    )
+    if sharded and device == "cpu":  # accelerate shards on accelerators alone, unless persuaded
+        accelerator.state.distributed_type = DistributedType.FSDP
+        accelerator.state.fsdp_plugin = plugin
+    model = transformer(device, **UNEVEN)
+    optimizer = kind(model.parameters(), lr=0.01, weight_decay=0.1)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    assert type(optimizer.optimizer) is kind
+    for t in range(20):
+        with accelerator.accumulate(model):
+            accelerator.backward(loss_of(model, t, rank=int(rank)))
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+    assert all(isinstance(p, DTensor) == sharded for p in model.parameters())
+    assert all(state["step"] == 10 for state in optimizer.state.values())
+    weights = [whole(p) for p in model.parameters()]
+    torch.save(weights, folder / f"{kind.__module__}-{rank}")
+
+
 def save(folder, device, name):
     """Train sharded over these processes and leave a checkpoint of each optimizer."""
     kind = {"torch": torch.optim.AdamW, "dlkb": AdamW}[name]
@@ -269,6 +303,15 @@ def test_placements(tmp_path, device):
 
 def test_zero_redundancy(tmp_path, device):
     in_processes(zero, tmp_path, device=device)
+
+
+@pytest.mark.parametrize("sharded", [False, True], ids=["DDP", "FSDP2"])
+def test_accelerate(tmp_path, device, sharded):
+    for kind in (AdamW, torch.optim.AdamW):
+        in_processes(accelerated, tmp_path, kind, sharded, device=device)
+    mine, theirs = (torch.load(tmp_path / f"{m}.optim.adamw-0") for m in ("dlkb", "torch"))
+    for p, q in zip(mine, theirs, strict=True):
+        assert_close(p, q)
 
 
 @pytest.mark.parametrize("name", ["torch", "dlkb"])
