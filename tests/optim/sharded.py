@@ -17,7 +17,7 @@ with warnings.catch_warnings():
         Transformer as Transformer,
     )
 # They forbid flags of torch.backends to be set outside of torch's own tests.
-setattr(torch.backends, "__allow_nonbracketed_mutation_flag", True)  # noqa: B010
+setattr(torch.backends, "__allow_nonbracketed_mutation_flag", True)
 
 EVEN, UNEVEN = {}, {"dim": 12, "vocab_size": 7, "max_seq_len": 9}
 
