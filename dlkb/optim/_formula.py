@@ -3,7 +3,7 @@
 An optimizer is a class of few lines: its constructor with the arguments of torch's, and
 
 - `NEWER`: options that checkpoints of an older torch lack, with what they meant then;
-- `SPARSE`: torch's optimizer for sparse gradients;
+- `SPARSE`: torch's optimizer for sparse gradients, None to make them dense;
 - `COUNTED`: whether the state holds `step`, the number of gradients seen;
 - `_check(group)`: raise if an option is out of its range, ignoring tensors;
 - `_names(group)`: the names under which torch keeps the tensors of the state;
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dlkb.optim._in_place import advance
-from dlkb.optim._memory import Row, as_arrays, as_real, is_sharded
+from dlkb.optim._memory import Row, as_arrays, as_real, dense, is_sharded
 
 WORTH_COMPILING = 2**20
 """From so many entries on, a few hundred steps earn back the seconds of compilation."""
@@ -48,7 +48,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
     """An optimizer whose step is a pure formula, see the module."""
 
     NEWER: ClassVar[dict[str, Any]] = {}
-    SPARSE: ClassVar[str] = "SGD"
+    SPARSE: ClassVar[str | None] = None
     COUNTED: ClassVar[bool] = True
 
     def _check(self, group: dict[str, Any]) -> None:
@@ -62,6 +62,12 @@ class FormulaOptimizer(torch.optim.Optimizer):
             name: torch.zeros_like(p, memory_format=torch.preserve_format)
             for name in self._names(group)
         }
+
+    def _begin(self, p: Tensor, group: dict[str, Any]) -> None:
+        """Enter the state before the first gradient; where torch does so early, call it early."""
+        if self.COUNTED:
+            self.state[p]["step"] = new_counter().to(p.device if group.get("capturable") else "cpu")
+        self.state[p].update(self._start(p, group))
 
     def _options(self, group: dict[str, Any]) -> Any:
         raise NotImplementedError
@@ -152,7 +158,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         names = self._names(group)
         for p in params:
             grad: Any = p.grad
-            if grad.layout != torch.strided:
+            if self.SPARSE and grad.layout != torch.strided:
                 raise RuntimeError(
                     f"{type(self).__name__} does not support sparse gradients: "
                     f"use torch.optim.{self.SPARSE}, or a layer with sparse=False"
@@ -184,9 +190,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
             state = self.state[p]
             fresh = not state
             if fresh:
-                if self.COUNTED:
-                    state["step"] = new_counter().to(p.device if capturable else "cpu")
-                state.update(self._start(p, group))
+                self._begin(p, group)
             if self.COUNTED:
                 steps.append(state["step"])
                 # A number costs no kernel and is exact; a tensor does not leave the device.
@@ -196,7 +200,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         if differentiable:
             with torch.enable_grad():
                 for p, count in zip(params, counts, strict=True):
-                    row = (p, p.grad, *(self.state[p][name] for name in names))
+                    row = (p, dense(p.grad), *(self.state[p][name] for name in names))
                     self._differentiate(row, count, options)
         else:
             self._write(params, names, counts, options, group.get("fused"))
@@ -225,7 +229,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         alike: dict[Any, list[Row]] = {}
         for p, count in zip(params, counts, strict=True):
             state = self.state[p]
-            row = as_arrays((p, p.grad, *(state[name] for name in names)))
+            row = as_arrays((p, dense(p.grad), *(state[name] for name in names)))
             alike.setdefault((count, row[0].dtype, row[0].device), []).append(row)
         if fused is None:
             rows = [row for of_one_kind in alike.values() for row in of_one_kind]

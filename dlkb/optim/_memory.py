@@ -26,6 +26,11 @@ def as_real(t: Tensor) -> Tensor:
     return torch.view_as_real(t.resolve_conj().resolve_neg()) if t.is_complex() else t
 
 
+def dense(grad: Any) -> Tensor:
+    """Return a gradient with its zeros written out."""
+    return grad if grad.layout == torch.strided else grad.to_dense()
+
+
 def as_arrays(row: Row) -> Row:
     """Return the memory behind a parameter, its gradient and state.
 

@@ -172,11 +172,37 @@ def test_nothing_moves_without_gradients_or_with_zeros(info, given, device):
     before = [p.detach().clone() for p in params]
     optimizer.step()
     assert all(torch.equal(p, q) for p, q in zip(params, before, strict=True))
-    assert not optimizer.state
+    assert bool(optimizer.state) == bool(info.optim_cls(params, **options_of(given)).state)
     gradients(params, 0, like_zero=True)
     optimizer.step()
     if not optimizer.param_groups[0]["weight_decay"]:
         assert all(torch.equal(p, q) for p, q in zip(params, before, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # of torch's own
+@by_info
+def test_sparse_gradients(info):
+    """Taken where torch takes them, or listed."""
+
+    def outcome(kind):
+        p = Parameter(torch.arange(8.0).view(4, 2))
+        optimizer = kind([p], lr=0.1)
+        where, what = [[0, 2, 2]], [[1.0, 2.0]] * 3  # one row comes twice
+        p.grad = torch.sparse_coo_tensor(where, what, p.shape, check_invariants=True)
+        try:
+            optimizer.step()
+        except RuntimeError as error:
+            return str(error)
+        return p
+
+    mine, theirs = outcome(ours(info)), outcome(info.optim_cls)
+    if isinstance(mine, str):
+        assert "does not support sparse gradients: use torch.optim" in mine
+        assert isinstance(theirs, str) or f"{info.name}: sparse gradients" in REFUSED
+    elif isinstance(theirs, str):  # torch refuses what need only be made dense
+        assert ours(info).SPARSE is None
+    else:
+        assert_like(mine, theirs)
 
 
 def test_refusals_are_few_and_have_a_reason():
