@@ -147,6 +147,41 @@ def bernoulli(like: Array, *, p: float, generator: Generator) -> Array:
     return uniform(wide, generator=generator) < p
 
 
+def norm(x: Array, *, ord: float = 2.0, axis: int | None = None, keepdims: bool = False) -> Array:
+    r"""Return the length of vectors, also where the squares of their entries overflow.
+
+    $$\lVert\mathbf{x}\rVert_p = s\,\Bigl(\sum_i \lvert x_i/s\rvert^p\Bigr)^{1/p}, \qquad
+      s = \max_i\lvert x_i\rvert$$
+
+    Args:
+        x: A floating-point array.
+        ord: p > 0, or `math.inf` for the largest modulus.
+        axis: The axis of the entries; None takes all entries for one vector.
+        keepdims: Whether the axis stays, with length 1.
+
+    Returns:
+        The lengths; ∞ where an entry is infinite, NaN where one is NaN, 0 where there is none.
+
+    Raises:
+        TypeError: If `x` is not floating-point.
+
+    Example:
+        >>> import numpy as np
+        >>> norm(np.asarray([[3e200, 4e200], [0.0, 0.0]]), axis=1)
+        array([5.e+200, 0.e+000])
+    """
+    check_float("x", x)
+    xp = namespace(x)
+    if 0 in x.shape:
+        return xp.sum(xp.abs(x), axis=axis, keepdims=keepdims)
+    size = xp.max(xp.abs(x), axis=axis, keepdims=True)
+    safe = xp.where((size == 0) | xp.isinf(size), 1.0, size)
+    length = safe * xp.linalg.vector_norm(x / safe, ord=ord, axis=axis, keepdims=True)
+    if keepdims:
+        return length
+    return xp.reshape(length, ()) if axis is None else xp.squeeze(length, axis=axis)
+
+
 def erf(x: Array) -> Array:
     r"""Return the error function, elementwise.
 
@@ -217,6 +252,26 @@ def check_same_shape(name: str, x: Array, other_name: str, other: Array) -> None
         raise ValueError(
             f"{name} has shape {tuple(x.shape)} but {other_name} has shape "
             f"{tuple(other.shape)}: they must be equal"
+        )
+
+
+def check_broadcasts(name: str, x: Array, other_name: str, other: Array) -> None:
+    """Raise unless one array can be repeated to the shape of another, which stays as it is.
+
+    Raises:
+        ValueError: Naming both arguments and both shapes.
+
+    Example:
+        >>> import numpy as np
+        >>> check_broadcasts("r", np.ones((2, 3)), "x", np.ones(3))
+        Traceback (most recent call last):
+        ValueError: r has shape (2, 3): it must broadcast to the shape (3,) of x
+    """
+    aligned = zip(reversed(x.shape), reversed(other.shape), strict=False)
+    if len(x.shape) > len(other.shape) or not all(n in (1, m) for n, m in aligned):
+        raise ValueError(
+            f"{name} has shape {tuple(x.shape)}: it must broadcast to the shape "
+            f"{tuple(other.shape)} of {other_name}"
         )
 
 

@@ -26,7 +26,8 @@ sys.path.insert(0, str(ROOT))
 from rich.console import Console  # noqa: E402
 
 from dlkb.book.draw.figures import draw, figure_stems  # noqa: E402
-from dlkb.book.read.pages import PageError, read_book  # noqa: E402
+from dlkb.book.read.book import read_book  # noqa: E402
+from dlkb.book.read.parts import PageError  # noqa: E402
 from scripts.lies.lie import Verdict  # noqa: E402
 from scripts.lies.page import bibliography_verdicts, page_verdicts  # noqa: E402
 from scripts.lies.report import missed_goals, show, summary  # noqa: E402

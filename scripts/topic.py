@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from dlkb.book.read import topics
-from dlkb.book.read.pages import PageError, read_book, resolve
+from dlkb.book.read.book import read_book, resolve
+from dlkb.book.read.parts import PageError
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -5,11 +5,14 @@ runs them on all libraries, dtypes and under `torch.compile`; `tests/test_layout
 a public formula has no case.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+Law = Callable[[Any, dict[str, float]], Any]
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,20 @@ class Case:
     in tuples and named tuples. A `numpy.random.Generator` among the keyword arguments marks a
     random draw: it runs on every library with the same draws, but is not compiled.
     `scale` widens the tolerance where a formula amplifies rounding, `half=False` leaves out
-    bfloat16 where the algorithm (an eigendecomposition, say) does not exist in it.
+    bfloat16 and float16 where the algorithm (an eigendecomposition, say) does not exist in them.
+
+    What the arguments are is said by their names. The defaults suit a formula that is elementwise
+    in all its arrays; a case that differs says so:
+
+    - `fixed`: arguments that are bounded by what they are (probabilities, unit vectors, counts),
+      and are not multiplied by extreme factors.
+    - `batch`: arguments that take axes in front; None for all arrays, () for none, as where a
+      formula adds up over all entries. `batch_axis` is where these axes stand in the result.
+    - `broadcasts`: arguments that may have one entry where the others have many.
+    - `law(result, factors)`: what the result becomes when the arguments are multiplied by
+      `factors`, by name, where a decomposition leaves no wider format to compare with.
+    - `unless`: extremes of `tests/conditions.py` that cannot hold, each with the reason:
+      "large grad", "small all", or "float16 large grad" for one format alone.
     """
 
     function: Callable[..., Any]
@@ -28,10 +44,31 @@ class Case:
     label: str = ""
     scale: float = 1.0
     half: bool = True
+    fixed: tuple[str, ...] = ()
+    batch: tuple[str, ...] | None = None
+    batch_axis: int = 0
+    broadcasts: tuple[str, ...] = ()
+    law: Law | None = None
+    unless: Mapping[str, str] = field(default_factory=dict)
+
+    def arguments(self, seed: int = 0) -> dict[str, Any]:
+        """Return the arguments of a fresh draw by name, in their order."""
+        args, keywords = self.make(np.random.default_rng(seed))
+        return dict(inspect.signature(self.function).bind(*args, **keywords).arguments)
+
+    def call(self, arguments: dict[str, Any]) -> Any:
+        """Call the function with arguments by name."""
+        bound = inspect.signature(self.function).bind(**arguments)
+        return self.function(*bound.args, **bound.kwargs)
 
     def __str__(self) -> str:
-        name = f"{self.function.__module__.removeprefix('dlkb.')}.{self.function.__name__}"
+        name = formula_name(self.function)
         return f"{name}-{self.label}" if self.label else name
+
+
+def formula_name(function: Callable[..., Any]) -> str:
+    """Return `optimizers.adam.adam` for the function `adam` of `dlkb.optimizers.adam`."""
+    return f"{function.__module__.removeprefix('dlkb.')}.{function.__name__}"
 
 
 def map_arrays(change: Callable[[Any], Any], tree: Any) -> Any:

@@ -9,16 +9,27 @@ import numpy as np
 import pytest
 import torch
 
-from tests.cases import Case, leaves, map_arrays
+from tests.cases import Case, formula_name, leaves, map_arrays
 from tests.close import assert_close, dtype_name
+from tests.conditions import (
+    FACTORS,
+    batched,
+    excused,
+    keeps_batches_apart,
+    meets_extreme,
+    one_entry,
+    option_problems,
+    refuses_one_entry,
+    scalings,
+)
 
 HERE = Path(__file__).parent
 
 
 def all_cases() -> list[Case]:
     found = []
-    for path in sorted(HERE.glob("*/test_*.py")):
-        if "from tests.cases import" in path.read_text():
+    for path in sorted(HERE.rglob("test_*.py")):
+        if path != Path(__file__) and "from tests.cases import" in path.read_text():
             name = ".".join(("tests", *path.relative_to(HERE).with_suffix("").parts))
             found += importlib.import_module(name).CASES
     return found
@@ -49,6 +60,7 @@ LIBRARIES = {
     "jax-float64": jnp.asarray,
     "torch-float64": torch.as_tensor,
     "torch-float32": on_torch(torch.float32),
+    "torch-float16": on_torch(torch.float16),
     "torch-bfloat16": on_torch(torch.bfloat16),
     "torch-strided": strided,
 }
@@ -72,9 +84,65 @@ def assert_same(case: Case, actual, expected, dtype: str) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_one_value_on_every_library(case, library):
     dtype = {"torch-strided": "float64"}.get(library, library.rsplit("-", 1)[-1])
-    if dtype == "bfloat16" and not case.half:
+    if dtype in ("float16", "bfloat16") and not case.half:
         return
     assert_same(case, call(case, LIBRARIES[library]), call(case), dtype)
+
+
+@pytest.mark.parametrize(("dtype", "default"), [("float32", "float64"), ("float64", "float16")])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_defaults_do_not_matter(case, dtype, default):
+    """Whatever a formula makes has the dtype and device of its arguments, not the defaults."""
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, default))
+    torch.set_default_device("meta")  # holds no values: whatever is made there fails
+    try:
+        result = call(case, on_torch(getattr(torch, dtype), "cpu"))
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(usual)
+    assert_same(case, result, call(case), dtype)
+
+
+EXTREMES = [
+    (case, dtype)
+    for case in CASES
+    for dtype in FACTORS
+    if (case.half or dtype == "float64") and scalings(case, dtype)
+]
+
+
+@pytest.mark.parametrize(("case", "dtype"), EXTREMES, ids=str)
+def test_extreme_values(case, dtype):
+    """What fits into a format is computed in it, also where squares of its values do not fit."""
+    problems, compared = [], 0
+    for name, factors in scalings(case, dtype).items():
+        try:
+            compared += meets_extreme(case, factors, dtype)
+        except AssertionError as error:
+            if not excused(case, name):
+                problems.append(f"{name}: {error}")
+        else:
+            if excused(case, name):
+                problems.append(f"{name}: holds, take it out of unless=")
+    assert not problems, "\n".join(problems)
+    assert compared or dtype in case.unless, f"nothing fits: fixed=, or unless={{{dtype!r}: why}}"
+
+
+@pytest.mark.parametrize("case", [c for c in PURE if batched(c)], ids=str)
+def test_batches(case):
+    keeps_batches_apart(case)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if any(one_entry(c))], ids=str)
+def test_shapes_that_should_be_equal(case):
+    refuses_one_entry(case)
+
+
+@pytest.mark.parametrize("function", dict.fromkeys(c.function for c in CASES), ids=formula_name)
+def test_options(function):
+    """Every option is given in some case, every value of a flag or choice, and has an effect."""
+    assert not option_problems(function, [c for c in CASES if c.function is function])
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from dlkb.book.hold.check import assignments, book_problems, figure_names
-from dlkb.book.read.pages import GENERATED, read_book
+from dlkb.book.read.book import GENERATED, read_book
 from tests.test_formulas import CASES
 
 ROOT = Path(__file__).parent.parent

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dlkb.book.read.addresses import addresses
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 
 ROOT = Path(__file__).parents[1]
 

@@ -8,7 +8,8 @@ import matplotlib.pyplot as plt
 import pytest
 
 from dlkb.book.hold.reviewed import review
-from dlkb.book.read.pages import read_book, read_page
+from dlkb.book.read.book import read_book
+from dlkb.book.read.pages import read_page
 from dlkb.book.run.processes import run_apart
 from scripts.lies.drawn import Falsifier
 from scripts.lies.equations import equation_lies, held_labels, ties_notice

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from markdown.extensions.toc import slugify
 
-from dlkb.book.read.pages import Fence, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import Fence
 
 ROOT = Path(__file__).parent.parent
 BOOK = {page.stem: page for page in read_book(ROOT)}

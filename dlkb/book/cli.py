@@ -13,7 +13,8 @@ try:
     from rich.syntax import Syntax
     from rich.table import Table
 
-    from dlkb.book.read.pages import Page, PageError, read_book
+    from dlkb.book.read.book import read_book
+    from dlkb.book.read.parts import Page, PageError
     from dlkb.book.read.roots import find_checkout, find_root
 except ModuleNotFoundError as missing:
     sys.exit(f"dlkb: {missing.name} is not installed: pip install 'dlkb[docs]'")

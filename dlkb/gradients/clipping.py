@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, norm
 
 
 class Clipped(NamedTuple):
@@ -254,7 +254,7 @@ def cosine(a: Sequence[Array], b: Sequence[Array]) -> Array:
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the lists differ in length, or two arrays in shape.
+        ValueError: If the lists are empty or differ in length, or two arrays in shape.
 
     Example:
         >>> import numpy as np
@@ -266,8 +266,10 @@ def cosine(a: Sequence[Array], b: Sequence[Array]) -> Array:
         raise ValueError(f"a has {len(a)} arrays but b has {len(b)}: they must be equal")
     for k, (x, y) in enumerate(zip(a, b, strict=True)):
         check_same_shape(f"a[{k}]", x, f"b[{k}]", y)
-    norm_a, norm_b = global_norm(a), global_norm(b)
-    xp = namespace(norm_a)
+    if not a:
+        raise ValueError("a is empty: at least one array is needed")
+    xp = namespace(*a, *b)
+    norm_a, norm_b = (norm(xp.stack([norm(x) for x in arrays])) for arrays in (a, b))
     # Each factor is scaled first: the product of the lengths would overflow.
     terms = [xp.sum((x / norm_a) * (y / norm_b)) for x, y in zip(a, b, strict=True)]
     return xp.sum(xp.stack(terms))

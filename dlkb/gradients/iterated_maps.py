@@ -6,7 +6,19 @@ itself is the smallest example in which everything that happens to its derivativ
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_broadcasts,
+    check_float,
+    check_same_shape,
+    namespace,
+)
+
+
+def _check_parameter(r: Array, x: Array) -> None:
+    if not isinstance(r, (int, float)):
+        check_broadcasts("r", r, "x", x)
 
 
 def logistic(x: Array, *, r: Array) -> Array:
@@ -16,13 +28,14 @@ def logistic(x: Array, *, r: Array) -> Array:
 
     Args:
         x: Any shape. [0, 1] is mapped into itself for r in [0, 4].
-        r: A number, or an array that broadcasts with `x`.
+        r: A number, or an array that broadcasts to the shape of `x`.
 
     Returns:
         An array like `x`.
 
     Raises:
         TypeError: If `x` is not floating-point.
+        ValueError: If `r` does not broadcast to the shape of `x`.
 
     Reference:
         May, Simple mathematical models with very complicated dynamics, Nature 261 (1976).
@@ -33,6 +46,7 @@ def logistic(x: Array, *, r: Array) -> Array:
         array([0.   , 0.875, 0.   ])
     """
     check_float("x", x)
+    _check_parameter(r, x)
     return r * x * (1 - x)
 
 
@@ -61,6 +75,7 @@ def logistic_vjp(x: Array, cotangent: Array, *, r: Array) -> Array:
     check_float("x", x)
     check_float("cotangent", cotangent)
     check_same_shape("cotangent", cotangent, "x", x)
+    _check_parameter(r, x)
     return r * (1 - 2 * x) * cotangent
 
 

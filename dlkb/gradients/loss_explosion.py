@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, norm
 
 
 class Tuning(NamedTuple):
@@ -193,10 +193,13 @@ def convergence_rate(
     """
     xp = namespace(curvature)
     s, p = _sum_and_product(curvature, lr, momentum, dampening, nesterov)
-    discriminant = s * s / 4 - p
+    # In units of the larger of |s|/2 and √|p|: s² would overflow first.
+    size = xp.maximum(xp.abs(s) / 2, xp.sqrt(xp.abs(p)))
+    size = xp.where(size == 0, 1.0, size)
+    discriminant = (s / 2 / size) ** 2 - p / size / size
     # Both branches are computed: keep what is not chosen from being the root of a negative.
     spiral = xp.sqrt(xp.where(p < 0, 0 * p, p))
-    straight = xp.abs(s) / 2 + xp.sqrt(xp.where(discriminant < 0, 0 * p, discriminant))
+    straight = xp.abs(s) / 2 + size * xp.sqrt(xp.where(discriminant < 0, 0 * p, discriminant))
     return xp.where(discriminant < 0, spiral, straight)
 
 
@@ -214,7 +217,7 @@ def optimal_gradient_descent(lowest: Array, highest: Array) -> Tuning:
         Learning rate, a momentum of 0, and rate.
 
     Raises:
-        ValueError: If `lowest` is not positive, or above `highest`.
+        ValueError: If `lowest` is not positive, or above `highest`, or their shapes differ.
 
     Reference:
         Goh, Why momentum really works, Distill (2017).
@@ -243,7 +246,7 @@ def optimal_heavy_ball(lowest: Array, highest: Array) -> Tuning:
         Learning rate, momentum and rate.
 
     Raises:
-        ValueError: If `lowest` is not positive, or above `highest`.
+        ValueError: If `lowest` is not positive, or above `highest`, or their shapes differ.
 
     Reference:
         Polyak, Some methods of speeding up the convergence of iteration methods (1964).
@@ -262,6 +265,8 @@ def _check_order(lowest: Array, highest: Array) -> None:
     check_between("lowest", lowest, 0, math.inf, closed="neither")
     if isinstance(lowest, (int, float)):
         check_between("highest", highest, lowest, math.inf, closed="left")
+    elif not isinstance(highest, (int, float)):
+        check_same_shape("highest", highest, "lowest", lowest)
 
 
 def largest_curvature(
@@ -314,5 +319,5 @@ def largest_curvature(
 
 def _unit(v: Array) -> Array:
     xp = namespace(v)
-    length = xp.linalg.vector_norm(v, axis=-1, keepdims=True)
+    length = norm(v, axis=-1, keepdims=True)
     return v / xp.where(length == 0, length + 1, length)

@@ -8,7 +8,7 @@ and goes back by $\mathbf{J}^\top$.
 import math
 from collections.abc import Sequence
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, norm
 
 
 def _check_layer(W: Array, slope: Array) -> None:
@@ -260,7 +260,7 @@ def weight_jacobian_norm(slope: Array, h: Array) -> Array:
         Shape (...).
 
     Raises:
-        ValueError: If an argument has no axis or there is no slope.
+        ValueError: If an argument has no axis, there is no slope, or the batch axes differ.
         TypeError: If an argument is not floating-point.
 
     Example:
@@ -277,7 +277,9 @@ def weight_jacobian_norm(slope: Array, h: Array) -> Array:
             "(..., m) with m of at least 1 and (..., n) are needed"
         )
     xp = namespace(slope, h)
-    return xp.max(xp.abs(slope), axis=-1) * xp.linalg.vector_norm(h, axis=-1)
+    largest, length = xp.max(xp.abs(slope), axis=-1), norm(h, axis=-1)
+    check_same_shape("the batch of slope", largest, "that of h", length)
+    return largest * length
 
 
 def rectifier_gradient_factor(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, norm
 from dlkb.linear_algebra.symmetric_matrices import log_power_norms
 
 
@@ -54,11 +54,8 @@ def _log(x: Array) -> Array:
 def _unit(x: Array) -> tuple[Array, Array]:
     """Split vectors into length and direction; the zero vector keeps direction 0."""
     xp = namespace(x)
-    size = xp.max(xp.abs(x), axis=-1, keepdims=True)  # squares of extreme entries would overflow
-    safe = xp.where(size == 0, xp.ones_like(size), size)
-    x = x / safe
-    norm = xp.linalg.vector_norm(x, axis=-1, keepdims=True)
-    return (safe * norm)[..., 0], x / xp.where(norm == 0, xp.ones_like(norm), norm)
+    length = norm(x, axis=-1, keepdims=True)
+    return length[..., 0], x / xp.where(length == 0, 1.0, length)
 
 
 def gain(W: Array, v: Array) -> Array:
@@ -180,6 +177,7 @@ def spectral_norm_vjp(u: Array, v: Array, cotangent: Array) -> Array:
     if u.ndim < 1 or v.ndim < 1:
         raise ValueError("u and v need an axis: (..., m) and (..., n)")
     check_same_shape("cotangent", cotangent, "sigma", xp.sum(u, axis=-1))
+    check_same_shape("the batch of v", xp.sum(v, axis=-1), "that of u", cotangent)
     return cotangent[..., None, None] * u[..., :, None] * v[..., None, :]
 
 
@@ -280,8 +278,8 @@ def spectral_radius_bounds(W: Array, *, doublings: int) -> Array:
     xp = namespace(W)
     found, power = [log_bound], W
     for j in range(1, doublings + 1):
-        norm = xp.linalg.svdvals(power)[..., 0]
-        power = power / xp.where(norm == 0, xp.ones_like(norm), norm)[..., None, None]
+        size = xp.linalg.svdvals(power)[..., 0]
+        power = power / xp.where(size == 0, xp.ones_like(size), size)[..., None, None]
         power = xp.matmul(power, power)
         # log‖W^2k‖ / 2k = log‖W^k‖ / k + log‖(W^k / ‖W^k‖)²‖ / 2k
         log_bound = log_bound + _log(xp.linalg.svdvals(power)[..., 0]) / 2**j
@@ -318,8 +316,8 @@ def jordan_power_norm(k: Array, *, lam: float, c: float) -> Array:
     check_between("lam", lam, 0, math.inf, closed="neither")
     xp = namespace(k)
     # λ^k comes out of the root: its square would underflow first.
-    coupling = k * abs(c) / lam
-    return xp.exp(k * math.log(lam)) * (coupling + xp.sqrt(coupling * coupling + 4)) / 2
+    half = k * (abs(c) / lam / 2)
+    return xp.exp(k * math.log(lam)) * (half + xp.hypot(half, xp.ones_like(k)))
 
 
 def log_product_spectrum(factors: Sequence[Array], *, sweeps: int = 8) -> Array:

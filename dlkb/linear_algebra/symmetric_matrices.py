@@ -6,7 +6,7 @@ the other one differs; eigenpairs come in as arguments and `spectral_residuals` 
 
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, norm
 
 
 def _check_square(name: str, W: Array) -> None:
@@ -26,6 +26,10 @@ def _check_eigenpairs(eigenvalues: Array, eigenvectors: Array) -> None:
             f"eigenvalues has shape {tuple(eigenvalues.shape)} but eigenvectors has shape "
             f"{tuple(eigenvectors.shape)}: one eigenvalue for each column is needed"
         )
+
+
+def _frobenius(W: Array) -> Array:
+    return norm(namespace(W).reshape(W, (*W.shape[:-2], W.shape[-2] * W.shape[-1])), axis=-1)
 
 
 def symmetric_part(W: Array) -> Array:
@@ -80,8 +84,7 @@ def asymmetry(W: Array) -> Array:
         >>> round(float(asymmetry(np.asarray([[1.0, 4.0], [0.0, 1.0]]))), 3)
         2.828
     """
-    xp = namespace(W)
-    return xp.linalg.matrix_norm(W - symmetric_part(W))
+    return _frobenius(W - symmetric_part(W))
 
 
 def rayleigh_quotient(W: Array, v: Array) -> Array:
@@ -157,7 +160,7 @@ def rayleigh_quotient_vjp(W: Array, v: Array, cotangent: Array) -> tuple[Array, 
     length = xp.max(xp.abs(v), axis=-1, keepdims=True)
     u = v / length
     scale = cotangent[..., None] / xp.sum(u * u, axis=-1, keepdims=True)
-    for_v = 2 * scale * (xp.matmul(u, symmetric_part(W)) - R[..., None] * u) / length
+    for_v = 2 * scale * ((xp.matmul(u, symmetric_part(W)) - R[..., None] * u) / length)
     for_W = xp.matmul(
         xp.matrix_transpose(xp.reshape(scale * u, (-1, W.shape[0]))),
         xp.reshape(u, (-1, W.shape[0])),
@@ -217,11 +220,10 @@ def spectral_residuals(W: Array, eigenvalues: Array, eigenvectors: Array) -> Spe
     V_t = xp.matrix_transpose(V)
     V_scaled = V * eigenvalues[..., None, :]  # V Λ
     identity = xp.eye(W.shape[-1], dtype=W.dtype, device=W.device)
-    norm = xp.linalg.matrix_norm
     return SpectralResiduals(
-        norm(xp.matmul(W, V) - V_scaled),
-        norm(xp.matmul(V_t, V) - identity),
-        norm(xp.matmul(V_scaled, V_t) - W),
+        _frobenius(xp.matmul(W, V) - V_scaled),
+        _frobenius(xp.matmul(V_t, V) - identity),
+        _frobenius(xp.matmul(V_scaled, V_t) - W),
     )
 
 
@@ -338,7 +340,7 @@ def spectral_function_vjp(
     check_same_shape("derivatives", derivatives, "eigenvalues", eigenvalues)
     check_same_shape("cotangent", cotangent, "eigenvectors", eigenvectors)
     gap = eigenvalues[..., :, None] - eigenvalues[..., None, :]
-    size = xp.linalg.vector_norm(eigenvalues, axis=-1, keepdims=True)[..., None]
+    size = norm(eigenvalues, axis=-1, keepdims=True)[..., None]
     close = xp.abs(gap) <= xp.finfo(gap.dtype).eps ** 0.5 * size
     slope = (derivatives[..., :, None] + derivatives[..., None, :]) / 2
     rise = values[..., :, None] - values[..., None, :]
@@ -388,10 +390,12 @@ def departure_from_normality(W: Array, eigenvalues: Array) -> Array:
             f"eigenvalues has shape {tuple(eigenvalues.shape)} but W has shape "
             f"{tuple(W.shape)}: all n eigenvalues of each matrix are needed"
         )
-    sigma_2 = xp.sum(W * W, axis=(-2, -1))
-    lambda_2 = xp.sum(xp.astype(xp.abs(eigenvalues), W.dtype) ** 2, axis=-1)
-    difference = sigma_2 - lambda_2
-    return xp.sqrt(xp.where(difference < 0, xp.zeros_like(difference), difference))
+    # In units of ‖W‖, whose square would overflow first: 1 − Σ(|λ| / ‖W‖)².
+    size = _frobenius(W)
+    safe = xp.where(size == 0, 1.0, size)
+    moduli = xp.astype(xp.abs(eigenvalues), W.dtype) / safe[..., None]
+    difference = 1 - xp.sum(moduli * moduli, axis=-1)
+    return size * xp.sqrt(xp.where(difference < 0, 0.0, difference))
 
 
 def log_power_norms(W: Array, *, k: int) -> Array:
@@ -430,9 +434,9 @@ def log_power_norms(W: Array, *, k: int) -> Array:
     found = [log_norm]
     for _ in range(k):
         power = xp.matmul(W, power)
-        norm = xp.linalg.svdvals(power)[..., 0]
-        safe = xp.where(norm == 0, xp.ones_like(norm), norm)
-        log_norm = log_norm + xp.where(norm == 0, xp.full_like(norm, -xp.inf), xp.log(safe))
+        size = xp.linalg.svdvals(power)[..., 0]
+        safe = xp.where(size == 0, xp.ones_like(size), size)
+        log_norm = log_norm + xp.where(size == 0, xp.full_like(size, -xp.inf), xp.log(safe))
         power = power / safe[..., None, None]
         found.append(log_norm)
     return xp.stack(found)
@@ -467,8 +471,9 @@ def power_norm_limit(k: Array) -> Array:
     """
     check_float("k", k)
     xp = namespace(k)
-    k_log_k = k * xp.log(xp.where(k == 0, xp.ones_like(k), k))  # 0 log 0 = 0
-    return xp.exp(((k + 1) * xp.log(k + 1) - k_log_k) / 2)
+    # (k + 1)^(k + 1) / k^k = (k + 1)(1 + 1/k)^k: the difference of k log k and its like cancels.
+    safe = xp.where(k == 0, 1.0, k)
+    return xp.exp((xp.log(k + 1) + k * xp.log1p(1 / safe)) / 2)
 
 
 def effective_rank(singular_values: Array) -> Array:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dlkb.arrays import check_between
-from dlkb.regularization.overfitting import Progress, progress_init, progress_step
+from dlkb.regularization.overfitting import Mode, Progress, progress_init, progress_step
 
 
 class EarlyStopping:
@@ -44,7 +44,7 @@ class EarlyStopping:
         1.0
     """
 
-    def __init__(self, patience: int = 10, min_delta: float = 0.0, mode: str = "min") -> None:
+    def __init__(self, patience: int = 10, min_delta: float = 0.0, mode: Mode = "min") -> None:
         check_between("patience", patience, 1, float("inf"), closed="left")
         check_between("min_delta", min_delta, 0, float("inf"), closed="left")
         self.patience = patience

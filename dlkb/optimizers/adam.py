@@ -117,6 +117,7 @@ def effective_step(
     """
     check_between("lr", lr, 0, math.inf, closed="left")
     check_between("eps", eps, 0, math.inf, closed="left")
+    check_same_shape("state.v", state.v, "state.m", state.m)
     xp = namespace(state.m)
     beta1, beta2 = betas
     t = state.step
@@ -188,7 +189,8 @@ def adam(
     check_float("theta", theta)
     check_float("grad", grad)
     check_same_shape("grad", grad, "theta", theta)
-    check_same_shape("state.m", state.m, "theta", theta)
+    for name in ("m", "v") if state.v_max is None else ("m", "v", "v_max"):
+        check_same_shape(f"state.{name}", getattr(state, name), "theta", theta)
     if grad.dtype != theta.dtype:
         raise TypeError(f"grad has dtype {grad.dtype} but theta has {theta.dtype}: cast one")
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")

@@ -7,7 +7,16 @@ functions, so that everything but the draw is deterministic.
 
 from typing import NamedTuple
 
-from dlkb.arrays import Array, Generator, bernoulli, check_between, check_float, namespace
+from dlkb.arrays import (
+    Array,
+    Generator,
+    bernoulli,
+    check_between,
+    check_broadcasts,
+    check_float,
+    namespace,
+    norm,
+)
 
 
 class Moments(NamedTuple):
@@ -125,11 +134,7 @@ def dropout(x: Array, keep: Array, *, p: float) -> Array:
     check_float("x", x)
     if not xp.isdtype(keep.dtype, "bool"):
         raise TypeError(f"keep has dtype {keep.dtype}: a boolean mask is needed")
-    aligned = zip(reversed(keep.shape), reversed(x.shape), strict=False)
-    if keep.ndim > x.ndim or not all(k in (1, n) for k, n in aligned):
-        raise ValueError(
-            f"keep has shape {tuple(keep.shape)}: it must broadcast to the shape {tuple(x.shape)}"
-        )
+    check_broadcasts("keep", keep, "x", x)
     # where, not a product: 0 · inf is NaN. The backward pass needs the boolean mask alone.
     return xp.where(keep, x, 0.0) * _inverse_keep(p)
 
@@ -412,9 +417,14 @@ def ridge_equivalent_solution(X: Array, y: Array, *, p: float) -> Array:
     xp = namespace(X, y)
     check_between("p", p, 0, 1, closed="left")
     _check_regression(X, y)
-    gram, moment = xp.matmul(X.T, X), xp.matmul(X.T, y)
+    # With columns of length 1 the diagonal is 1, and no square overflows; a zero column stays.
+    length = norm(X, axis=0)
+    safe = xp.where(length == 0, 1.0, length)
+    Z = X / safe
+    gram, moment = xp.matmul(Z.T, Z), xp.matmul(Z.T, y)
     # Both sides times 1 − p, so that nothing overflows as p → 1.
-    return xp.linalg.solve((1 - p) * gram + p * xp.triu(xp.tril(gram)), (1 - p) * moment)
+    w = xp.linalg.solve((1 - p) * gram + p * xp.triu(xp.tril(gram)), (1 - p) * moment)
+    return w / safe
 
 
 def predictive_moments(means: Array, *, noise: Array | float = 0.0) -> Predictive:
@@ -436,7 +446,7 @@ def predictive_moments(means: Array, *, noise: Array | float = 0.0) -> Predictiv
 
     Raises:
         TypeError: If `means` is not floating-point.
-        ValueError: If `means` holds no sample.
+        ValueError: If `means` holds no sample, or `noise` does not broadcast to its shape.
 
     Note:
         Differs from the unbiased estimate of the variance between samples by (T − 1)/T, as in
@@ -457,6 +467,8 @@ def predictive_moments(means: Array, *, noise: Array | float = 0.0) -> Predictiv
             f"means has shape {tuple(means.shape)}: samples are stacked along the first axis, "
             "at least one is needed"
         )
+    if not isinstance(noise, (int, float)):
+        check_broadcasts("noise", noise, "means", means)
     mean = xp.mean(means, axis=0)
     model = xp.mean((means - mean) ** 2, axis=0)
     return Predictive(mean, model, xp.mean(xp.zeros_like(means) + noise, axis=0))

@@ -47,7 +47,8 @@ def penalty(theta: Array, *, l1: float = 0.0, l2: float = 0.0) -> Array:
     _check_strengths(l1, l2)
     check_float("theta", theta)
     xp = namespace(theta)
-    return l1 * xp.sum(xp.abs(theta)) + l2 / 2 * xp.sum(theta * theta)
+    # A factor at a time: the sum of squares may overflow although λ₂ times it does not.
+    return xp.sum(l1 * xp.abs(theta)) + xp.sum(l2 / 2 * theta * theta)
 
 
 def penalty_vjp(theta: Array, cotangent: Array, *, l1: float = 0.0, l2: float = 0.0) -> Array:
@@ -336,7 +337,7 @@ def fista(
     """
     check_same_shape("state.theta", state.theta, "lookahead", lookahead)
     theta = ista(lookahead, grad, lr=lr, l1=l1, l2=l2)
-    t = (1 + (1 + 4 * state.t**2) ** 0.5) / 2
+    t = (1 + state.t * (4 + state.t**-2) ** 0.5) / 2
     return theta + (state.t - 1) / t * (theta - state.theta), FistaState(theta, t)
 
 
@@ -383,7 +384,7 @@ def fista_bound(k: Array, *, lr: float, distance: float) -> Array:
         >>> fista_bound(99, lr=0.5, distance=2.0)
         0.0016
     """
-    return 2 * distance**2 / (lr * (k + 1) ** 2)
+    return 2 * distance**2 / lr / (k + 1) / (k + 1)
 
 
 def ridge_filter(sigma: Array, *, l2: float) -> Array:
@@ -414,7 +415,8 @@ def ridge_filter(sigma: Array, *, l2: float) -> Array:
     """
     check_between("l2", l2, 0, math.inf, closed="neither")
     check_float("sigma", sigma)
-    return sigma * sigma / (sigma * sigma + l2)
+    safe = namespace(sigma).where(sigma == 0, 1.0, sigma)
+    return sigma / (safe + l2 / safe)  # σ² would overflow first
 
 
 def ridge(X: Array, y: Array, *, l2: float) -> Array:
@@ -462,7 +464,7 @@ def ridge(X: Array, y: Array, *, l2: float) -> Array:
             "(n, p) and (n,) or (n, k) are needed"
         )
     U, sigma, V_t = xp.linalg.svd(X, full_matrices=False)
-    gain = sigma / (sigma * sigma + l2)
+    gain = ridge_filter(sigma, l2=l2) / xp.where(sigma == 0, 1.0, sigma)
     coordinates = xp.matmul(xp.matrix_transpose(U), y)
     filtered = (gain if y.ndim == 1 else gain[:, None]) * coordinates
     return xp.matmul(xp.matrix_transpose(V_t), filtered)

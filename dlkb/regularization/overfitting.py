@@ -9,9 +9,12 @@ to choose by a noisy score. `dlkb.nn.EarlyStopping` adds the copy of the best we
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+
+Mode = Literal["min", "max"]
+"""Whether less is better, or more."""
 
 
 class Errors(NamedTuple):
@@ -53,7 +56,7 @@ def _check_counts(n: float, d: float) -> None:
     check_between("d", d, 0, math.inf, closed="left")
 
 
-def _check_mode(mode: str) -> None:
+def _check_mode(mode: Mode) -> None:
     if mode not in ("min", "max"):
         raise ValueError(f"mode is {mode!r}: it must be 'min' (a loss) or 'max' (an accuracy)")
 
@@ -388,7 +391,7 @@ def best_filter(signal: Array, *, noise_variance: float) -> Array:
     return signal / (signal + noise_variance)
 
 
-def progress_init(like: Array, *, mode: str = "min") -> Progress:
+def progress_init(like: Array, *, mode: Mode = "min") -> Progress:
     r"""Return the state of the patience rule before the first score.
 
     Args:
@@ -416,7 +419,7 @@ def progress_init(like: Array, *, mode: str = "min") -> Progress:
 
 
 def progress_step(
-    progress: Progress, score: Array, *, min_delta: float = 0.0, mode: str = "min"
+    progress: Progress, score: Array, *, min_delta: float = 0.0, mode: Mode = "min"
 ) -> Progress:
     r"""Take in one score: is it better than the best by more than min_delta?
 
@@ -435,7 +438,8 @@ def progress_step(
 
     Raises:
         TypeError: If `score` is not floating-point.
-        ValueError: If `min_delta` is negative, or `mode` is neither "min" nor "max".
+        ValueError: If `min_delta` is negative, `mode` is neither "min" nor "max", or the score has
+            not the shape of the state.
 
     Note:
         As in Keras, gains smaller than δ add up, since the best score stays where it was.
@@ -458,6 +462,8 @@ def progress_step(
     check_between("min_delta", min_delta, 0, math.inf, closed="left")
     _check_mode(mode)
     best, best_step, wait, step = progress
+    for name, entry in zip(Progress._fields, progress, strict=True):
+        check_same_shape(f"progress.{name}", entry, "score", score)
     improved = score < best - min_delta if mode == "min" else score > best + min_delta
     return Progress(
         xp.where(improved, score, best),
@@ -468,7 +474,7 @@ def progress_step(
 
 
 def stopping_point(
-    scores: Array, *, patience: int, min_delta: float = 0.0, mode: str = "min"
+    scores: Array, *, patience: int, min_delta: float = 0.0, mode: Mode = "min"
 ) -> Stop:
     r"""Apply the patience rule to curves that were recorded.
 

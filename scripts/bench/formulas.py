@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlkb.book.publish.benchmarks import CONTROL
+from dlkb.book.publish.measured import CONTROL
 from dlkb.gradients.clipping import clip_by_value, global_norm
 from dlkb.nn import Dropout
 from dlkb.regularization.l1_l2 import penalty, soft_threshold

@@ -13,7 +13,8 @@ import nbformat
 import yaml
 
 from dlkb.book.publish.export import Prose, parts, script_lines
-from dlkb.book.read.pages import Fence, Page, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import Fence, Page
 
 NBCLIENT = "from nbclient.cli import main; main()"
 """What the command `jupyter execute` is: one notebook after the other, each in a fresh kernel."""

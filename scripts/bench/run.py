@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from dlkb.book.publish.benchmarks import load
+from dlkb.book.publish.measured import load
 from dlkb.book.read.freshness import write
 from scripts.bench import book, formulas, lora, optimizers, profiles
 from scripts.bench.timing import ROOT, stamp

@@ -152,7 +152,7 @@ class Timers:
 
 def verification(timers: Timers) -> None:
     """Run all topics as the workers of `dlkb run` do, but in one process."""
-    from dlkb.book.read.pages import read_book
+    from dlkb.book.read.book import read_book
     from dlkb.book.read.roots import find_root
     from dlkb.book.run.session import outcomes_of
 

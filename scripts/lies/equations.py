@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from dlkb.book.hold.equations import equation_counts
 from dlkb.book.hold.ties import TieError, verify
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 from dlkb.book.read.tex import matches
 from scripts.lies.lie import Lie
 

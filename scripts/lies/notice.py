@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dlkb.book.hold import peers
 from dlkb.book.hold.check import page_problems
-from dlkb.book.read.pages import Page, PageError, read_page
+from dlkb.book.read.pages import read_page
+from dlkb.book.read.parts import Page, PageError
 from scripts.lies.lie import Lie, Verdict, plant, together, verdict
 
 Messages = Counter[tuple[int, str]]

@@ -11,7 +11,9 @@ from pathlib import Path
 from dlkb.book.draw.drawing import SCRIPTS
 from dlkb.book.hold import peers
 from dlkb.book.hold.citations import bibliography_problems
-from dlkb.book.read.pages import Page, PageError, read_book, read_page
+from dlkb.book.read.book import read_book
+from dlkb.book.read.pages import read_page
+from dlkb.book.read.parts import Page, PageError
 from dlkb.book.read.references import BIBLIOGRAPHY
 from dlkb.book.run.processes import run_apart
 from dlkb.book.run.session import Outcome

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from dlkb.book.read.pages import Fence, Page, PageError, read_page
+from dlkb.book.read.pages import read_page
+from dlkb.book.read.parts import Fence, Page, PageError
 from dlkb.book.run.compare import same_output
 from dlkb.book.run.session import Session
 from scripts.lies.equations import equation_lies, held_labels

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dlkb.book.hold.numbers import held_numbers
 from dlkb.book.read.numerals import numerals
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 from dlkb.book.read.readable import readable
 from dlkb.book.read.references import citations, read_sources
 from dlkb.book.read.rows import rows

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dlkb.book.hold.verify import Ran
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 from dlkb.book.run.session import Session
 
 CLAIMS = '["optimizers/toy"]\nclaims = ["c-001"]\n'

@@ -8,7 +8,7 @@ import pytest
 from dlkb.book.draw.drawing import says_of
 from dlkb.book.draw.figures import figure_stems, figures_of
 from dlkb.book.hold.sayings import saying_problems
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 
 ROOT = Path(__file__).parents[2]
 DRAWN = figure_stems(ROOT)

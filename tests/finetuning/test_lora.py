@@ -34,6 +34,7 @@ SHAPES = {  # batch axes, in, out, r
     "empty batch": ((0,), 7, 4, 2),
     "empty axis": ((0, 3), 7, 4, 2),
 }
+ONE_WIDE = dict.fromkeys(SHAPES, ()) | {"width 1": ("x",)}
 
 
 def layer(rng, batch, n_in, n_out, r):
@@ -58,7 +59,11 @@ def make_vjp(shape):
 
 
 CASES = [
-    *(Case(lora, make(s, *"xWAB", scaling=0.5), s, scale=3) for s in SHAPES),
+    *(
+        # An input of one row is a batch of 1.
+        Case(lora, make(s, *"xWAB", scaling=0.5), s, scale=3, batch=("x",), broadcasts=ONE_WIDE[s])
+        for s in SHAPES
+    ),
     Case(
         lora,
         lambda rng: (
@@ -67,11 +72,12 @@ CASES = [
         ),
         "bias",
         scale=3,
+        batch=("x",),
     ),
-    *(Case(lora_vjp, make_vjp(s), s, scale=10) for s in SHAPES),
-    Case(lora_branch, make("sequence", *"xAB", scaling=0.5), scale=3),
-    Case(merge, make("rows", *"WAB", scaling=0.5), scale=3),
-    Case(unmerge, make("rows", *"WAB", scaling=0.5), scale=3),
+    *(Case(lora_vjp, make_vjp(s), s, scale=10, batch=()) for s in SHAPES),
+    Case(lora_branch, make("sequence", *"xAB", scaling=0.5), scale=3, batch=("x",)),
+    Case(merge, make("rows", *"WAB", scaling=0.5), scale=3, batch=()),
+    Case(unmerge, make("rows", *"WAB", scaling=0.5), scale=3, batch=()),
     Case(
         lora_init,
         lambda rng: ((rng.standard_normal((4, 7)),), {"r": 3, "generator": rng}),
@@ -82,8 +88,18 @@ CASES = [
         lambda rng: ((rng.standard_normal((4, 7)),), {"r": 3, "generator": rng, "std": 0.2}),
         "gaussian",
     ),
-    Case(low_rank, make("rows", "W", r=2), scale=10, half=False),
-    Case(low_rank, make("rows", "W", r=9), "full", scale=10, half=False),
+    *(
+        Case(
+            low_rank,
+            make("rows", "W", r=r),
+            label,
+            scale=10,
+            half=False,
+            batch=(),
+            law=lambda M, by: M * by["M"],
+        )
+        for r, label in ((2, ""), (9, "full"))
+    ),
     *(
         Case(lora_scaling, lambda _, rule=rule: ((16.0, 4), {"rule": rule}), rule)
         for rule in ("lora", "rslora", "alpha")
@@ -91,7 +107,7 @@ CASES = [
     Case(lora_parameters, lambda _: ((7, 4), {"r": 2})),
     Case(forward_macs, lambda _: ((7, 4), {"r": 2})),
     Case(training_macs, lambda _: ((7, 4), {"r": 2})),
-    Case(training_bytes, lambda _: ((22,), {})),
+    Case(training_bytes, lambda _: ((22,), {"moments": 1, "itemsize": 2})),
 ]
 
 

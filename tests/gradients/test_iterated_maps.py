@@ -23,28 +23,41 @@ def points(rng):
 
 CASES = [
     Case(logistic, lambda rng: ((points(rng),), {"r": 3.5})),
-    Case(logistic, lambda rng: ((points(rng),), {"r": rng.uniform(1, 4, size=3)}), "many r"),
+    Case(
+        logistic,
+        lambda rng: ((points(rng),), {"r": rng.uniform(1, 4, size=3)}),
+        "many r",
+        batch=("x",),
+        broadcasts=("r",),
+    ),
     Case(logistic_vjp, lambda rng: ((points(rng), rng.normal(size=(2, 3))), {"r": 3.5}), scale=2),
-    Case(orbit, lambda rng: ((points(rng),), {"r": 2.5, "steps": 5})),
+    Case(orbit, lambda rng: ((points(rng),), {"r": 2.5, "steps": 5}), batch_axis=1),
     Case(iterate_derivative, lambda rng: ((points(rng),), {"r": 2.5, "steps": 4}), scale=2),
     Case(
         lyapunov_exponent,
         lambda rng: ((points(rng),), {"r": 1.5, "steps": 5, "burn_in": 3}),
         scale=2,
+        fixed=("x",),  # in [0, 1]
     ),
     Case(
-        lap_numbers, lambda rng: ((np.asarray([[2.0, 3.5], [3.7, 4.0]]),), {"steps": 5}), half=False
+        lap_numbers,
+        lambda rng: ((np.asarray([[2.0, 3.5], [3.7, 4.0]]),), {"steps": 5}),
+        half=False,
+        batch_axis=1,
     ),
     Case(
         prediction_horizon,
         lambda rng: ((rng.uniform(0.1, 1, size=4),), {"error": 1e-6, "tolerance": 0.01}),
     ),
-    Case(cliff_loss, lambda rng: ((rng.uniform(0.8, 1.1, size=(2, 3)),), {"depth": 5, "x": 0.7})),
+    Case(
+        cliff_loss,
+        lambda rng: ((rng.uniform(0.8, 1.1, size=(2, 3)),), {"depth": 5, "x": 0.7, "target": 0.3}),
+    ),
     Case(
         cliff_loss_vjp,
         lambda rng: (
             (rng.uniform(0.8, 1.1, size=4), rng.normal(size=4)),
-            {"depth": 5, "target": 0.3},
+            {"depth": 5, "x": 0.7, "target": 0.3},
         ),
         scale=4,
     ),

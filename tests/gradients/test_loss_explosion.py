@@ -40,14 +40,26 @@ def curvatures(rng):
 CASES = [
     Case(stable_lr, lambda rng: (curvatures(rng), {"momentum": 0.9, "dampening": 0.5})),
     Case(stable_lr, lambda rng: (curvatures(rng), {"momentum": 0.9, "nesterov": True}), "nesterov"),
-    Case(iteration_matrix, lambda rng: (curvatures(rng), {"lr": 0.3, "momentum": 0.9})),
+    Case(
+        iteration_matrix,
+        lambda rng: (curvatures(rng), {"lr": 0.3, "momentum": 0.9, "dampening": 0.5}),
+    ),
     Case(
         iteration_matrix,
         lambda rng: (curvatures(rng), {"lr": 0.3, "momentum": 0.9, "nesterov": True}),
         "nesterov",
     ),
-    Case(convergence_rate, lambda rng: (curvatures(rng), {"lr": 0.3}), scale=4),
-    Case(convergence_rate, lambda rng: (curvatures(rng), {"lr": 0.3, "momentum": 0.9}), "heavy"),
+    Case(
+        convergence_rate,
+        lambda rng: (curvatures(rng), {"lr": 0.3, "momentum": 0.01, "dampening": 0.5}),
+        scale=4,
+    ),
+    Case(
+        convergence_rate,
+        lambda rng: (curvatures(rng), {"lr": 0.3, "momentum": 0.9}),
+        "heavy",
+        unless={"float16 small curvature": "the roots nearly meet: rounding enters by its root"},
+    ),
     Case(
         convergence_rate,
         lambda rng: (curvatures(rng), {"lr": 0.3, "momentum": 0.9, "nesterov": True}),

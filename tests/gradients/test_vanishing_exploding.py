@@ -37,13 +37,23 @@ CASES = [
     Case(sigmoid_slope, lambda rng: ((3 * rng.normal(size=(4, 5)),), {})),
     Case(tanh_slope, lambda rng: ((3 * rng.normal(size=(4, 5)),), {})),
     Case(softmax_jacobian, lambda rng: ((rng.dirichlet(np.ones(4), size=3),), {})),
-    Case(layer_jacobian, lambda rng: ((rng.normal(size=(4, 3)), rng.normal(size=(2, 4))), {})),
+    Case(
+        layer_jacobian,
+        lambda rng: ((rng.normal(size=(4, 3)), rng.normal(size=(2, 4))), {}),
+        batch=("slope",),
+    ),
     Case(
         layer_vjp,
         lambda rng: ((rng.normal(size=(4, 3)), *rng.normal(size=(2, 2, 4))), {}),
         scale=2,
+        batch=("slope", "cotangent"),
     ),
-    Case(backward_chain, lambda rng: (chain(rng, (2,)), {}), scale=10),
+    Case(
+        backward_chain,
+        lambda rng: (chain(rng, (2,)), {}),
+        scale=10,
+        batch=("slopes", "cotangent"),
+    ),
     Case(
         weight_gradient,
         lambda rng: (
@@ -51,6 +61,7 @@ CASES = [
             {},
         ),
         scale=10,
+        batch=(),
     ),
     Case(
         weight_jacobian_norm,

@@ -32,7 +32,11 @@ def positive(rng):
 
 
 CASES = [
-    Case(second_moment, lambda rng: ((rng.normal(size=(3, 5)),), {})),
+    Case(
+        second_moment,
+        lambda rng: ((rng.normal(size=(3, 5)),), {}),
+        unless={"float16": "the squares do not fit"},
+    ),
     Case(
         linear_second_moment,
         lambda rng: ((positive(rng),), {"fan_in": 64, "weight_variance": 0.02, "depth": 3}),

@@ -31,9 +31,21 @@ CASES = [
     Case(signal_factors, lambda rng: ((100, 300), {"std": 0.1})),
     Case(scaled_normal, lambda rng: ((np.zeros((3, 4)),), {"std": 0.5, "generator": rng})),
     Case(scaled_uniform, lambda rng: ((np.zeros((3, 4)),), {"std": 0.5, "generator": rng})),
-    Case(orthogonalize, lambda rng: ((rng.normal(size=(4, 4)),), {"gain": 2.0}), scale=20),
-    Case(orthogonalize, lambda rng: ((rng.normal(size=(3, 2, 4)),), {}), "wide", scale=20),
-    Case(orthogonalize, lambda rng: ((rng.normal(size=(7, 3)),), {}), "tall", scale=20),
+    *(
+        Case(
+            orthogonalize,
+            lambda rng, shape=shape, options=options: ((rng.normal(size=shape),), options),
+            label,
+            scale=20,
+            batch=(),
+            law=lambda W, by: W,
+        )
+        for label, shape, options in (
+            ("", (4, 4), {"gain": 2.0}),
+            ("wide", (3, 2, 4), {}),
+            ("tall", (7, 3), {}),
+        )
+    ),
 ]
 
 SHAPES = [(3, 5), (1, 1), (300, 100), (4, 3, 7), (8, 2, 3, 5), (2, 3, 4, 5, 6), (0, 4)]

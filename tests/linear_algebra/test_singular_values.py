@@ -1,3 +1,4 @@
+import math
 from itertools import pairwise
 
 import jax
@@ -30,7 +31,12 @@ def layers(rng, widths):
 
 
 CASES = [
-    Case(gain, lambda rng: ((rng.normal(size=(3, 5)), rng.normal(size=(7, 5))), {}), scale=2),
+    Case(
+        gain,
+        lambda rng: ((rng.normal(size=(3, 5)), rng.normal(size=(7, 5))), {}),
+        scale=2,
+        batch=("v",),
+    ),
     Case(gain, lambda rng: ((rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 4))), {}), "batch"),
     Case(
         power_iteration,
@@ -48,6 +54,8 @@ CASES = [
         lambda rng: ((rng.normal(size=(2, 4, 4)),), {"doublings": 6}),
         half=False,
         scale=4,
+        batch_axis=1,
+        law=lambda bounds, by: bounds * by["W"],
     ),
     Case(jordan_power_norm, lambda rng: ((np.arange(12.0),), {"lam": 0.8, "c": -3.0}), scale=20),
     Case(
@@ -55,6 +63,7 @@ CASES = [
         lambda rng: ((layers(rng, (4, 4, 4, 4, 4)),), {"sweeps": 3}),
         half=False,
         scale=10,
+        law=lambda logs, by: logs + 4 * math.log(by["factors"]),
     ),
     Case(
         log_product_spectrum,
@@ -62,6 +71,7 @@ CASES = [
         "rectangular",
         half=False,
         scale=10,
+        law=lambda logs, by: logs + 2 * math.log(by["factors"]),
     ),
     Case(gaussian_edges, lambda rng: ((5, 7), {"std": 0.3})),
     Case(gaussian_lyapunov_exponents, lambda rng: ((5,), {"std": 0.3})),

@@ -18,6 +18,9 @@ from dlkb.optimizers.adam import (
 from tests.cases import Case
 from tests.close import assert_close
 
+HUGE = {"float64 huge grad": "the state holds squares, which do not fit"}
+# With the default learning rate a step is below the rounding of float16.
+SQUARES = HUGE | {"float16 large grad": "the state holds squares, which do not fit"}
 OTHER = {"lr": 0.02, "betas": (0.8, 0.95), "eps": 0.05}
 
 
@@ -30,22 +33,43 @@ def arguments(rng, *, step, amsgrad=False, shape=(4, 3)):
 
 
 def case(label, *, step, amsgrad=False, **options):
-    return Case(adam, lambda rng: (arguments(rng, step=step, amsgrad=amsgrad), options), label)
+    return Case(
+        adam,
+        lambda rng: (arguments(rng, step=step, amsgrad=amsgrad), options),
+        label,
+        unless=SQUARES if options else HUGE,
+    )
 
 
 CASES = [
     Case(adam_init, lambda rng: ((rng.normal(size=(4, 3)),), {"amsgrad": True})),
-    Case(bias_correction, lambda rng: ((np.asarray([1.0, 7.0, 300.0]),), {"beta": 0.9})),
+    Case(adam_init, lambda rng: ((rng.normal(size=(4, 3)),), {}), "plain"),
+    Case(
+        bias_correction,
+        lambda rng: ((np.asarray([1.0, 7.0, 300.0]),), {"beta": 0.9}),
+        fixed=("step",),
+    ),
     Case(bias_correction, lambda rng: ((3,), {"beta": 0.9}), "number"),
     Case(effective_step, lambda rng: (arguments(rng, step=np.asarray(7))[2:], OTHER)),
     case("first", step=np.asarray(0, dtype=np.int32)),
     case("number", step=6, **OTHER),
     case("amsgrad", step=np.asarray(6), amsgrad=True, **OTHER),
     case("decay", step=np.asarray(6), weight_decay=0.3, maximize=True, **OTHER),
-    Case(step_bound, lambda rng: ((), {"step": np.asarray([1.0, 8.0, 60.0]), "betas": (0.8, 0.9)})),
+    Case(
+        step_bound,
+        lambda rng: ((), {"step": np.asarray([1.0, 8.0, 60.0]), "betas": (0.8, 0.9)}),
+        fixed=("step",),
+    ),
     Case(step_bound, lambda rng: ((), {"lr": 0.1}), "limit"),
     Case(stable_curvature, lambda rng: ((), {"lr": 0.1, "beta1": 0.8})),
-    Case(spike_step, lambda rng: ((), {"step": np.asarray([1.0, 8.0, 60.0]), "betas": (0.8, 0.9)})),
+    Case(
+        spike_step,
+        lambda rng: (
+            (),
+            {"step": np.asarray([1.0, 8.0, 60.0]), "betas": (0.8, 0.9), "lr": 0.1},
+        ),
+        fixed=("step",),
+    ),
 ]
 
 

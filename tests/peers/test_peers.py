@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dlkb.book.hold.peers import FOLDER, functions, libraries, run_and_compare, versions
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 
 ROOT = Path(__file__).parents[2]
 STEMS = sorted(

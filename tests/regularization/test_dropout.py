@@ -31,10 +31,29 @@ def mask(rng, *shape):
 
 CASES = [
     Case(keep_mask, lambda rng: ((rng.normal(size=(3, 4)),), {"p": 0.3, "generator": rng})),
-    Case(dropout, lambda rng: ((rng.normal(size=(3, 4)), mask(rng, 3, 4)), {"p": 0.3})),
-    Case(dropout, lambda rng: ((rng.normal(size=(2, 3, 4)), mask(rng, 3, 1)), {"p": 0.3}), "units"),
-    Case(dropout, lambda rng: ((rng.normal(size=4), np.zeros(4, bool)), {"p": 1.0}), "p-1"),
-    Case(dropout_vjp, lambda rng: ((mask(rng, 3, 4), rng.normal(size=(3, 4))), {"p": 0.3})),
+    Case(
+        dropout,
+        lambda rng: ((rng.normal(size=(3, 4)), mask(rng, 3, 4)), {"p": 0.3}),
+        broadcasts=("keep",),
+    ),
+    Case(
+        dropout,
+        lambda rng: ((rng.normal(size=(2, 3, 4)), mask(rng, 3, 1)), {"p": 0.3}),
+        "units",
+        batch=("x",),
+        broadcasts=("keep",),
+    ),
+    Case(
+        dropout,
+        lambda rng: ((rng.normal(size=4), np.zeros(4, bool)), {"p": 1.0}),
+        "p-1",
+        broadcasts=("keep",),
+    ),
+    Case(
+        dropout_vjp,
+        lambda rng: ((mask(rng, 3, 4), rng.normal(size=(3, 4))), {"p": 0.3}),
+        broadcasts=("keep",),
+    ),
     Case(dropout_moments, lambda rng: ((rng.normal(size=(3, 4)),), {"p": 0.3})),
     Case(
         dropconnect,
@@ -42,6 +61,7 @@ CASES = [
             (rng.normal(size=(5, 4)), rng.normal(size=(3, 4)), mask(rng, 3, 4)),
             {"p": 0.3},
         ),
+        batch=("x",),
     ),
     Case(
         dropconnect,
@@ -50,37 +70,51 @@ CASES = [
             {"p": 0.3},
         ),
         "mask-each",
+        batch=("x", "keep"),
+        unless={"float16 large all": "products of 1e6 that cancel"},
     ),
     Case(
-        linear_moments, lambda rng: ((rng.normal(size=(5, 4)), rng.normal(size=(3, 4))), {"p": 0.3})
+        linear_moments,
+        lambda rng: ((rng.normal(size=(5, 4)), rng.normal(size=(3, 4))), {"p": 0.3}),
+        batch=("x",),
     ),
     Case(
         linear_moments,
         lambda rng: ((rng.normal(size=(5, 4)), rng.normal(size=4)), {"p": 0.3}),
         "one",
+        batch=("x",),
     ),
     Case(
         linear_covariance,
         lambda rng: ((rng.normal(size=(5, 4)), rng.normal(size=(3, 4))), {"p": 0.3}),
+        batch=("x",),
+        unless={"float16": "the squares do not fit"},
     ),
     Case(
         ridge_equivalent_penalty,
         lambda rng: ((rng.normal(size=(5, 4)), rng.normal(size=4)), {"p": 0.3}),
+        batch=(),
+        unless={"float16": "the squares do not fit"},
     ),
     Case(
         expected_squared_loss,
         lambda rng: ((rng.normal(size=(5, 4)), rng.normal(size=5), rng.normal(size=4)), {"p": 0.3}),
+        batch=(),
     ),
     Case(
         ridge_equivalent_solution,
         lambda rng: ((rng.normal(size=(9, 4)), rng.normal(size=9)), {"p": 0.3}),
         half=False,  # no linear solver in bfloat16
+        batch=(),
+        law=lambda w, by: w * by["y"] / by["X"],
     ),
-    Case(predictive_moments, lambda rng: ((rng.normal(size=(6, 2)),), {"noise": 0.5})),
+    Case(predictive_moments, lambda rng: ((rng.normal(size=(6, 2)),), {"noise": 0.5}), batch=()),
     Case(
         predictive_moments,
         lambda rng: ((rng.normal(size=(6, 2)),), {"noise": rng.random((6, 1))}),
         "noise-each",
+        batch=(),
+        broadcasts=("noise",),
     ),
 ]
 

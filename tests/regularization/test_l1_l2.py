@@ -38,14 +38,19 @@ def fista_start(rng):
     return (rng.normal(size=shape), rng.normal(size=shape), state), {"lr": 0.1, "l1": 2.0}
 
 
+LINEAR_IN_Y = {"batch": (), "fixed": ("X",), "law": lambda w, by: w * by["y"]}
+WEIGHT = dict.fromkeys(
+    ("tiny state", "tiny all", "float16 small state", "float16 small all"),
+    "the weight is at least 1",
+)
 BOTH = {"l1": 0.7, "l2": 0.3}
 CASES = [
-    Case(penalty, lambda rng: ((rng.normal(size=(3, 4)),), BOTH)),
-    Case(penalty, lambda rng: ((rng.normal(size=5),), {}), "none"),
+    Case(penalty, lambda rng: ((rng.normal(size=(3, 4)),), BOTH), batch=()),
+    Case(penalty, lambda rng: ((rng.normal(size=5),), {}), "none", batch=()),
     Case(penalty_vjp, lambda rng: ((some_zeros(rng, 3, 4), np.asarray(1.7)), BOTH)),
     Case(penalty_vjp, lambda rng: ((some_zeros(rng, 5), 1.0), BOTH), "number"),
     Case(min_subgradient, lambda rng: ((some_zeros(rng, 3, 4), rng.normal(size=(3, 4))), BOTH)),
-    Case(l1_max, lambda rng: ((rng.normal(size=(3, 4)),), {})),
+    Case(l1_max, lambda rng: ((rng.normal(size=(3, 4)),), {}), batch=()),
     Case(soft_threshold, lambda rng: ((rng.normal(size=(3, 4)),), {"threshold": 0.6})),
     Case(
         soft_threshold_vjp,
@@ -55,12 +60,12 @@ CASES = [
     Case(
         ista, lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {"lr": 0.2, **BOTH})
     ),
-    Case(fista, fista_start, scale=2),
+    Case(fista, fista_start, scale=2, unless=WEIGHT),
     Case(
         fista,
         lambda rng: (
             (rng.normal(size=4), rng.normal(size=4), FistaState(rng.normal(size=4), 1.0)),
-            {"lr": 0.1},
+            {"lr": 0.1, "l2": 0.3},
         ),
         "number",
     ),
@@ -68,13 +73,17 @@ CASES = [
     Case(fista_bound, lambda rng: ((np.arange(1.0, 9.0),), {"lr": 0.5, "distance": 2.0})),
     Case(ridge_filter, lambda rng: ((rng.uniform(0, 3, size=(2, 5)),), {"l2": 0.4})),
     Case(
-        ridge, lambda rng: ((rng.normal(size=(6, 4)), rng.normal(size=6)), {"l2": 0.4}), half=False
+        ridge,
+        lambda rng: ((rng.normal(size=(6, 4)), rng.normal(size=6)), {"l2": 0.4}),
+        half=False,
+        **LINEAR_IN_Y,
     ),
     Case(
         ridge,
         lambda rng: ((rng.normal(size=(3, 5)), rng.normal(size=(3, 2))), {"l2": 0.4}),
         "wide",
         half=False,
+        **LINEAR_IN_Y,
     ),
 ]
 

@@ -40,6 +40,7 @@ def started(rng, mode):
     return (Progress(best, *ints), score), {"min_delta": 0.5, "mode": mode}
 
 
+LINEAR_IN_Y = {"batch": (), "fixed": ("X",), "law": lambda w, by: w * by["y"]}
 CASES = [
     Case(optimism, lambda rng: ((5 * rng.random(4),), {"n": 20, "noise_variance": 0.7})),
     Case(fixed_design_errors, lambda rng: ((), {"n": 20, "d": 5, "noise_variance": 0.7})),
@@ -57,6 +58,7 @@ CASES = [
         lambda rng: ((rng.normal(size=(7, 3)), rng.normal(size=7), ridge_shrink), {}),
         half=False,  # no singular value decomposition in bfloat16
         scale=10,
+        **LINEAR_IN_Y,
     ),
     Case(
         filtered_least_squares,
@@ -64,14 +66,33 @@ CASES = [
         "wide",
         half=False,
         scale=10,
+        **LINEAR_IN_Y,
     ),
     Case(filter_risk, lambda rng: ((rng.random(5), rng.random(5)), {"noise_variance": 0.3})),
     Case(best_filter, lambda rng: ((rng.random(5),), {"noise_variance": 0.3})),
-    Case(progress_init, lambda rng: ((rng.normal(size=(2, 3)),), {"mode": "max"})),
+    *(
+        Case(
+            progress_init, lambda rng, mode=mode: ((rng.normal(size=(2, 3)),), {"mode": mode}), mode
+        )
+        for mode in ("min", "max")
+    ),
     Case(progress_step, lambda rng: started(rng, "min"), "min"),
     Case(progress_step, lambda rng: started(rng, "max"), "max"),
-    Case(stopping_point, lambda rng: ((rng.normal(size=(9, 4)),), {"patience": 3})),
-    Case(standard_error, lambda rng: ((rng.random(5),), {"n": 30})),
+    Case(stopping_point, lambda rng: ((rng.normal(size=(9, 4)),), {"patience": 3}), batch=()),
+    Case(
+        stopping_point,
+        lambda rng: (
+            (rng.normal(size=(9, 4)),),
+            {"patience": 3, "min_delta": 0.5, "mode": "max"},
+        ),
+        "max",
+        batch=(),
+    ),
+    Case(
+        standard_error,
+        lambda rng: ((rng.random(5),), {"n": 30}),
+        fixed=("accuracy",),  # in [0, 1]
+    ),
     Case(expected_maximum, lambda rng: ((5,), {})),
 ]
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from dlkb.book.publish.search_index import TITLES
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 from tests.site.conftest import ROOT, window
 from tests.site.test_site import address
 

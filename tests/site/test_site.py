@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 from dlkb.book.draw.narrow import SMALLEST
-from dlkb.book.read.pages import GENERATED, read_book
+from dlkb.book.read.book import GENERATED, read_book
 from tests.site.conftest import ROOT, SEEN, tour
 
 PAGES = read_book(ROOT)

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from dlkb.book.publish.site import prepare
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 from tests.site.conftest import ROOT
 
 TOPICS = [page for page in read_book(ROOT) if page.is_topic]

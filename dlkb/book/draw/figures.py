@@ -21,8 +21,9 @@ from rich.console import Console
 from dlkb.book.draw import style
 from dlkb.book.draw.drawing import SCRIPTS, Drawings, Says
 from dlkb.book.draw.workers import in_parallel
+from dlkb.book.read.book import resolve
 from dlkb.book.read.freshness import content_key, digest, digest_of, parse, write
-from dlkb.book.read.pages import PageError, resolve
+from dlkb.book.read.parts import PageError
 
 OUTPUT = Path("docs/assets/figures")
 CACHE = Path(".cache/figures.json")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dlkb.book.read.pages import VERDICTS, Page
+from dlkb.book.read.parts import VERDICTS, Page
 from dlkb.book.read.rows import Row, rows
 from dlkb.book.read.tex import matches
 

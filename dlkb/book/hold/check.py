@@ -22,7 +22,8 @@ from dlkb.book.hold.peers import peers_problems
 from dlkb.book.hold.reviewed import review_problems
 from dlkb.book.hold.sayings import saying_problems
 from dlkb.book.publish import math
-from dlkb.book.read.pages import Claim, Page, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import Claim, Page
 from dlkb.book.read.references import BIBLIOGRAPHY
 from dlkb.book.read.topics import gaps_of
 

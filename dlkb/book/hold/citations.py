@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
-from dlkb.book.read.pages import Page, PageError
+from dlkb.book.read.parts import Page, PageError
 from dlkb.book.read.references import (
     BIBLIOGRAPHY,
     CITATION,

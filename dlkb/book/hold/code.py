@@ -10,7 +10,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from dlkb.book.read.pages import Fence, Page
+from dlkb.book.read.parts import Fence, Page
 from dlkb.book.run.compare import ASKS
 
 _OTHERS = (

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from dlkb.book.hold.peers import tables
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 
 PARTS = (
     "The idea",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dlkb.book.read.pages import Fence, Page
+from dlkb.book.read.parts import Fence, Page
 from dlkb.book.read.tex import equations
 
 _UNTIED = re.compile(r"<!--\s*untied\s+(eq:[\w-]+)\s*:?\s*(.*?)\s*-->", re.DOTALL)

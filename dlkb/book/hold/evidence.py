@@ -9,7 +9,7 @@ import doctest
 from dataclasses import dataclass
 
 from dlkb.book.hold.names import names_in, page_names
-from dlkb.book.read.pages import Claim, Fence, Page
+from dlkb.book.read.parts import Claim, Fence, Page
 
 HELPERS = ("verdict", "code_verdict")
 NO_VERDICT = ("opinion", "outdated", "missing")

@@ -17,7 +17,7 @@ from rich.table import Table
 from dlkb.book.hold.ties import TieError
 from dlkb.book.hold.ties import verify as verify_tie
 from dlkb.book.read.freshness import versions
-from dlkb.book.read.pages import Claim, Fence, Page
+from dlkb.book.read.parts import Claim, Fence, Page
 from dlkb.book.run.processes import run_apart
 from dlkb.book.run.session import Outcome, Session
 

@@ -4,7 +4,7 @@ import ast
 import doctest
 import symtable
 
-from dlkb.book.read.pages import Fence, Page
+from dlkb.book.read.parts import Fence, Page
 
 
 def pieces(fence: Fence) -> list[tuple[int, str]]:

@@ -15,7 +15,7 @@ from decimal import Decimal
 from dlkb.book.hold.names import names_in, page_names
 from dlkb.book.read.bindings import bound_numbers
 from dlkb.book.read.numerals import Numeral, numerals
-from dlkb.book.read.pages import Fence, Page
+from dlkb.book.read.parts import Fence, Page
 from dlkb.book.read.readable import readable
 from dlkb.book.read.rows import rows
 from dlkb.book.read.tex import matches

@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 
-from dlkb.book.read.pages import Page, PageError
+from dlkb.book.read.parts import Page, PageError
 
 FOLDER = Path("scripts/peers")
 ENVIRONMENT = {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -14,7 +14,9 @@ import pytest
 from dlkb.book.hold.check import Problem, page_problems
 from dlkb.book.hold.verify import run_book, wrong
 from dlkb.book.read.bindings import bound_numbers
-from dlkb.book.read.pages import GENERATED, Fence, Page, PageError, Tie, read_page
+from dlkb.book.read.book import GENERATED
+from dlkb.book.read.pages import read_page
+from dlkb.book.read.parts import Fence, Page, PageError, Tie
 from dlkb.book.read.roots import find_checkout
 from dlkb.book.run.session import Outcome
 

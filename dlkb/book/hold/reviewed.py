@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dlkb.book.read.freshness import digest, write
-from dlkb.book.read.pages import Claim, Page
+from dlkb.book.read.parts import Claim, Page
 
 REVIEWED = Path("docs/reviewed.toml")
 

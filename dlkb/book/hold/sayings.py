@@ -13,7 +13,7 @@ from dlkb.book.draw.drawing import SCRIPTS, Says
 from dlkb.book.draw.figures import FigureSource, figures_of
 from dlkb.book.read.freshness import parse
 from dlkb.book.read.numerals import numerals
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-ZÀ-Þ\d$`*_“\[])")
 _PERCENT = re.compile(r"[ \u00a0]?%")

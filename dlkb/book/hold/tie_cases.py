@@ -7,7 +7,7 @@ from dlkb.book.hold.calls import compile_call, compile_value, used
 from dlkb.book.hold.ranges import Range, read_ranges
 from dlkb.book.read.formula import read_formula
 from dlkb.book.read.nodes import Node, Statement, key, show
-from dlkb.book.read.pages import Page, Tie
+from dlkb.book.read.parts import Page, Tie
 from dlkb.book.read.tex import equations
 from dlkb.book.read.tokens import FormulaError
 

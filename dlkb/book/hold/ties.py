@@ -26,7 +26,7 @@ from dlkb.book.hold.tie_cases import (
     written,
 )
 from dlkb.book.read.nodes import Node, Statement, key, show
-from dlkb.book.read.pages import Page, Tie
+from dlkb.book.read.parts import Page, Tie
 from dlkb.book.read.tokens import FormulaError
 
 TRIALS = 20

@@ -13,8 +13,9 @@ from typing import Any
 
 from dlkb.book.hold.check import Problem, book_problems
 from dlkb.book.hold.ties import tie_problems
+from dlkb.book.read.book import read_book
 from dlkb.book.read.freshness import page_key, write
-from dlkb.book.read.pages import Page, PageError, read_book
+from dlkb.book.read.parts import Page, PageError
 from dlkb.book.run.processes import DONE, STARTED, run_apart
 from dlkb.book.run.session import Outcome, Session
 

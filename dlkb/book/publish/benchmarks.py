@@ -3,263 +3,30 @@
 Nothing on it is typed by hand: a table whose measurement is missing says so.
 """
 
-import json
-from collections.abc import Callable, Iterable
-from math import exp, log
+from collections.abc import Callable
 from pathlib import Path
-from statistics import mean, median, quantiles
-from typing import Any, NamedTuple
+from statistics import median
+from typing import Any
 
+from dlkb.book.publish.goals import Goal, goals
+from dlkb.book.publish.measured import (
+    CONTROL,
+    DEVICES,
+    MISSING,
+    Row,
+    as_count,
+    load,
+    ratio,
+    rows_of,
+    short,
+)
 from dlkb.book.read.freshness import write
-
-DEVICES = {"cpu": "CPU", "cuda": "GPU"}
-MISSING = "not measured"
-CONTROL = "torch.relu"
-"""Measured as the formulas are, and not one of them."""
-
-Row = dict[str, Any]
-
-
-class Spread(NamedTuple):
-    """Median and quartiles."""
-
-    median: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        if self.low == self.high:  # one round
-            return _short(self.median)
-        return f"{_short(self.median)} <small>{_short(self.low)}–{_short(self.high)}</small>"
-
-
-def _short(x: float) -> str:
-    return f"{x:.2f}" if x < 9.95 else f"{x:.0f}"
-
-
-def spread(values: list[float]) -> Spread:
-    """Return median and quartiles of some values."""
-    if len(values) == 1:
-        return Spread(values[0], values[0], values[0])
-    low, _, high = quantiles(values, n=4, method="inclusive")
-    return Spread(median(values), low, high)
-
-
-def ratio(row: Row, ours: str, peer: str) -> Spread:
-    """Return ours / peer, formed round by round, so that a slow second slows both."""
-    rounds = row["rounds"]
-    return spread([a / b for a, b in zip(rounds[ours], rounds[peer], strict=True)])
-
-
-def geometric_mean(values: Iterable[float]) -> float:
-    """Return exp of the mean logarithm."""
-    return exp(mean(log(value) for value in values))
-
-
-def load(root: Path) -> dict[str, Any]:
-    """Return what was measured: device → part → stamp and rows."""
-    paths = {device: root / "benchmarks" / f"{device}.json" for device in DEVICES}
-    return {
-        device: json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        for device, path in paths.items()
-    }
-
-
-def rows_of(measured: dict[str, Any], device: str, part: str) -> list[Row]:
-    """Return the rows of one part, none if it was not measured."""
-    return measured[device].get(part, {}).get("rows", [])
-
-
-# Goals: what was wanted, and what came out.
-
-
-class Goal(NamedTuple):
-    """A goal set before the measurement."""
-
-    wanted: str
-    holds: bool
-    shown: str
-    why: str
-    """The cause, said where the goal is missed."""
-
-
-def _goal(
-    wanted: str,
-    values: dict[str, float],
-    limit: float,
-    show: str,
-    why: str = "",
-    *,
-    least: bool = False,
-) -> Goal:
-    """Judge the worst of some measurements, which are named."""
-    if not values:
-        return Goal(wanted, False, MISSING, "")
-    name = (min if least else max)(values, key=lambda key: values[key])
-    holds = values[name] >= limit if least else values[name] <= limit
-    return Goal(wanted, holds, f"{show.format(values[name])} {name}".strip(), why)
-
-
-def goals(measured: dict[str, Any]) -> list[Goal]:
-    """Return every goal with what was measured on the CPU."""
-    backward = [r for r in rows_of(measured, "cpu", "formulas") if r["backward"]]
-    formulas = [r for r in backward if r["name"] != CONTROL]
-    control = [r for r in backward if r["name"] == CONTROL]
-    compiled = {
-        f"({r['name']}, {r['dtype']}, {as_count(r['entries'])})": _compiled(r) for r in formulas
-    }
-    of_model: dict[str, dict[str, Row]] = {"transformer": {}, "tiny": {}}
-    for r in rows_of(measured, "cpu", "optimizers"):
-        of_model[r["model"]][f"({r['name']}, {r['dtype']})"] = r
-    large, tiny = of_model["transformer"], of_model["tiny"]
-    lora = {f"({r['name']}, {r['dtype']})": r for r in rows_of(measured, "cpu", "lora")}
-    book = rows_of(measured, "cpu", "book")
-    refreshed = [r for r in book if r["name"] == "edit to refresh"]
-    bound = [1 / ratio(r, "fused", "default").median for r in large.values()]
-    return [
-        _goal(
-            "Formulas, compiled forward + backward against PyTorch's own: geometric mean ≤ 1",
-            {"": geometric_mean(compiled.values())} if compiled else {},
-            1.0,
-            "{:.2f}",
-            _by_size(formulas),
-        ),
-        _goal("… and none worse than 1.3", compiled, 1.3, "worst {:.2f}", _masks(control)),
-        _goal(
-            "Optimizers on the transformer: default / ours ≥ 3",
-            {name: 1 / ratio(r, "ours", "default").median for name, r in large.items()},
-            3.0,
-            "least {:.1f}",
-            "The arrays must be read and written once: PyTorch's fused kernel is itself "
-            f"{min(bound, default=0):.1f} to {max(bound, default=0):.1f} times as fast as the "
-            "default on this machine.",
-            least=True,
-        ),
-        _goal(
-            "… ours / fused ≤ 1.2",
-            {name: ratio(r, "ours", "fused").median for name, r in large.items()},
-            1.2,
-            "worst {:.2f}",
-            "Besides the kernel, a step pays for its calls, for a view of each large tensor and "
-            f"for joining the small ones. {_CALL}",
-        ),
-        _goal(
-            "… peak memory ≤ that of fused plus 5 %",
-            {name: peak(r, "ours") / peak(r, "fused") for name, r in large.items()},
-            1.05,
-            "worst {:.3f} times",
-        ),
-        _goal(
-            "Optimizers on the tiny model: ours / default ≤ 1",
-            {name: ratio(r, "ours", "default").median for name, r in tiny.items()},
-            1.0,
-            "worst {:.2f}",
-            "A step joins the tensors, checks its arguments and writes the tensors back: a fixed "
-            "cost, which six tensors do not repay.",
-        ),
-        _goal(
-            "LoRA: no slower than peft in any measurement",
-            {name: ratio(r, "ours", "peft").median for name, r in lora.items() if "rounds" in r},
-            1.0,
-            "worst {:.2f}",
-            "bfloat16 weights are merged in float32 and rounded once; peft rounds the product, "
-            "then the sum.",
-        ),
-        _goal(
-            "… and no more memory",
-            {n: r["bytes"]["ours"] / r["bytes"]["peft"] for n, r in lora.items() if "bytes" in r},
-            1.0,
-            "worst {:.2f} times",
-        ),
-        _goal(
-            "Verification: 5 times as fast as executing the notebooks",
-            {
-                f"({peer})": 1 / ratio(r, "ours", peer).median
-                for r in book
-                for peer in ("nbclient", "mkdocs-jupyter")
-                if r["name"] == "verification" and peer in r["rounds"]
-            },
-            5.0,
-            "least {:.1f}",
-            "The fences' own work, the same for both, is most of the time that is left.",
-            least=True,
-        ),
-        _goal(
-            "Edit to refresh ≤ 2 s",
-            {f"({r['pages']} pages)": median(r["rounds"]["ours"]) for r in refreshed},
-            2.0,
-            "worst {:.1f} s",
-        ),
-        _goal(
-            "Linear cost: a page more costs among 800 what it costs among 200, ≤ 1.2",
-            {f"({name})": late / early for name, (early, late) in growth(book).items()},
-            1.2,
-            "worst {:.2f} times",
-            "mkdocs writes the names of all families into every page, and those of all pages of "
-            "its own family.",
-        ),
-    ]
-
-
-_CALL = "A call of a compiled function costs some tens of microseconds, whatever its size."
-
-
-def _compiled(formula: Row) -> float:
-    return ratio(formula, "compiled", "torch").median
-
-
-def _by_size(formulas: list[Row]) -> str:
-    """Say where in size the time is lost."""
-    ratios: dict[int, list[float]] = {}
-    for r in formulas:
-        ratios.setdefault(r["entries"], []).append(_compiled(r))
-    said = ", ".join(
-        f"{geometric_mean(of_size):.2f} at {as_count(n)}" for n, of_size in sorted(ratios.items())
-    )
-    return f"By entries: {said}. {_CALL}"
-
-
-def _masks(control: list[Row]) -> str:
-    """Say what the control shows: the compiler's own cost of booleans."""
-    most = max((_compiled(r) for r in control if r["dtype"] == "float32"), default=0)
-    return (
-        "In float32 the compiler keeps booleans for the backward pass, and writes and reads them "
-        f"one at a time: PyTorch's own `{CONTROL}`, compiled, takes up to {most:.0f} times as long "
-        "as uncompiled. Where the booleans would not be smaller than the input, as two of them "
-        "in bfloat16, it keeps that instead."
-    )
-
-
-def growth(book: list[Row]) -> dict[str, tuple[float, float]]:
-    """Return the seconds of a page more, from 50 to 200 pages and from 200 to 800."""
-    found = {}
-    rows = [row for row in book if "synthetic" in row["name"]]
-    for name in dict.fromkeys(row["name"] for row in rows):
-        points = sorted((r["pages"], r["rounds"]["ours"][0]) for r in rows if r["name"] == name)
-        if len(points) == 3:
-            (p0, s0), (p1, s1), (p2, s2) = points
-            found[name] = ((s1 - s0) / (p1 - p0), (s2 - s1) / (p2 - p1))
-    return found
-
-
-def peak(row: Row, kind: str) -> float:
-    """Return the memory of an optimizer at its peak: four arrays, and what the step needs."""
-    width = 2 if row["dtype"] == "bfloat16" else 4
-    return 4 * width * row["entries"] + row["bytes"][kind]
-
-
-# Tables
 
 
 def table(head: list[str], rows: list[list[str]], *, align: str = "--:") -> list[str]:
     """Return a Markdown table, the first column to the left, numbers to the right."""
     line = "|---" + f"|{align}" * (len(head) - 1) + "|"
     return [f"| {' | '.join(head)} |", line, *(f"| {' | '.join(row)} |" for row in rows), ""]
-
-
-def as_count(n: int) -> str:
-    """Return a count of entries as it is said: 256 Ki, 4 Mi."""
-    return f"{n / 2**20:.3g} Mi" if n >= 2**20 else f"{n / 2**10:.3g} Ki"
 
 
 def _formulas(rows: list[Row]) -> list[str]:
@@ -282,7 +49,7 @@ def _formulas(rows: list[Row]) -> list[str]:
                 of = {row["entries"]: row for row in chosen if row["name"] == name}
                 for kind in ("compiled", "eager"):
                     cells = [str(ratio(of[size], kind, "torch")) for size in sizes]
-                    copied = _short(ratio(of[sizes[-1]], kind, "copy").median)
+                    copied = short(ratio(of[sizes[-1]], kind, "copy").median)
                     peer = of[sizes[0]]["peer"]
                     body.append([f"`{name}`, {kind}, against `{peer}`", *cells, copied])
             head = ["entries", *(as_count(size) for size in sizes), "copies"]
@@ -317,7 +84,7 @@ def _lora(rows: list[Row]) -> list[str]:
         name = f"{r['name']}, {r['dtype']}"
         if "bytes" in r:
             ours, peft = (f"{r['bytes'][k] / 2**20:.2f} MiB" for k in ("ours", "peft"))
-            share = _short(r["bytes"]["ours"] / r["bytes"]["peft"])
+            share = short(r["bytes"]["ours"] / r["bytes"]["peft"])
         else:
             ours, peft = (f"{median(r['rounds'][k]) * 1e3:.2f} ms" for k in ("ours", "peft"))
             share = str(ratio(r, "ours", "peft"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from dlkb.book.hold.check import Problem
 from dlkb.book.hold.code import looks_like_python
 from dlkb.book.publish.not_run import MARK
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 
 VOID = ("img", "br", "hr", "input", "link", "meta", "source", "wbr", "col", "area", "embed")
 

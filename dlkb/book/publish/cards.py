@@ -12,7 +12,7 @@ from dlkb.book.publish.counts import Counts
 from dlkb.book.publish.learning_map import lanes
 from dlkb.book.publish.summaries import Summary
 from dlkb.book.publish.thumbnails import address
-from dlkb.book.read.pages import VERDICTS
+from dlkb.book.read.parts import VERDICTS
 
 SAID = {name: name for name in VERDICTS} | {"holds": "hold"}
 """How a count of verdicts is read: 3 hold, 2 refuted."""

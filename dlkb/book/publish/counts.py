@@ -9,7 +9,7 @@ from pathlib import Path
 from dlkb.book.hold.equations import equation_counts
 from dlkb.book.hold.numbers import held_counts
 from dlkb.book.publish.summaries import counted
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 
 LIES = "lies.json"
 """Beside the pages: what `make lies` planted, and how much of it was noticed."""

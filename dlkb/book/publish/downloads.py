@@ -14,7 +14,7 @@ from dlkb.book.publish.front_markup import generated
 from dlkb.book.publish.held_markup import write_values
 from dlkb.book.read.addresses import addresses
 from dlkb.book.read.freshness import digest, digest_of, page_key, write
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 from dlkb.book.read.references import BIBLIOGRAPHY
 from dlkb.book.read.topics import family_of
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element, tostring
 
 from dlkb.book.read.notation import Symbol, key
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 from dlkb.book.read.tex import Equation, parse_mathml, typeset
 
 

@@ -15,7 +15,7 @@ from dlkb.book.publish.claim_markup import source_text
 from dlkb.book.publish.peers_markup import with_versions
 from dlkb.book.publish.reference import reference
 from dlkb.book.read.addresses import Addresses, addresses
-from dlkb.book.read.pages import Claim, Fence, Page, PageError
+from dlkb.book.read.parts import Claim, Fence, Page, PageError
 from dlkb.book.read.readable import without_comments
 from dlkb.book.read.references import citations, cite, read_sources
 

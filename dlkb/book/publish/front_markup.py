@@ -36,7 +36,7 @@ from dlkb.book.publish.learning_map import learning_map, neighbourhood
 from dlkb.book.publish.refuted import refuted_markdown
 from dlkb.book.publish.summaries import Summary, topics
 from dlkb.book.publish.which import Which, read_fresh, register
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 from dlkb.book.read.topics import family_of
 
 MARK = "data-generated"

@@ -16,7 +16,7 @@ from markdown.treeprocessors import Treeprocessor
 from dlkb.book.publish.summaries import minutes
 from dlkb.book.publish.which import Which, read_fresh, register
 from dlkb.book.read.addresses import addresses
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 
 
 def facts(page: Page, docs: Path) -> Element:

@@ -16,7 +16,7 @@ from markdown.preprocessors import Preprocessor
 
 from dlkb.book.read.bindings import bound_numbers
 from dlkb.book.read.freshness import write
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 from dlkb.book.read.tex import matches
 
 CACHE = Path(".cache/held")

@@ -11,7 +11,7 @@ from dlkb.book.hold.check import assignments
 from dlkb.book.hold.equations import equation_counts
 from dlkb.book.publish.claim_markup import LABELS, source_text
 from dlkb.book.read.freshness import write
-from dlkb.book.read.pages import VERDICTS, Page
+from dlkb.book.read.parts import VERDICTS, Page
 from dlkb.book.read.topics import family_of
 
 MEANING = {

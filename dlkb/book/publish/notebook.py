@@ -11,7 +11,7 @@ from dlkb.book.hold.verify import Ran
 from dlkb.book.publish.export import Prose, is_expression, parts
 from dlkb.book.publish.solutions import apart
 from dlkb.book.read.freshness import imports_of
-from dlkb.book.read.pages import Fence, Page
+from dlkb.book.read.parts import Fence, Page
 
 _SETUP = """\
 # Where something is not installed, as on Colab, this installs it.

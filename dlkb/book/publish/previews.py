@@ -16,7 +16,7 @@ from dlkb.book.draw.figures import OUTPUT as FIGURES
 from dlkb.book.publish.summaries import Summary, summary
 from dlkb.book.read.addresses import Addresses, addresses
 from dlkb.book.read.freshness import digest, digest_of, write
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 
 OUTPUT = Path("docs/assets/previews")
 CACHE = Path(".cache/previews.json")

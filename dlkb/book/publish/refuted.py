@@ -8,7 +8,7 @@ import re
 from itertools import zip_longest
 from posixpath import join, normpath
 
-from dlkb.book.read.pages import Claim, Page
+from dlkb.book.read.parts import Claim, Page
 
 MOST = 31
 """Statements on the home page, however large the book is: one for each day of a month."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dlkb.book.publish.built import VOID
 from dlkb.book.read.freshness import write
-from dlkb.book.read.pages import VERDICTS, Page
+from dlkb.book.read.parts import VERDICTS, Page
 
 TITLES, TEXTS = "search/titles.js", "search/texts.js"
 SYMPTOMS = "symptoms/"

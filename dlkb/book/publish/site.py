@@ -17,7 +17,8 @@ from dlkb.book.publish.offline import write_zip
 from dlkb.book.publish.previews import write_previews
 from dlkb.book.publish.search_index import write_search
 from dlkb.book.publish.thumbnails import write_thumbnails
-from dlkb.book.read.pages import PageError, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import PageError
 
 
 def environment() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 from dlkb.book.read.rows import rows
 
 BELOW = "*Its solution stands at the end.*"

@@ -10,7 +10,7 @@ from pathlib import Path
 from dlkb.book.hold.budget import unfolded_words
 from dlkb.book.publish.which import read_fresh
 from dlkb.book.read.order import learning_order, nav_titles
-from dlkb.book.read.pages import VERDICTS, Page
+from dlkb.book.read.parts import VERDICTS, Page
 from dlkb.book.read.topics import family_of
 
 WORDS_A_MINUTE = 200

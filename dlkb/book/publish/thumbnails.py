@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from dlkb.book.draw.figures import OUTPUT as FIGURES
 from dlkb.book.draw.style import THEMES
 from dlkb.book.read.freshness import write
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 
 OUTPUT = Path("docs/assets/thumbnails")
 MARGIN = 4.0

@@ -6,7 +6,8 @@ from pathlib import Path
 from markdown import Markdown
 from markdown.preprocessors import Preprocessor
 
-from dlkb.book.read.pages import Page, PageError, read_page
+from dlkb.book.read.pages import read_page
+from dlkb.book.read.parts import Page, PageError
 
 _NAME = "which-page"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from dlkb.book.read.pages import PageError
+from dlkb.book.read.parts import PageError
 
 
 @dataclass(frozen=True)

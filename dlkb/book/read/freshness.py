@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 
 LIBRARIES = tuple("array-api-compat matplotlib numpy scipy scikit-learn sympy torch".split())
 _DATA = re.compile(r"[\w./-]+\.(?:json|csv|npy|npz|toml|bib)")

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from dlkb.book.read.pages import Page, PageError
+from dlkb.book.read.parts import Page, PageError
 
 
 def nav_titles(root: Path) -> dict[str, str]:

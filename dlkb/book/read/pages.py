@@ -7,23 +7,12 @@ message can point into the file that the author edits.
 import re
 import textwrap
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-RUNNABLE = ("python", "pycon")
-VERDICTS = (
-    "holds",
-    "conditional",
-    "imprecise",
-    "refuted",
-    "buggy",
-    "opinion",
-    "outdated",
-    "missing",
-)
+from dlkb.book.read.parts import VERDICTS, Claim, Fence, Heading, Image, Page, PageError, Tie
 
 _FENCE = re.compile(r"^( *)(`{3,}|~{3,}) *\{? *\.?([\w+-]*)(.*)$")
 _BLOCK = re.compile(r"^ *(/{3,}) *([a-z][\w-]*) *(?:\| *(.*?))? *$")
@@ -34,119 +23,6 @@ _FIGURE = re.compile(r"!\[([^\]]*)\]\(((?:\.\./)*assets/figures/([\w/]+)\.svg)\)
 
 
 _TIE_ATTRIBUTES = ("data-equation", "data-where", "data-let", "data-left", "data-with")
-
-
-class PageError(Exception):
-    """A page that cannot be read, or breaks a rule; the message names file and line."""
-
-
-@dataclass(frozen=True)
-class Fence:
-    """A fenced block of code: its text, where it stands, and what it is said to print."""
-
-    language: str
-    code: str
-    line: int
-    heading: str
-    claim: str | None
-    shown: str | None = None
-    asks: tuple[str, ...] = ()  # of the comparison: ``` {.pycon .ellipsis}
-
-    @property
-    def runnable(self) -> bool:
-        """Whether the fence is executed."""
-        return self.language in RUNNABLE
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A heading of a page."""
-
-    level: int
-    text: str
-    line: int
-
-
-@dataclass(frozen=True)
-class Image:
-    """A generated figure that a page shows."""
-
-    alt: str
-    name: str
-    line: int
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What the notes say, our verdict, and the evidence in the block."""
-
-    id: str
-    verdict: str
-    statement: str
-    source: str
-    evidence: str
-    line: int
-    body: str
-    fences: tuple[Fence, ...]
-
-
-@dataclass(frozen=True)
-class Tie:
-    """An equation of the page and the call of a formula that must agree with it."""
-
-    label: str
-    call: str
-    where: str
-    line: int
-    let: str = ""
-    left: str = ""
-    definitions: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The symbols whose range is given."""
-        return frozenset(re.findall(r"(?:<=?|binary)\s*([^\W\d]\w*)", self.where))
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page, read: `stem` is `optimizers/adam`, lines count from 1."""
-
-    stem: str
-    path: Path
-    meta: dict[str, Any]
-    text: str
-    first_line: int
-    headings: tuple[Heading, ...]
-    fences: tuple[Fence, ...]
-    claims: tuple[Claim, ...]
-    images: tuple[Image, ...]
-    ties: tuple[Tie, ...]
-
-    @property
-    def title(self) -> str:
-        """The page's top heading."""
-        return next((h.text for h in self.headings if h.level == 1), self.stem)
-
-    @property
-    def name(self) -> str:
-        """What other pages call it: the title of its front matter, else its top heading."""
-        return str(self.meta.get("title", self.title))
-
-    @property
-    def requires(self) -> tuple[str, ...]:
-        """The stems of the pages to read before."""
-        return tuple(str(stem) for stem in self.meta.get("requires") or ())
-
-    @property
-    def runnable(self) -> tuple[Fence, ...]:
-        """The fences that are executed, in order."""
-        return tuple(f for f in self.fences if f.runnable)
-
-    @property
-    def is_topic(self) -> bool:
-        """Whether this is the page of a topic, not a front page or a family's way in."""
-        return "/" in self.stem and not self.stem.endswith("/index")
 
 
 @dataclass
@@ -317,45 +193,3 @@ def read_page(path: Path, docs: Path) -> Page:
         images=tuple(images),
         ties=tuple(ties),
     )
-
-
-GENERATED = ("claims", "benchmarks")
-"""Pages that a command writes before the site is built."""
-
-
-def read_book(root: Path, stems: list[str] | None = None) -> list[Page]:
-    """Read all pages under `root/docs`, or those named.
-
-    Raises:
-        PageError: For a name that is no page; the message suggests the nearest.
-    """
-    docs = root / "docs"
-    found = {
-        path.relative_to(docs).with_suffix("").as_posix(): path
-        for path in sorted(docs.rglob("*.md"))
-    }
-    for name in GENERATED:
-        found.pop(name, None)
-    if stems is None:
-        return [read_page(path, docs) for path in found.values()]
-    return [read_page(found[resolve(name, list(found))], docs) for name in stems]
-
-
-def resolve(name: str, stems: list[str]) -> str:
-    """Return the stem that `name` means: the stem itself, its file, or its last part.
-
-    Raises:
-        PageError: If no page or several pages are meant.
-    """
-    wanted = name.removesuffix(".md").removeprefix("./").removeprefix("docs/").strip("/")
-    if wanted in stems:
-        return wanted
-    tails = [stem for stem in stems if stem.rsplit("/", 1)[-1] == wanted]
-    if len(tails) == 1:
-        return tails[0]
-    short = {stem.rsplit("/", 1)[-1]: stem for stem in stems}
-    near = get_close_matches(wanted, stems, n=3, cutoff=0.5) or [
-        short[key] for key in get_close_matches(wanted, list(short), n=3, cutoff=0.5)
-    ]
-    hint = f"did you mean {' or '.join(tails or near)}?" if tails or near else "see `dlkb list`"
-    raise PageError(f"no page '{name}': {hint}")

@@ -16,7 +16,7 @@ from pybtex.database import Entry, Person, parse_string
 from pybtex.exceptions import PybtexError
 from pybtex.richtext import Text
 
-from dlkb.book.read.pages import PageError
+from dlkb.book.read.parts import PageError
 from dlkb.book.read.tex import blanked
 
 BIBLIOGRAPHY = Path("docs/references.bib")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from dlkb.book.read.pages import PageError
+from dlkb.book.read.parts import PageError
 
 PACKAGE = Path(__file__).resolve().parents[2]
 

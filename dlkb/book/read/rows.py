@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from dlkb.book.read.pages import VERDICTS
+from dlkb.book.read.parts import VERDICTS
 
 _FENCE = re.compile(r"^[ >]*(`{3,}|~{3,})")
 _BLOCK = re.compile(r"^ *(/{3,}) *([a-z][\w-]*) *(\|.*)?$")

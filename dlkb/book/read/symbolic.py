@@ -9,9 +9,11 @@ from typing import Any
 
 import sympy
 
+from dlkb.book.read.book import resolve
 from dlkb.book.read.formula import read_formula
 from dlkb.book.read.nodes import Node, Statement
-from dlkb.book.read.pages import PageError, read_page, resolve
+from dlkb.book.read.pages import read_page
+from dlkb.book.read.parts import PageError
 from dlkb.book.read.roots import find_root
 from dlkb.book.read.tex import equations
 from dlkb.book.read.tokens import FormulaError

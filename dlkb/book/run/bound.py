@@ -6,7 +6,7 @@ from typing import Any
 
 from dlkb.book.read.bindings import bound_numbers
 from dlkb.book.read.numerals import Numeral
-from dlkb.book.read.pages import Page
+from dlkb.book.read.parts import Page
 from dlkb.book.run.compare import BOUNDARY
 
 

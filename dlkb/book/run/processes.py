@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dlkb.book.read.pages import Page, PageError
+from dlkb.book.read.parts import Page, PageError
 from dlkb.book.run.session import Outcome, Session
 
 LIMIT = 60.0

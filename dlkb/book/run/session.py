@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dlkb.book.read.pages import Fence, Page, PageError
+from dlkb.book.read.parts import Fence, Page, PageError
 from dlkb.book.run.bound import Evaluated, evaluate
 from dlkb.book.run.compare import difference, number_pairs, on_boundary, same_output
 from dlkb.book.run.rounding import WATCH, watch_rounding, watcher

@@ -25,8 +25,10 @@ from dlkb.book.hold.check import book_problems, page_problems
 from dlkb.book.publish.front_markup import generated
 from dlkb.book.publish.ledger import write_ledger
 from dlkb.book.publish.search_index import write_search
+from dlkb.book.read.book import GENERATED, read_book
 from dlkb.book.read.freshness import depends_on
-from dlkb.book.read.pages import GENERATED, PageError, read_book, read_page
+from dlkb.book.read.pages import read_page
+from dlkb.book.read.parts import PageError
 from dlkb.book.read.references import BIBLIOGRAPHY
 
 WATCHED = ("docs", "overrides", "dlkb", "scripts/figures", "scripts/peers")

@@ -5,7 +5,7 @@ from pathlib import Path
 from string import Template
 
 from dlkb.book.read.freshness import write
-from dlkb.book.read.pages import PageError
+from dlkb.book.read.parts import PageError
 from dlkb.book.read.topics import family_of, files_of
 
 SKELETON = Path(__file__).parent / "skeleton"

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dlkb.book.publish.site import environment, prepare
-from dlkb.book.read.pages import PageError
+from dlkb.book.read.parts import PageError
 from dlkb.book.serve.incremental import PAUSE, Site
 from dlkb.book.serve.marks import mark, marks
 

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlkb.book.publish.benchmarks import Row, Spread, as_count, ratio
+from dlkb.book.publish.measured import Row, Spread, as_count, ratio
 
 MEASURED = "benchmarks/cpu.json"
 """The figures are drawn anew when this file, being named here, changes."""

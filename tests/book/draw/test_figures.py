@@ -11,7 +11,7 @@ from rich.console import Console
 from dlkb.book.draw import style
 from dlkb.book.draw.drawing import without_colours
 from dlkb.book.draw.figures import CACHE, OUTPUT, draw, find_figures
-from dlkb.book.read.pages import PageError
+from dlkb.book.read.parts import PageError
 
 ROOT = Path(__file__).parents[3]
 

@@ -2,7 +2,7 @@ import pytest
 
 from dlkb.book.hold.check import book_problems, figure_names
 from dlkb.book.hold.reviewed import review
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 
 
 def messages(book):

@@ -4,7 +4,7 @@ import pytest
 
 from dlkb.book.hold.check import book_problems
 from dlkb.book.hold.citations import bibliography_problems, citation_problems
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 from tests.book.read.test_references import BIB
 
 ROOT = Path(__file__).parents[3]

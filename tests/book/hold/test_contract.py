@@ -2,7 +2,7 @@ import pytest
 
 from dlkb.book.hold.budget import unfolded, unfolded_words
 from dlkb.book.hold.check import book_problems
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 
 
 def messages(book):

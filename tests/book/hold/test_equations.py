@@ -3,7 +3,7 @@
 import pytest
 
 from dlkb.book.hold.equations import equation_counts, equation_problems
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 
 USE = '```python\nfrom dlkb.book import equation\nx = equation("{stem}", "eq:square")\n```\n'
 TIE = """\

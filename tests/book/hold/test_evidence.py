@@ -1,7 +1,7 @@
 import pytest
 
 from dlkb.book.hold.evidence import evidence_problems
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 
 
 def messages(book):

@@ -2,7 +2,7 @@ import pytest
 
 from dlkb.book.hold.installed import DIFFERS, HOLDS, UNDECIDED, as_table, counts, held, summary
 from dlkb.book.hold.installed import look as look_at
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 from dlkb.book.run.session import Outcome, Session
 from tests.book.conftest import PAGE, Book
 

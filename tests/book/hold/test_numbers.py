@@ -4,8 +4,8 @@ import pytest
 
 from dlkb.book.hold.check import book_problems
 from dlkb.book.hold.numbers import agrees, held_counts, is_near, number_problems, printed_numbers
+from dlkb.book.read.book import read_book
 from dlkb.book.read.numerals import numerals
-from dlkb.book.read.pages import read_book
 
 
 def problems(book):

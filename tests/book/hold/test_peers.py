@@ -12,7 +12,8 @@ from dlkb.book.hold.peers import (
     tables,
     versions,
 )
-from dlkb.book.read.pages import PageError, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import PageError
 
 MODULE = '''\
 """Two libraries."""

@@ -6,7 +6,8 @@ import pytest
 
 from dlkb.book.hold import check
 from dlkb.book.hold.sayings import descriptions, saying_problems
-from dlkb.book.read.pages import read_book, read_page
+from dlkb.book.read.book import read_book
+from dlkb.book.read.pages import read_page
 
 SCRIPT = """
 from matplotlib.figure import Figure

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dlkb.book.hold.ties import TieError, tie_problems, verify
-from dlkb.book.read.pages import PageError, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import PageError
 from dlkb.book.read.tex import equations
 
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,8 @@ from dlkb.book.hold import verify as verify_module
 from dlkb.book.hold.check import Problem
 from dlkb.book.hold.verify import CACHE, examine, noted, ran, stale, verify
 from dlkb.book.read import freshness
-from dlkb.book.read.pages import PageError, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import PageError
 from dlkb.book.run.session import Outcome, Session
 
 TIE = """\

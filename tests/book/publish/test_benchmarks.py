@@ -6,16 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dlkb.book.publish.benchmarks import (
-    benchmarks_markdown,
-    geometric_mean,
-    goals,
-    load,
-    peak,
-    ratio,
-    spread,
-    write_benchmarks,
-)
+from dlkb.book.publish.benchmarks import benchmarks_markdown, write_benchmarks
+from dlkb.book.publish.goals import goals, peak
+from dlkb.book.publish.measured import geometric_mean, load, ratio, spread
 
 ROOT = Path(__file__).parents[3]
 STAMP = {

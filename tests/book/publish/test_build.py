@@ -6,7 +6,7 @@ import pytest
 
 from dlkb.book.hold.check import Problem
 from dlkb.book.publish import site
-from dlkb.book.read.pages import PageError
+from dlkb.book.read.parts import PageError
 from scripts.bench.synthetic import FIGURE
 from tests.book.conftest import hold
 

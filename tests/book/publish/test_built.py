@@ -5,7 +5,7 @@ import pytest
 
 from dlkb.book.publish.built import shown_code, unrun_code
 from dlkb.book.publish.not_run import MARK
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 
 EXTENSIONS = [
     "pymdownx.highlight",

@@ -15,7 +15,7 @@ from dlkb.book.publish.cards import (
 from dlkb.book.publish.counts import Counts
 from dlkb.book.publish.summaries import topics
 from dlkb.book.publish.thumbnails import address
-from dlkb.book.read.pages import VERDICTS
+from dlkb.book.read.parts import VERDICTS
 
 NAMES = {"gradients": "Gradients", "optimizers": "Optimizers"}
 

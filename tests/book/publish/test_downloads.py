@@ -5,7 +5,8 @@ import pytest
 from dlkb.book.hold.verify import stale, verify
 from dlkb.book.publish.downloads import ENDINGS, write_downloads
 from dlkb.book.publish.export import to_markdown
-from dlkb.book.read.pages import PageError, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import PageError
 from tests.book.conftest import hold
 
 

@@ -8,7 +8,8 @@ from nbclient import NotebookClient
 
 from dlkb.book.publish.export import to_markdown, to_script
 from dlkb.book.publish.notebook import to_notebook
-from dlkb.book.read.pages import PageError, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import PageError
 from tests.book.conftest import whole
 from tests.book.read.test_references import BIB
 

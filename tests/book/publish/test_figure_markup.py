@@ -7,7 +7,7 @@ import pytest
 
 from dlkb.book.publish.claim_markup import LABELS
 from dlkb.book.publish.figure_markup import size
-from dlkb.book.read.pages import VERDICTS
+from dlkb.book.read.parts import VERDICTS
 
 SVG = '<?xml version="1.0"?>\n<svg height="288pt" width="460.8pt" viewBox="0 0 460.8 288">'
 PAGE = """\

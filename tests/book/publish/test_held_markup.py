@@ -9,7 +9,7 @@ from dlkb.book.publish.downloads import write_downloads
 from dlkb.book.publish.export import to_script
 from dlkb.book.publish.held_markup import CACHE, write_values
 from dlkb.book.publish.notebook import to_notebook
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 from tests.book.conftest import hold, whole
 
 EXTENSIONS = [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dlkb.book.publish.ledger import MEANING, claim_rows, ledger_markdown, write_ledger
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 
 
 def test_rows_name_page_verdict_source_evidence_and_anchor(book):

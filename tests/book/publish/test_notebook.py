@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 
 from dlkb.book.publish.downloads import OUTPUT
 from dlkb.book.publish.site import prepare
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 from dlkb.book.run.compare import difference, same_output
 
 ROOT = Path(__file__).parents[3]

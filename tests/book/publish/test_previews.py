@@ -14,7 +14,9 @@ from dlkb.book.publish.previews import (
     write_previews,
 )
 from dlkb.book.publish.summaries import summary
-from dlkb.book.read.pages import VERDICTS, read_book, read_page
+from dlkb.book.read.book import read_book
+from dlkb.book.read.pages import read_page
+from dlkb.book.read.parts import VERDICTS
 from tests.book.publish.conftest import card, topic
 
 FIGURE = """\

@@ -6,7 +6,7 @@ from bs4 import BeautifulSoup
 
 from dlkb.book.publish.which import which_page
 from dlkb.book.read.notation import words
-from dlkb.book.read.pages import VERDICTS
+from dlkb.book.read.parts import VERDICTS
 
 CONFIG = """\
 site_name: x

@@ -4,7 +4,7 @@ from dataclasses import asdict
 import pytest
 
 from dlkb.book.publish.search_index import TEXTS, TITLES, entries, write_search
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 
 HTML = """<html><body><nav>Menu <h2 id="not">Not</h2></nav><article class="md-content__inner">
 <h1 id="toy">Toy <math><mi>β</mi></math><a class="headerlink" href="#toy">¶</a></h1>

@@ -1,6 +1,7 @@
 from dlkb.book.publish.export import parts
 from dlkb.book.publish.solutions import BELOW, apart
-from dlkb.book.read.pages import Fence, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import Fence
 
 EXERCISES = """\
 ## Exercises

@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 import pytest
 
 from dlkb.book.publish.thumbnails import MARGIN, thumbnail, write_thumbnails
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 
 SVG = """\
 <?xml version="1.0" encoding="utf-8" standalone="no"?>

@@ -1,7 +1,8 @@
 import pytest
 
 from dlkb.book.read.order import learning_order, nav_titles
-from dlkb.book.read.pages import PageError, read_page
+from dlkb.book.read.pages import read_page
+from dlkb.book.read.parts import PageError
 
 NAV = """\
 nav:

@@ -1,6 +1,7 @@
 import pytest
 
-from dlkb.book.read.pages import PageError, read_book, resolve
+from dlkb.book.read.book import read_book, resolve
+from dlkb.book.read.parts import PageError
 
 
 def read(book):

@@ -1,6 +1,6 @@
 import pytest
 
-from dlkb.book.read.pages import PageError
+from dlkb.book.read.parts import PageError
 from dlkb.book.read.references import citations, cite, read_sources
 
 BIB = """\

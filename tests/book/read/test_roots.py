@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from dlkb.book.read import roots
-from dlkb.book.read.pages import PageError
+from dlkb.book.read.parts import PageError
 from dlkb.book.read.roots import find_checkout, find_root, unpacked
 
 ROOT = Path(__file__).parents[3]

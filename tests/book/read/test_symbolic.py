@@ -7,7 +7,8 @@ import pytest
 import sympy
 
 from dlkb.book import equation
-from dlkb.book.read.pages import PageError, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import PageError
 from dlkb.book.run.session import outcomes_of
 
 RUN = """\

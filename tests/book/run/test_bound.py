@@ -6,8 +6,8 @@ import sympy as sp
 import torch
 
 from dlkb.book.hold.verify import verify
+from dlkb.book.read.book import read_book
 from dlkb.book.read.numerals import numerals
-from dlkb.book.read.pages import read_book
 from dlkb.book.run.bound import is_value, short
 from dlkb.book.run.session import Session, outcomes_of
 

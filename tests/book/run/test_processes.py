@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dlkb.book.hold.verify import examine, run_book, wrong
-from dlkb.book.read.pages import PageError, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import PageError
 from dlkb.book.run.processes import DONE, STARTED, _clean_start, run_apart
 from dlkb.book.run.session import Outcome
 

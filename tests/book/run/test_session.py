@@ -2,7 +2,8 @@ import sys
 
 import pytest
 
-from dlkb.book.read.pages import PageError, read_book
+from dlkb.book.read.book import read_book
+from dlkb.book.read.parts import PageError
 from dlkb.book.run.session import Session, set_device
 
 

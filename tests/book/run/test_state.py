@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 from dlkb.book.run.session import Session
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from dlkb.book.hold.verify import CACHE
-from dlkb.book.read.pages import PageError
+from dlkb.book.read.parts import PageError
 from dlkb.book.serve import serving
 from dlkb.book.serve.marks import PATIENCE, mark, marks
 from dlkb.book.serve.serving import address_of, serve

@@ -8,7 +8,7 @@ import pytest
 
 from dlkb.book.draw.figures import draw
 from dlkb.book.hold.check import assignments, book_problems
-from dlkb.book.read.pages import PageError
+from dlkb.book.read.parts import PageError
 from dlkb.book.serve.new import lay_out, with_entry
 
 ROOT = Path(__file__).parents[3]

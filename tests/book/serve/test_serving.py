@@ -18,7 +18,7 @@ import pytest
 
 from dlkb.book.publish.ledger import write_ledger
 from dlkb.book.publish.search_index import TEXTS, TITLES
-from dlkb.book.read.pages import read_book
+from dlkb.book.read.book import read_book
 from dlkb.book.serve.incremental import Site
 from tests.book.conftest import HELD, Book
 from tests.book.hold.test_peers import MODULE, TABLE

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlkb.book.publish.benchmarks import ratio
+from dlkb.book.publish.measured import ratio
 from scripts.figures.front import benchmarks
 
 ROOT = Path(__file__).parents[3]

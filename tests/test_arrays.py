@@ -1,0 +1,152 @@
+"""What formulas share: draws, lengths, erf, and the errors of the checks."""
+
+import math
+import re
+
+import array_api_strict
+import numpy as np
+import pytest
+import scipy.special
+import torch
+
+from dlkb.arrays import (
+    bernoulli,
+    check_between,
+    check_broadcasts,
+    check_float,
+    check_same_shape,
+    erf,
+    namespace,
+    norm,
+    normal,
+    uniform,
+)
+from tests.cases import Case
+from tests.close import assert_close
+
+CASES = [
+    Case(uniform, lambda rng: ((np.zeros((3, 4)),), {"generator": rng})),
+    Case(normal, lambda rng: ((np.zeros((3, 4)),), {"generator": rng})),
+    Case(bernoulli, lambda rng: ((np.zeros((3, 4)),), {"p": 0.3, "generator": rng})),
+    Case(erf, lambda rng: ((rng.normal(size=(3, 4)),), {})),
+    Case(norm, lambda rng: ((rng.normal(size=(3, 4)),), {}), batch=()),
+    Case(norm, lambda rng: ((rng.normal(size=(3, 4)),), {"axis": -1, "keepdims": True}), "rows"),
+    Case(
+        norm, lambda rng: ((rng.normal(size=(3, 4)),), {"ord": 1.0, "axis": -2, "keepdims": False})
+    ),
+    Case(norm, lambda rng: ((rng.normal(size=(3, 4)),), {"ord": math.inf, "axis": -1}), "largest"),
+]
+
+
+@pytest.mark.parametrize("ord", [0.5, 1.0, 2.0, 3.0, math.inf])
+@pytest.mark.parametrize(("axis", "keepdims"), [(None, False), (None, True), (0, False), (1, True)])
+def test_the_norm_is_that_of_torch(ord, axis, keepdims, device):
+    x = torch.tensor(np.random.default_rng(0).normal(size=(5, 4)), device=device)
+    expected = torch.linalg.vector_norm(x, ord=ord, dim=axis, keepdim=keepdims)
+    assert_close(norm(x, ord=ord, axis=axis, keepdims=keepdims), expected)
+
+
+@pytest.mark.parametrize("value", [0.0, math.inf, -math.inf, math.nan])
+def test_the_norm_of_one_value(value):
+    assert_close(norm(np.asarray([value, 0.0])), np.asarray(abs(value)))
+
+
+def test_the_norm_of_nothing_is_zero():
+    assert_close(norm(np.zeros((0, 3)), axis=0), np.zeros(3))
+    assert_close(norm(torch.zeros(0), ord=math.inf), np.zeros(()), dtype="float32")
+
+
+def test_the_norm_has_the_gradient_of_torch(device):
+    x = torch.tensor(np.random.default_rng(0).normal(size=7), device=device, requires_grad=True)
+    (ours,) = torch.autograd.grad(norm(x), x)
+    (theirs,) = torch.autograd.grad(torch.linalg.vector_norm(x), x)
+    assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_erf_is_that_of_scipy(dtype):
+    x = np.linspace(-4, 4, 33).astype(dtype)
+    assert_close(erf(x), scipy.special.erf(x.astype(float)), dtype=dtype)
+    assert erf(x).dtype == x.dtype
+
+
+def test_a_torch_generator_gives_the_draws_of_torch(device):
+    like = torch.zeros(4, 3, device=device)
+    for ours, theirs in ((uniform, torch.rand), (normal, torch.randn)):
+        first, second = (torch.Generator(device).manual_seed(3) for _ in range(2))
+        expected = theirs(4, 3, generator=second, device=device)
+        assert torch.equal(ours(like, generator=first), expected)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+def test_frequencies_are_right_in_half_precision(p):
+    like = torch.zeros(200_000, dtype=torch.bfloat16)
+    drawn = bernoulli(like, p=p, generator=np.random.default_rng(0))
+    assert drawn.dtype == torch.bool
+    assert abs(drawn.float().mean().item() - p) < 4 * math.sqrt(p * (1 - p) / 200_000) + 1e-12
+
+
+def test_the_library_of_the_arrays():
+    assert namespace(np.ones(1), None, 2.0).__name__ == "array_api_compat.numpy"
+    assert namespace(np.float64(1.0)).__name__ == "array_api_compat.numpy"
+    assert namespace(torch.ones(1), 1, True).__name__ == "array_api_compat.torch"
+    assert namespace(array_api_strict.ones(1)).__name__ == "array_api_strict"
+    with pytest.raises(TypeError, match="no array given"):
+        namespace(1.0, None)
+    with pytest.raises(TypeError):
+        namespace(np.ones(1), torch.ones(1))
+
+
+@pytest.mark.parametrize("closed", ["both", "left", "right", "neither"])
+@pytest.mark.parametrize("value", [-0.1, 0, 0.5, 1, 1.1, math.nan])
+def test_bounds(closed, value):
+    inside = 0 < value < 1 or (value == 0 and closed in ("both", "left"))
+    if inside or (value == 1 and closed in ("both", "right")):
+        check_between("p", value, 0, 1, closed=closed)
+        return
+    left, right = {"both": "[]", "left": "[)", "right": "(]", "neither": "()"}[closed]
+    message = f"p is {value}: it must lie in {left}0, 1{right}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_between("p", value, 0, 1, closed=closed)
+
+
+def test_an_array_is_not_compared_with_bounds():
+    check_between("p", np.asarray(7.0), 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "other"), [((3,), (1,)), ((4, 1), (1, 4)), ((6,), (2, 3)), ((), (1,))]
+)
+def test_shapes_of_one_size_are_not_equal(shape, other):
+    with pytest.raises(ValueError, match="x has shape .* but y has shape .*: they must be equal"):
+        check_same_shape("x", np.ones(shape), "y", np.ones(other))
+
+
+@pytest.mark.parametrize(
+    ("shape", "other"), [((3,), (2, 3)), ((2, 1), (2, 3)), ((), (3,)), ((), ())]
+)
+def test_shapes_that_broadcast(shape, other):
+    check_broadcasts("r", np.ones(shape), "x", np.ones(other))
+
+
+@pytest.mark.parametrize(
+    ("shape", "other"), [((2, 3), (3,)), ((3,), (1,)), ((2,), (2, 3)), ((1, 1), (1,))]
+)
+def test_shapes_that_do_not_broadcast(shape, other):
+    with pytest.raises(ValueError, match="r has shape .* it must broadcast to the shape .* of x"):
+        check_broadcasts("r", np.ones(shape), "x", np.ones(other))
+
+
+@pytest.mark.parametrize("x", [np.arange(3), np.ones(3, bool), np.ones(3, complex)])
+def test_only_real_floating_arrays(x):
+    with pytest.raises(TypeError, match=f"x has dtype {x.dtype}: a real floating-point array"):
+        check_float("x", x)
+    with pytest.raises(TypeError, match="x is list: an array is needed"):
+        check_float("x", [1.0])
+
+
+def test_generators_that_do_not_fit():
+    with pytest.raises(TypeError, match="generator is int: pass numpy.random.default_rng"):
+        uniform(np.zeros(2), generator=0)
+    with pytest.raises(TypeError, match=r"torch.Generator but the array is not a torch tensor"):
+        normal(np.zeros(2), generator=torch.Generator())
