@@ -8,8 +8,11 @@ if find_spec("torch") is None:
 from dlkb.nn import init
 from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import clip_grad_norm_, clip_grad_value_
+from dlkb.nn.cross_entropy import BCEWithLogitsLoss, CrossEntropyLoss
 from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
+from dlkb.nn.gelu import GELU, Mish, QuickGELU, SiLU
+from dlkb.nn.glu import GLU, GatedMLP
 from dlkb.nn.gradient_probe import gradient_norms, jacobian_singular_values, signal_norms
 from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
 from dlkb.nn.layer_norm import LayerNorm
@@ -31,15 +34,23 @@ from dlkb.nn.stochastic_depth import StochasticDepth
 
 __all__ = [
     "ELU",
+    "GELU",
+    "GLU",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
     "Dropout",
     "EarlyStopping",
+    "GatedMLP",
     "LayerNorm",
     "LeakyReLU",
     "LoRALinear",
     "LogSigmoid",
+    "Mish",
     "PReLU",
+    "QuickGELU",
     "RMSNorm",
     "ReLU",
+    "SiLU",
     "Sigmoid",
     "Softplus",
     "StochasticDepth",
