@@ -157,7 +157,7 @@ def precision() -> Figure:
     (naive,) = left.loglog(data.ratio, data.one_pass, color="C1")
     (ours,) = left.loglog(data.ratio, data.mean_first, color="C0")
     label_line(left, naive, "E[x²] − μ²", 7, offset=(-6, 4), ha="right")
-    label_line(left, ours, "mean first", 11, offset=(0, -24), ha="center")
+    label_line(left, ours, "mean first", 11, offset=(-8, -24), ha="center")
     left.set(title="float32", xlabel="mean / standard deviation", ylabel="largest error")
     left.set(ylim=(1e-8, 1e3))
     (kept,) = right.semilogx(data.size, data.widened, color="C0")

@@ -34,8 +34,8 @@ def test_a_shift_crowds_rms_norm_alone():
 
 
 def test_the_first_frame():
-    data, explorable = plane_data(1.0, 0.3), figures.shift_and_scale()
-    said = explorable.show(1.0, 0.3)
+    data, explorable = plane_data(0.5, 0.3), figures.shift_and_scale()
+    said = explorable.show(0.5, 0.3)
     assert f"the mean {data.rms.mean():.2f} and lie up to {span(data.rms):.2f} apart" in said
     turn = np.linspace(0, 2 * np.pi, 101)
     lines = {
