@@ -30,7 +30,7 @@ class LayerNorm(nn.Module):
         Differs from `torch.nn.LayerNorm` in float32 for entries beyond 1e19, whose squares
         overflow: there it gives zeros or NaN. Parameters may be of another type than the
         input; the output has that of the input. In eager mode torch's fused kernel is faster
-        and keeps less; under `torch.compile` that difference is small.
+        and keeps less for the backward pass: compile this one.
 
     Example:
         >>> LayerNorm(3)
