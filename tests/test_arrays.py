@@ -78,6 +78,20 @@ def test_a_torch_generator_gives_the_draws_of_torch(device):
         assert torch.equal(ours(like, generator=first), expected)
 
 
+def test_a_torch_generator_draws_like_the_array_whatever_the_defaults(device):
+    like = torch.zeros(4, 3, device=device)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        drawn = [f(like, generator=torch.Generator(device)) for f in (uniform, normal)]
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(usual)
+    for values in drawn:
+        assert (values.dtype, values.device) == (like.dtype, like.device)
+
+
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
 def test_frequencies_are_right_in_half_precision(p):
     like = torch.zeros(200_000, dtype=torch.bfloat16)

@@ -42,7 +42,7 @@ def parameter_gradients(
     FSDP2 computes with parameters that it makes for the purpose: there the gradients of the sharded
     ones are what `backward` adds to `.grad`.
     """
-    refuse_unseen(model)
+    refuse_flat(model)
     if not is_fully_sharded(model):
         return gradients_at(loss, at)
     kept = [(p, p.grad, None if p.grad is None else p.grad.clone()) for p in model.parameters()]
@@ -92,20 +92,23 @@ def is_fully_sharded(model: nn.Module) -> bool:
     return _of_fsdp(model, "FSDPModule")
 
 
-def refuse_unseen(model: nn.Module) -> None:
-    """Raise a TypeError that names the modules whose inside no hook can see."""
-    scripted = [
-        n or "model" for n, m in model.named_modules() if isinstance(m, torch.jit.ScriptModule)
-    ]
-    if scripted:
-        raise TypeError(
-            f"{scripted[0]} is a ScriptModule: hooks do not run in it, probe the module that it "
-            "was made from"
-        )
+def refuse_flat(model: nn.Module) -> None:
+    """Raise a TypeError if parameters are flattened by FSDP1: their gradients have no names."""
     if _of_fsdp(model, "FullyShardedDataParallel"):
         raise TypeError(
             "model is a FullyShardedDataParallel, whose parameters are flattened: use fully_shard"
         )
+
+
+def refuse_unseen(model: nn.Module) -> None:
+    """Raise a TypeError that names the modules whose inside no hook can see."""
+    refuse_flat(model)
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise TypeError(
+                f"{name or 'model'} is a ScriptModule: hooks do not run in it, probe the module "
+                "that it was made from"
+            )
 
 
 def call_on_copies(
@@ -120,7 +123,6 @@ def call_on_copies(
     keywords = dict(keywords or {})
     if not isinstance(model, nn.Module):
         return model(*args, **keywords)
-    refuse_unseen(model)
     inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
     buffers = {name: b.clone() for name, b in inner.named_buffers()}
     with _eager():

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlkb.nn._calls import call_on_copies, check_scalar, parameter_gradients, whole
+from dlkb.nn._calls import call_on_copies, check_scalar, parameter_gradients, refuse_unseen, whole
 
 RATIO = 1e4
 """Between the gradients of the first and the last weight matrix, by root mean square."""
@@ -140,6 +140,7 @@ def check_model(
 
     Raises:
         ValueError: If the loss is no scalar or has no graph.
+        TypeError: If the model holds a ScriptModule, or is a `FullyShardedDataParallel` (FSDP1).
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -148,6 +149,7 @@ def check_model(
         >>> check_model(model, batch, nn.CrossEntropyLoss()).names
         ('softmax before cross_entropy',)
     """
+    refuse_unseen(model)
     x, target = batch
     dead: dict[str, float] = {}
     with _same_random_state(model), ExitStack() as stack:

@@ -13,7 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import keystr, tree_flatten_with_path, tree_map
 
-from dlkb.nn._calls import call_on_copies, check_scalar, gradients_at, parameter_gradients, whole
+from dlkb.nn._calls import (
+    call_on_copies,
+    check_scalar,
+    gradients_at,
+    parameter_gradients,
+    refuse_unseen,
+    whole,
+)
 
 
 class GradientNorm(NamedTuple):
@@ -170,6 +177,7 @@ def signal_norms(
 
         return hook
 
+    refuse_unseen(model)
     layers = _layers(model)
     with ExitStack() as stack:
         for name, module in layers.items():
