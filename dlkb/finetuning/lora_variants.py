@@ -93,7 +93,10 @@ def dora(W: Array, A: Array, B: Array, magnitude: Array, *, scaling: float) -> A
         )
     xp = namespace(V, magnitude)
     lengths = row_lengths(V)
-    return xp.expand_dims(magnitude / xp.where(lengths > 0, lengths, xp.ones_like(lengths)), axis=1) * V
+    return (
+        xp.expand_dims(magnitude / xp.where(lengths > 0, lengths, xp.ones_like(lengths)), axis=1)
+        * V
+    )
 
 
 def factorize(M: Array, *, r: int, scaling: float = 1.0) -> Factors:

@@ -1,6 +1,7 @@
-"""LoRA in two processes: DistributedDataParallel, `fully_shard`, tensor parallelism, checkpoints."""
+"""LoRA in two processes: data parallel, sharded, tensor parallel, and checkpoints."""
 
 import copy
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -39,7 +40,10 @@ class Net(nn.Module):
         super().__init__()
         self.table = nn.Embedding(11, 7)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Linear(7, 5), nn.Tanh(), nn.Linear(5, 7)) for _ in range(2)
+            nn.Sequential(
+                OrderedDict(up=nn.Linear(7, 5), act=nn.Tanh(), down=nn.Linear(5, 7), out=nn.Tanh())
+            )
+            for _ in range(2)
         )
         self.attend = nn.MultiheadAttention(7, 1, batch_first=True)
         self.norm = nn.LayerNorm(7)
@@ -55,7 +59,9 @@ class Net(nn.Module):
 
 def batch(rank=None):
     generator = torch.Generator().manual_seed(3)
-    ids, labels = (torch.randint(n, size, generator=generator) for n, size in ((11, (8, 4)), (3, (8,))))
+    ids, labels = (
+        torch.randint(n, size, generator=generator) for n, size in ((11, (8, 4)), (3, (8,)))
+    )
     rows = slice(None) if rank is None else slice(4 * rank, 4 * rank + 4)
     return ids[rows], labels[rows]
 
@@ -64,7 +70,7 @@ def adapted(dtype=torch.float64, **options):
     torch.manual_seed(0)
     model = Net().to(dtype)
     given = {"r": 3, "alpha": 6, "modules_to_save": ["head"], **options}
-    targets = given.pop("targets", ["0", "2", "table", "attend"])
+    targets = given.pop("targets", ["up", "down", "table", "attend"])
     return add_lora(model, targets, **given)
 
 
@@ -94,7 +100,6 @@ def compare(state, expected, scale=1e4):
 def shard(model, mesh):
     for block in model.blocks:
         fully_shard(block, mesh=mesh)
-    fully_shard(model.attend, mesh=mesh)
     return fully_shard(model, mesh=mesh)
 
 
@@ -112,11 +117,15 @@ def with_ddp(folder, device):
 
 def with_fsdp(folder, device):
     rank, mesh = dist.get_rank(), init_device_mesh("cpu", (2,))
-    for options in ({}, {"dora": True, "targets": ["0", "2"]}, {"init": "pissa", "targets": ["0"]}):
+    for options in (
+        {},
+        {"dora": True, "targets": ["up", "down"]},
+        {"init": "pissa", "targets": ["up"]},
+    ):
         expected = adapted(**options)
         train(expected, batch())
         model = shard(adapted(**options), mesh)
-        assert hasattr(model.blocks[0][0].lora_A, "full_tensor")
+        assert hasattr(model.blocks[0].up.lora_A, "full_tensor")
         train(model, batch(rank))
         compare(lora_state_dict(model), lora_state_dict(expected))
 
@@ -136,7 +145,7 @@ def with_fsdp(folder, device):
         with pytest.raises(ValueError, match="is sharded, and fully_shard would"):
             detach_lora(model)
         with pytest.raises(ValueError, match="is sharded: new factors would not be"):
-            add_lora(model, ["0"], r=1, alpha=1, adapter="late")
+            add_lora(model, ["up"], r=1, alpha=1, adapter="late")
         assert str(model) == before
         bare = adapted(**options)
         load_lora_state_dict(bare, whole(lora_state_dict(model)))
@@ -154,7 +163,7 @@ def with_several_under_fsdp(folder, device):
 
     def two():
         model = adapted(adapter="red")
-        return add_lora(model, ["0", "table"], r=2, alpha=2, adapter="blue")
+        return add_lora(model, ["up", "table"], r=2, alpha=2, adapter="blue")
 
     expected, model = two(), shard(two(), mesh)
     for names in ("blue", "red", "blue"):

@@ -3,6 +3,7 @@
 from dlkb.nn.lora.attention import LoRAMultiheadAttention
 from dlkb.nn.lora.insert import add_lora
 from dlkb.nn.lora.kinds import LoRAConv, LoRAConv1D, LoRAEmbedding, LoRALinear
+from dlkb.nn.lora.read import load_peft
 from dlkb.nn.lora.state import (
     TrainableParameters,
     load_lora_state_dict,
@@ -18,6 +19,7 @@ from dlkb.nn.lora.switch import (
     unmerge_lora,
     without_lora,
 )
+from dlkb.nn.lora.write import save_peft
 
 __all__ = [
     "LoRAConv",
@@ -30,9 +32,11 @@ __all__ = [
     "combine_lora",
     "detach_lora",
     "load_lora_state_dict",
+    "load_peft",
     "lora_plus_groups",
     "lora_state_dict",
     "merge_lora",
+    "save_peft",
     "set_adapter",
     "trainable_parameters",
     "unmerge_lora",

@@ -1,7 +1,6 @@
-"""One adapter of one layer, and the weight that is summed when somebody computes with it."""
+"""One adapter of one layer."""
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +8,9 @@ from torch import Tensor, nn
 from dlkb.finetuning import lora as formula
 from dlkb.finetuning import lora_variants as variants
 from dlkb.nn.dropout import Dropout
+
+START = ("start_A", "start_B")
+"""What an adapter keeps and does not train: the factors that PiSSA started from."""
 
 Init = Literal["uniform", "gaussian", "pissa", "embedding"]
 
@@ -39,8 +41,8 @@ class Adapter(nn.Module):
 
     magnitude: Tensor | None
     bias: Tensor | None
-    start_A: Tensor | None
-    start_B: Tensor | None
+    start_A: Tensor | None  # noqa: N815
+    start_B: Tensor | None  # noqa: N815
 
     def __init__(
         self,
@@ -56,13 +58,14 @@ class Adapter(nn.Module):
         self.scaling = formula.lora_scaling(options.alpha, options.r, rule=options.rule)
         dtype, device = options.dtype or weight.dtype, weight.device
         factors = _start(weight, options, self.scaling, dtype, generator)
-        start: formula.Factors | tuple[None, None] = (None, None)
-        if options.init == "pissa":
-            start = formula.Factors(*(t.detach().clone().to(device) for t in factors))
-        self.register_buffer("start_A", start[0])
-        self.register_buffer("start_B", start[1])
-        self.lora_A = nn.Parameter(factors.A.to(device))
-        self.lora_B = nn.Parameter(factors.B[:, : options.r // groups].to(device).contiguous())
+        A = factors.A.to(device).contiguous()
+        B = factors.B[:, : options.r // groups].to(device).contiguous()
+        self.lora_A, self.lora_B = nn.Parameter(A), nn.Parameter(B)
+        start = [A.clone(), B.clone()] if options.init == "pissa" else [None, None]
+        for name, value in zip(START, start, strict=True):
+            # A frozen parameter, not a buffer: fully_shard shards it as it does the weight.
+            kept = None if value is None else nn.Parameter(value, requires_grad=False)
+            self.register_parameter(name, kept)
         lengths = variants.row_lengths(_wide(weight)).to(dtype) if options.dora else None
         self.register_parameter("magnitude", None if lengths is None else nn.Parameter(lengths))
         own = bias.detach().clone() if options.bias and bias is not None else None
@@ -108,7 +111,9 @@ class Adapter(nn.Module):
         """Say what the sub-modules do not."""
         o = self.options
         more = [f"init={o.init}"] * (o.init == "pissa") + ["dora"] * o.dora + ["bias"] * o.bias
-        return ", ".join([f"r={o.r}, alpha={o.alpha}, rule={o.rule}, scaling={self.scaling}", *more])
+        return ", ".join(
+            [f"r={o.r}, alpha={o.alpha}, rule={o.rule}, scaling={self.scaling}", *more]
+        )
 
 
 def _start(
@@ -139,53 +144,14 @@ def _wide(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-class EffectiveWeight(Tensor):
-    """The weight in effect, W + sBA, which is summed when it is computed with.
-
-    Models look at `layer.weight.dtype` in each forward pass (T5 does): dtype, device and shape
-    are known without the sum. Whatever else is done with it sees the sum.
-    """
-
-    _sum: Callable[[], Tensor]
-
-    @staticmethod
-    def of(weight: Tensor, total: Callable[[], Tensor]) -> "EffectiveWeight":
-        """Return a tensor that looks like `weight` and computes like `total()`."""
-        look: EffectiveWeight = Tensor._make_subclass(EffectiveWeight, weight.detach())
-        look._sum = total
-        return look
-
-    @classmethod
-    def __torch_function__(
-        cls,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Answer looks at once; sum for the rest."""
-        with torch._C.DisableTorchFunctionSubclass():
-            if func in _LOOKS:
-                return func(*args, **(kwargs or {}))
-            return func(*_summed(args), **_summed(kwargs or {}))
-
-
-_LOOKS = {
-    *(
-        getattr(Tensor, name).__get__  # a property of C: no function has its name
-        for name in ("dtype", "device", "shape", "ndim", "layout", "is_cuda", "is_cpu", "is_meta")
-    ),
-    *(getattr(Tensor, name) for name in ("size", "dim", "numel", "is_floating_point", "__len__")),
-    *(getattr(Tensor, name) for name in ("is_complex", "element_size")),
-}
-
-
-def _summed(tree: Any) -> Any:
-    """Replace each EffectiveWeight in the arguments of a call by its sum."""
-    if isinstance(tree, EffectiveWeight):
-        return tree._sum()
-    if type(tree) in (tuple, list):
-        return type(tree)(_summed(leaf) for leaf in tree)
-    if type(tree) is dict:
-        return {key: _summed(leaf) for key, leaf in tree.items()}
-    return tree
+def refuse(name: str, base: nn.Module, options: Options, *what: str) -> None:
+    """Raise ValueError for options that a kind of layer cannot have."""
+    given = {
+        "lora_dropout": bool(options.lora_dropout),
+        "dora": options.dora,
+        "pissa": options.init == "pissa",
+    }
+    for option in what:
+        if given[option]:
+            reason = "would do nothing" if option == "lora_dropout" else "is for linear layers"
+            raise ValueError(f"{name} is {type(base).__name__}: {option} {reason}, leave it out")

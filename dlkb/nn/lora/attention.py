@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from dlkb.nn.lora.adapter import Options
-from dlkb.nn.lora.layers import LoRALayer, refuse
+from dlkb.nn.lora.adapter import Options, refuse
+from dlkb.nn.lora.layers import LoRALayer
 from dlkb.nn.lora.plain import gathered
 
 

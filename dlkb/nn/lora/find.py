@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from dlkb.nn.lora.adapter import START
 from dlkb.nn.lora.kinds import LoRALinear, can_be_adapted, is_gpt_conv
 from dlkb.nn.lora.layers import LoRALayer
 from dlkb.nn.lora.saved import SavedModule
@@ -81,7 +82,9 @@ def all_linear(model: nn.Module, modules: Mapping[str, nn.Module]) -> list[str]:
     """Return the linear modules but the output layer, as peft's "all-linear" does."""
     ask = getattr(model, "get_output_embeddings", None)
     output = ask() if callable(ask) else None
-    linear = (n for n, m in modules.items() if isinstance(m, nn.Linear | LoRALinear) or is_gpt_conv(m))
+    linear = (
+        n for n, m in modules.items() if isinstance(m, nn.Linear | LoRALinear) or is_gpt_conv(m)
+    )
     found = [n for n in linear if modules[n] is not output]
     if not found:
         raise ValueError(f"{type(model).__name__} holds no linear layer: name the targets")
@@ -129,8 +132,8 @@ def use(model: nn.Module, names: Sequence[str]) -> None:
             module.unmerge()
         module.active = [n for n in names if n in module.adapters]
         for name in module.adapters:
-            for parameter in module.trained(name).values():
-                if isinstance(parameter, nn.Parameter):
+            for key, parameter in module.trained(name).items():
+                if isinstance(parameter, nn.Parameter) and key not in START:
                     parameter.requires_grad_(name in names)
         if isinstance(module, LoRALayer) and merged:
             module.merge()

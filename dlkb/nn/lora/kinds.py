@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlkb.nn.lora.adapter import Adapter, Options
+from dlkb.nn.lora.adapter import Adapter, Options, refuse
 from dlkb.nn.lora.attention import LoRAMultiheadAttention
-from dlkb.nn.lora.layers import LoRALayer, refuse
+from dlkb.nn.lora.layers import LoRALayer
 
 
 class LoRALinear(LoRALayer):
@@ -197,7 +197,7 @@ class LoRAConv(LoRALayer):
         return y
 
     def _channels(self, values: Tensor, y: Tensor) -> Tensor:
-        kernel = self.base_layer.weight.ndim - 2  # type: ignore[operator, union-attr]
+        kernel = self.base_weight().ndim - 2
         return values.reshape(-1, *(1,) * kernel)
 
 
@@ -223,7 +223,7 @@ def kind_of(name: str, module: nn.Module) -> type[LoRALayer]:
 
 def can_be_adapted(module: nn.Module) -> bool:
     """Whether adapters go on a module, or are on it already."""
-    known = (LoRALayer, *(base for base, _ in _KINDS))
+    known: tuple[type[nn.Module], ...] = (LoRALayer, *(base for base, _ in _KINDS))
     return isinstance(module, known) or is_gpt_conv(module)
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from dlkb.finetuning import lora as formula
-from dlkb.nn.lora.adapter import Adapter, EffectiveWeight, Init, Options
+from dlkb.nn.lora.adapter import Adapter, Init, Options
+from dlkb.nn.lora.effective import EffectiveWeight
 from dlkb.nn.lora.plain import gathered, is_quantized, why_not_merged
 
 
@@ -162,7 +163,8 @@ class LoRALayer(nn.Module):
 
     def get(self, name: str) -> Adapter:
         """Return an adapter by name."""
-        return self.adapters[name]  # type: ignore[return-value]
+        adapter: Adapter = self.adapters[name]
+        return adapter
 
     def trained(self, name: str) -> dict[str, Tensor]:
         """Return what an adapter trains and saves, by name."""
@@ -174,18 +176,18 @@ class LoRALayer(nn.Module):
         return self.get(self.active[0])
 
     @property
-    def lora_A(self) -> nn.Parameter:
+    def lora_A(self) -> nn.Parameter:  # noqa: N802
         """The down-projection of the adapter in use."""
         return self._one().lora_A
 
     @property
-    def lora_B(self) -> nn.Parameter:
+    def lora_B(self) -> nn.Parameter:  # noqa: N802
         """The up-projection of the adapter in use."""
         return self._one().lora_B
 
     @property
     def options(self) -> Options:
-        """How the adapter in use was made: `options.r`, `options.alpha`, …"""
+        """How the adapter in use was made: `options.r`, `options.alpha` and the others."""
         return self._one().options
 
     @property
@@ -226,9 +228,11 @@ class LoRALayer(nn.Module):
 
     def effective_weight(self) -> Tensor:
         """Return the weight in effect as a tensor; gradients flow from it to the factors."""
-        if self.merged_weight is not None and self.enabled:
-            return self.merged_weight
         weight = self.base_weight()
+        if self.merged_weight is not None and self.enabled:
+            # Within a forward pass fully_shard has gathered what it knows of; not this sum.
+            inside = not hasattr(weight, "full_tensor")
+            return gathered(self.merged_weight) if inside else self.merged_weight
         if not self.in_use():
             return weight
         # The compiler drops a sum that nobody uses; a shard is no plain tensor to look like.
@@ -321,16 +325,3 @@ def _refresh(layer: LoRALayer, _: Any) -> None:
     if layer.merged:
         layer.unmerge()
         layer.merge()
-
-
-def refuse(name: str, base: nn.Module, options: Options, *what: str) -> None:
-    """Raise ValueError for options that a kind of layer cannot have."""
-    given = {
-        "lora_dropout": bool(options.lora_dropout),
-        "dora": options.dora,
-        "pissa": options.init == "pissa",
-    }
-    for option in what:
-        if given[option]:
-            reason = "would do nothing" if option == "lora_dropout" else "is for linear layers"
-            raise ValueError(f"{name} is {type(base).__name__}: {option} {reason}, leave it out")

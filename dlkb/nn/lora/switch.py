@@ -11,7 +11,7 @@ from dlkb.finetuning.lora import Factors
 from dlkb.nn.lora.adapter import Adapter, Options
 from dlkb.nn.lora.find import adapted_modules, check_adapter, layers, use, visible_modules
 from dlkb.nn.lora.layers import LoRALayer
-from dlkb.nn.lora.plain import put_weight, why_not_merged
+from dlkb.nn.lora.plain import is_sharded, put_weight, why_not_merged
 from dlkb.nn.lora.saved import SavedModule
 
 
@@ -28,6 +28,7 @@ def set_adapter(model: nn.Module, adapter: str | Sequence[str]) -> None:
 
     Example:
         >>> from torch import nn
+        >>> from dlkb.nn import add_lora
         >>> model = nn.Sequential(nn.Linear(4, 3))
         >>> for name in ("red", "blue"):
         ...     model = add_lora(model, ["0"], r=1, alpha=1, adapter=name)
@@ -41,7 +42,9 @@ def set_adapter(model: nn.Module, adapter: str | Sequence[str]) -> None:
     check_adapter(model, *names)
     for where, module in adapted_modules(model):
         here = [n for n in names if n in module.adapters]
-        single = isinstance(module, SavedModule) or any(module.adapters[n].options.dora for n in here)
+        single = isinstance(module, SavedModule) or any(
+            module.adapters[n].options.dora for n in here
+        )
         if len(here) > 1 and single:
             raise ValueError(
                 f"{where} has DoRA or a copy in {here}, which cannot be added up: use one of them"
@@ -67,6 +70,7 @@ def without_lora(model: nn.Module) -> Iterator[nn.Module]:
 
     Example:
         >>> from torch import nn
+        >>> from dlkb.nn import add_lora
         >>> model = add_lora(nn.Sequential(nn.Linear(4, 3)), ["0"], r=1, alpha=1)
         >>> _ = model[0].lora_B.data.fill_(1)
         >>> x = torch.ones(1, 4)
@@ -139,6 +143,7 @@ def detach_lora(model: nn.Module, *, merge: bool = True) -> nn.Module:
 
     Example:
         >>> from torch import nn
+        >>> from dlkb.nn import add_lora
         >>> model = add_lora(nn.Sequential(nn.Linear(4, 3)), ["0"], r=2, alpha=4)
         >>> detach_lora(model)
         Sequential(
@@ -148,11 +153,11 @@ def detach_lora(model: nn.Module, *, merge: bool = True) -> nn.Module:
     if merge:
         _check_merge(model)
         for name, module in adapted_modules(model):
-            if any(hasattr(p, "full_tensor") for p in module.parameters()):
+            if is_sharded(module):
                 raise ValueError(
-                    f"{name} is sharded, and fully_shard would put its own weights back: merge_lora "
-                    "predicts; to write a merged model, load the saved adapter into one that is not "
-                    "sharded"
+                    f"{name} is sharded, and fully_shard would put its own weights back: "
+                    "merge_lora predicts; to write a merged model, load the saved adapter into "
+                    "one that is not sharded"
                 )
     plain: dict[nn.Module, nn.Module] = {}
     for name, module in visible_modules(model).items():
@@ -209,6 +214,7 @@ def combine_lora(
 
     Example:
         >>> from torch import nn
+        >>> from dlkb.nn import add_lora
         >>> model = nn.Sequential(nn.Linear(4, 3))
         >>> for name in ("red", "blue"):
         ...     model = add_lora(model, ["0"], r=1, alpha=1, adapter=name)
@@ -224,7 +230,9 @@ def combine_lora(
             raise ValueError(f"{name} has an adapter {adapter!r} already: give another name")
         if not here:
             continue
-        options = [] if isinstance(module, SavedModule) else [a.options for a in map(module.get, here)]
+        options = (
+            [] if isinstance(module, SavedModule) else [a.options for a in map(module.get, here)]
+        )
         if not options or any(o.dora or o.bias for o in options) or _groups(module) > 1:
             raise ValueError(
                 f"{name}: adapters with DoRA, a bias, copies of modules (modules_to_save) or "
