@@ -6,7 +6,7 @@ import peft
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations, parametrize, prune
+from torch.nn.utils import parametrizations, prune
 from transformers.pytorch_utils import Conv1D
 
 from dlkb.nn import (
@@ -67,7 +67,12 @@ LAYERS = {  # what makes the model, what makes its input, our class
         LoRAConv,
     ),
     "conv2d": (
-        lambda: Wrap(nn.Conv2d(4, 6, (3, 2), stride=2, dilation=(1, 2), padding=1)),
+        lambda: Wrap(nn.Conv2d(4, 6, (3, 2), stride=2, padding=1)),
+        lambda: torch.randn(2, 4, 9, 8).double(),
+        LoRAConv,
+    ),
+    "dilated": (
+        lambda: Wrap(nn.Conv2d(4, 6, 3, dilation=(1, 2), padding=2, padding_mode="circular")),
         lambda: torch.randn(2, 4, 9, 8).double(),
         LoRAConv,
     ),
@@ -93,13 +98,14 @@ LAYERS = {  # what makes the model, what makes its input, our class
         LoRAMultiheadAttention,
     ),
 }
-DORA = ["linear", "no bias", "gpt", "conv1d", "conv2d", "conv3d", "pointwise"]
+NOT_IN_PEFT = ["dilated", "groups"]  # it passes over dilation, and mixes groups
+DORA = ["linear", "no bias", "gpt", "conv1d", "conv2d", "conv3d", "pointwise", "dilated", "groups"]
 
 
 def base_and_input(kind):
     torch.manual_seed(0)
     make, make_input, _ = LAYERS[kind]
-    return make().double(), make_input()
+    return make().double().eval(), make_input()
 
 
 def learn(model, scale=0.3):
@@ -125,7 +131,9 @@ def as_peft(base, ours, **config):
             name, _, last = key.rpartition(".")
             if last in names:
                 target = held[f"base_model.model.{name}.{names[last]}"]
-                target.copy_(value.reshape(target.shape))
+                # peft 0.21 adds the update of an attention's out_proj twice.
+                twice = 2 if last == "lora_B" and name.endswith("out_proj") else 1
+                target.copy_(value.reshape(target.shape) / twice)
     return theirs
 
 
@@ -135,6 +143,25 @@ def gradients(model, x):
     y = model(x)
     weights = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).reshape(y.shape)
     return y, torch.autograd.grad((y * weights).sum(), inputs + trained)
+
+
+def by_hand(base, ours, x):
+    """Call the base with weights that were summed entry by entry."""
+    weights = {}
+    for name, module in ours.named_modules():
+        if hasattr(module, "base_layer"):
+            A, B, weight = module.lora_A, module.lora_B, module.base_weight()
+            name = name.replace(".base_layer", "")
+            if isinstance(module.base_layer, nn.MultiheadAttention):
+                weights[f"{name}.in_proj_weight"] = weight + module.scaling * B @ A
+                continue
+            groups = getattr(module.base_layer, "groups", 1)
+            blocks = [b @ a for a, b in zip(A.chunk(groups), B.chunk(groups), strict=True)]
+            update = torch.cat(blocks)
+            turned = isinstance(module, LoRAEmbedding | LoRAConv1D)
+            update = (update.T if turned else update).reshape(weight.shape)
+            weights[f"{name}.weight"] = weight + module.scaling * update
+    return torch.func.functional_call(base, weights, (x,))
 
 
 def total(tensors):
@@ -150,25 +177,30 @@ def test_each_kind_like_peft(kind, rule):
     assert type(ours.part) is LAYERS[kind][2]
     assert_close(ours(x), base(x))
     learn(ours)
+    if kind == "padded table":  # where it starts, and stays as it gets no gradient
+        ours.part.lora_A.data[:, 2] = 0
     assert (ours(x) - base(x)).abs().max() > 0.01
-    with pytest.warns() if kind == "groups" else warnings_none():
-        theirs = as_peft(base, ours, use_rslora=rule == "rslora", fan_in_fan_out=kind == "gpt")
     if x.is_floating_point():
         x.requires_grad_()
     y, mine = gradients(ours, x)
+    trained = [p for p in ours.parameters() if p.requires_grad]
+    z = by_hand(base, ours, x)
+    assert_close(y, z, scale=10)
+    weights = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).reshape(y.shape)
+    inputs = [x] * x.requires_grad
+    for a, b in zip(mine, torch.autograd.grad((z * weights).sum(), inputs + trained), strict=True):
+        assert_close(a, b, scale=100)
+    if kind in NOT_IN_PEFT:
+        return
+    theirs = as_peft(base, ours, use_rslora=rule == "rslora", fan_in_fan_out=kind == "gpt")
     expected, other = gradients(theirs, x)
     assert_close(y, expected, scale=10)
-    assert_close(total(mine), total(other), scale=100)
-
-
-def warnings_none():
-    import contextlib
-
-    return contextlib.nullcontext()
+    if not kind.startswith("attention"):
+        assert_close(total(mine), total(other), scale=100)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
-@pytest.mark.parametrize("kind", DORA)
+@pytest.mark.parametrize("kind", [k for k in DORA if k not in NOT_IN_PEFT])
 def test_dora_like_peft(kind, dropout):
     base, x = base_and_input(kind)
     ours = add_lora(copy.deepcopy(base), ["part"], r=2, alpha=6, dora=True, lora_dropout=dropout)
@@ -208,19 +240,18 @@ def test_pissa_like_peft(kind):
 @pytest.mark.parametrize("kind", LAYERS)
 def test_merge_switch_off_and_detach(kind, variant):
     base, x = base_and_input(kind)
-    if variant.get("dora") and kind not in [*DORA, "groups"]:
+    if variant.get("dora") and kind not in DORA:
         with pytest.raises(ValueError, match="dora is for linear layers"):
             add_lora(base, ["part"], r=2, alpha=6, **variant)
         return
     ours = learn(add_lora(copy.deepcopy(base), ["part"], r=2, alpha=6, **variant)).eval()
     y = ours(x)
     assert (y - base(x)).abs().max() > 0.01
-    with without_lora(ours):
-        assert torch.equal(ours(x), base(x))
     merged = merge_lora(copy.deepcopy(ours))
     assert_close(merged(x), y, scale=10)
-    with without_lora(merged):
-        assert torch.equal(merged(x), base(x))
+    for model in (ours, merged):
+        with torch.no_grad(), without_lora(model):
+            assert torch.equal(model(x), base(x))
     assert torch.equal(unmerge_lora(merged)(x), y)
     with pytest.raises(RuntimeError, match="merged, so lora_A"):
         merge_lora(copy.deepcopy(ours)).train()(x)
@@ -275,6 +306,7 @@ def test_attention_in_the_encoder_of_torch():
     assert (plain(x) - encoder.eval()(x)).abs().max() > 0.01
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 def test_gpt2_like_peft():
     import transformers
 
@@ -310,8 +342,6 @@ def test_looks_at_the_weight_do_not_sum(monkeypatch):
     assert isinstance(weight, torch.Tensor)
     assert len(weight) == 4
     assert not sums
-    _ = ours.weight + 1 if False else weight.dtype
-    assert not sums
 
 
 def test_the_weight_computes_like_the_sum():
@@ -324,10 +354,10 @@ def test_the_weight_computes_like_the_sum():
     assert_close(x @ weight.T, x @ expected.T)
     assert_close(nn.functional.linear(x, weight, bias=ours.bias), ours(x))
     assert weight.requires_grad
-    gradient = torch.autograd.grad(weight.square().sum(), [ours.lora_A])
-    assert_close(gradient, torch.autograd.grad(expected.square().sum(), [ours.lora_A]), scale=10)
+    (gradient,) = torch.autograd.grad(weight.square().sum(), [ours.lora_A])
+    assert_close(gradient, torch.autograd.grad(expected.square().sum(), ours.lora_A)[0], scale=10)
     assert type(copy.deepcopy(ours).weight + 0) is torch.Tensor
-    assert_close(torch.tensor(weight.tolist()).double(), expected)
+    assert_close(torch.tensor(weight.tolist(), dtype=torch.float64), expected)
     assert torch.equal(weight.bfloat16(), expected.bfloat16())
 
 
@@ -375,13 +405,8 @@ def test_computed_and_pruned_weights(make):
     assert (y - expected).abs().max() > 0.01
     assert_close(merge_lora(ours)(x), y)
     assert torch.equal(unmerge_lora(ours)(x), y)
-    old_style = not parametrize.is_parametrized(ours[0].base_layer)
-    if not old_style:
-        plain = detach_lora(ours)
-    else:
-        state = lora_state_dict(ours)
-        assert len(state) == 3
-        plain = detach_lora(ours)
+    assert len(lora_state_dict(ours)) == 3
+    plain = detach_lora(ours)
     assert_close(plain(x), y)
     assert set(plain.state_dict()) == {"0.weight", "0.bias"}
     assert type(plain[0]) is nn.Linear

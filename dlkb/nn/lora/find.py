@@ -14,13 +14,18 @@ from dlkb.nn.lora.saved import SavedModule
 
 T = TypeVar("T")
 
+ADAPTED = (LoRALayer, SavedModule)
+
 
 def visible_modules(model: nn.Module) -> dict[str, nn.Module]:
     """Return every module by name, shared ones by each, without the insides of adapted ones."""
     found: dict[str, nn.Module] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         outer = ["", *(name[:i] for i, letter in enumerate(name) if letter == ".")] if name else []
-        if all(p in found and not isinstance(found[p], LoRALayer | SavedModule) for p in outer):
+        # What computes a parametrized weight is part of its layer.
+        inside = "parametrizations" in name.split(".")
+        inside |= not all(p in found and not isinstance(found[p], ADAPTED) for p in outer)
+        if not inside:
             found[name] = module
     return found
 

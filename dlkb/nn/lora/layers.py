@@ -129,6 +129,8 @@ class LoRALayer(nn.Module):
         """Return an adapter for `base`, which stays as it is."""
         cls.check(name, base, options)
         weight, groups = getattr(base, cls.names[0]), getattr(base, "groups", 1)
+        if isinstance(weight, nn.UninitializedParameter):
+            raise ValueError(f"{name} has no weight yet: call the model on an example first")
         if hasattr(weight, "full_tensor"):
             raise ValueError(
                 f"{name} is sharded: new factors would not be. Call add_lora before fully_shard "

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ def load_peft(
     Returns:
         The same model.
 
+    Note:
+        Differs from peft up to 0.21, which adds the update of the `out_proj` of
+        `nn.MultiheadAttention` twice; here it is added once, and a warning says so.
+
     Raises:
         ValueError: If the configuration asks for what this package does not do (its name is
             given), or tensors do not fit the model. Nothing has been changed then.
@@ -69,6 +74,13 @@ def load_peft(
     if not any(adapter in m.adapters for _, m in adapted_modules(inner)):
         _check_fit(config, state, modules, ranks, saved)
         _insert(inner, config, ranks, saved, adapter, dtype)
+    if config.get("peft_version") and any(_outer(name) != name for name in ranks):
+        warnings.warn(
+            "peft up to 0.21 adds the update of out_proj in nn.MultiheadAttention twice (its pull "
+            "request 3774); here it is added once: double lora_B of out_proj for what such a "
+            "version computed",
+            stacklevel=2,
+        )
     for name, r in ranks.items():
         scaling = lora_scaling(_alpha(config, name), r, rule=_rule(config))
         state[f"{name}._extra_state"] = torch.tensor(scaling, dtype=torch.float64, device="cpu")

@@ -43,10 +43,12 @@ def save_peft(
 
     Raises:
         ValueError: If there is no such adapter, or peft's configuration cannot say what it is:
-            DoRA, dropout or init that differ between layers. Nothing has been written then.
+            DoRA, dropout or init that differ between layers, a convolution with groups.
+            Nothing has been written then.
 
     Note:
-        The rule "alpha" becomes `lora_alpha` = α·r. peft makes the largest singular vectors of
+        peft up to 0.21 passes over the dilation of a convolution, and adds the update of an
+        attention's `out_proj` twice. The rule "alpha" becomes `lora_alpha` = α·r. peft makes the largest singular vectors of
         PiSSA anew when it loads, from the weight that it has.
 
     Example:
@@ -85,6 +87,11 @@ def _tensors(model: nn.Module, adapter: str) -> dict[str, Tensor]:
             found |= {f"{name}.{key}": t.detach() for key, t in module.trained(adapter).items()}
             continue
         one, layer = module.get(adapter), module.base_layer
+        if getattr(layer, "groups", 1) > 1:
+            raise ValueError(
+                f"{name} has groups, whose factors are of another shape in peft and cannot be "
+                "merged there: save lora_state_dict(model)"
+            )
         for ours, theirs, shape in _names(layer, one):
             value = getattr(one, ours).detach()
             found[f"{name}.{theirs}"] = gathered(value).reshape(shape)
