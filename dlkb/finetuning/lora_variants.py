@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dlkb.arrays import Array, check_between, check_float, namespace
-from dlkb.finetuning.lora import Factors, merge
+from dlkb.finetuning.lora import Factors, _check_factors, merge
 
 
 class Rates(NamedTuple):
@@ -187,10 +187,9 @@ def stack(adapters: Sequence[Factors], *, weights: Sequence[float]) -> Factors:
             f"there are {len(adapters)} adapters and {len(weights)} weights: "
             "there must be as many of each, and one at least"
         )
+    first = adapters[0]
     for A, B in adapters:
-        check_float("A", A)
-        check_float("B", B)
-        first = adapters[0]
+        _check_factors(A, B)
         if A.shape[1] != first.A.shape[1] or B.shape[0] != first.B.shape[0]:
             raise ValueError(
                 f"A has shape {tuple(A.shape)} and B has shape {tuple(B.shape)}: all adapters "

@@ -465,7 +465,7 @@ def test_a_class_of_a_quantizer_is_named():
     class QuantLinear(nn.Module):
         qweight = torch.zeros(1)
 
-    with pytest.raises(TypeError, match="0 is QuantLinear: .*quantized in a class of its own"):
+    with pytest.raises(TypeError, match=r"0 is QuantLinear: .*quantized in a class of its own"):
         add_lora(nn.Sequential(QuantLinear()), ["0"], r=1, alpha=1)
 
 
@@ -525,5 +525,5 @@ def test_what_is_refused_is_refused_before_anything_changes(model, options, erro
 
 @pytest.mark.parametrize("kind", [LoRAConv, LoRAConv1D, LoRAEmbedding, LoRAMultiheadAttention])
 def test_layers_name_what_they_need(kind):
-    with pytest.raises(TypeError, match="base_layer is Linear: .* is needed"):
+    with pytest.raises(TypeError, match=r"base_layer is Linear: .* is needed"):
         kind(nn.Linear(2, 2), r=1, alpha=1)

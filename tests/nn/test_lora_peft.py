@@ -192,7 +192,7 @@ def test_reading_into_a_model_that_has_the_adapter(tmp_path):
     fresh = of_ours(options).eval()
     assert load_peft(fresh, tmp_path) is fresh
     assert torch.equal(fresh(IDS), ours(IDS))
-    with pytest.raises(ValueError, match="saved with scaling 3.0, this layer has 6.0"):
+    with pytest.raises(ValueError, match=r"saved with scaling 3.0, this layer has 6.0"):
         load_peft(of_ours(options | {"alpha": 12}), tmp_path)
 
 
@@ -330,7 +330,7 @@ def test_safetensors_that_are_no_such_file(tmp_path):
         path.write_bytes(wrong)
         with pytest.raises(ValueError, match=r"x\.safetensors is cut off, or no safetensors file"):
             read_safetensors(path)
-    with pytest.raises(TypeError, match="a has dtype torch.complex64"):
+    with pytest.raises(TypeError, match=r"a has dtype torch.complex64"):
         write_safetensors(path, {"a": torch.ones(2, dtype=torch.complex64)})
 
 
@@ -475,7 +475,7 @@ def test_lora_plus_groups_like_peft():
 
     assert rates(groups) == rates(optimizer.param_groups)
     assert len(rates(groups)) == 4
-    with pytest.raises(ValueError, match="ratio is 0.5"):
+    with pytest.raises(ValueError, match=r"ratio is 0.5"):
         lora_plus_groups(ours, lr=1e-3, ratio=0.5)
 
 

@@ -53,6 +53,7 @@ def load_peft(
     Example:
         >>> import tempfile
         >>> from torch import nn
+        >>> from dlkb.nn import save_peft
         >>> model = add_lora(nn.Sequential(nn.Linear(4, 3)), ["0"], r=1, alpha=1)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_peft(model, folder)

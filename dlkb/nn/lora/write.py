@@ -48,7 +48,8 @@ def save_peft(
 
     Note:
         peft up to 0.21 passes over the dilation of a convolution, and adds the update of an
-        attention's `out_proj` twice. The rule "alpha" becomes `lora_alpha` = α·r. peft makes the largest singular vectors of
+        attention's `out_proj` twice. The rule "alpha" becomes `lora_alpha` = α·r. peft makes
+        the largest singular vectors of
         PiSSA anew when it loads, from the weight that it has.
 
     Example:
