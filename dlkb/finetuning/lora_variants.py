@@ -77,7 +77,7 @@ def dora(W: Array, A: Array, B: Array, magnitude: Array, *, scaling: float) -> A
         `dlkb.nn.LoRALinear(dora=True)` detaches it as they do.
 
     Reference:
-        Liu et al., DoRA: Weight-Decomposed Low-Rank Adaptation, 2024, equation 5.
+        Liu et al., DoRA: Weight-Decomposed Low-Rank Adaptation, 2024.
 
     Example:
         >>> import numpy as np
