@@ -11,6 +11,8 @@ from dlkb.nn.clipping import clip_grad_norm_, clip_grad_value_
 from dlkb.nn.cross_entropy import BCEWithLogitsLoss, CrossEntropyLoss
 from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
+from dlkb.nn.gelu import GELU, Mish, QuickGELU, SiLU
+from dlkb.nn.glu import GLU, GatedMLP
 from dlkb.nn.gradient_probe import gradient_norms, jacobian_singular_values, signal_norms
 from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
 from dlkb.nn.lora import (
@@ -24,13 +26,31 @@ from dlkb.nn.lora import (
     trainable_parameters,
     unmerge_lora,
 )
+from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
+from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
+from dlkb.nn.stochastic_depth import StochasticDepth
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "GLU",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
     "Dropout",
     "EarlyStopping",
+    "GatedMLP",
+    "LeakyReLU",
     "LoRALinear",
+    "LogSigmoid",
+    "Mish",
+    "PReLU",
+    "QuickGELU",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "StochasticDepth",
+    "Tanh",
     "TrainableParameters",
     "add_lora",
     "check_model",
@@ -49,5 +69,6 @@ __all__ = [
     "prox_",
     "signal_norms",
     "trainable_parameters",
+    "unit_activity",
     "unmerge_lora",
 ]

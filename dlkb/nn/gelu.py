@@ -1,0 +1,128 @@
+"""GELU, SiLU, Mish and QuickGELU as modules."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from dlkb.activations.gelu import gelu, mish, quick_gelu, silu
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+def _in_float32(formula: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    # As torch's kernels do: in bfloat16 1 + erf keeps two digits, and a tail of none.
+    return formula(x.float()).to(x.dtype) if x.dtype in HALF else formula(x)
+
+
+class GELU(nn.Module):
+    """x times the normal distribution function of x: a drop-in for `torch.nn.GELU`.
+
+    Args:
+        approximate: "none" for the exact function, "tanh" for the approximation of GPT-2.
+
+    Raises:
+        ValueError: If `approximate` is neither.
+
+    Note:
+        Differs from `torch.nn.GELU`, which takes any `approximate` and raises when it is called,
+        gives NaN for +∞ on the CPU, and in the tanh form a NaN gradient where x² overflows. Half
+        precision is computed in float32, as there. Not compiled, the backward pass keeps several
+        arrays, torch's one.
+
+    Example:
+        >>> GELU("tanh")
+        GELU(approximate='tanh')
+        >>> GELU()(torch.tensor([-1.0, 2.0]))
+        tensor([-0.1587,  1.9545])
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"approximate is {approximate!r}: it must be 'none' or 'tanh'")
+        self.approximate = approximate
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the activations, in the shape of the input."""
+        return _in_float32(lambda x: gelu(x, approximate=self.approximate), input)
+
+    def extra_repr(self) -> str:
+        """Return the argument as `torch.nn.GELU` prints it."""
+        return f"approximate={self.approximate!r}"
+
+
+class QuickGELU(nn.Module):
+    """x σ(1.702 x), the sigmoid form of GELU that CLIP was trained with.
+
+    Note:
+        torch has no such module; Transformers calls it "quick_gelu".
+
+    Example:
+        >>> QuickGELU()(torch.tensor([-1.0, 2.0]))
+        tensor([-0.1542,  1.9357])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the activations, in the shape of the input."""
+        return _in_float32(quick_gelu, input)
+
+
+class _InPlace(nn.Module):
+    """What `torch.nn.SiLU` and `torch.nn.Mish` have in common: an argument `inplace`."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        """Return the argument as torch prints it."""
+        return "inplace=True" if self.inplace else ""
+
+
+class SiLU(_InPlace):
+    """x σ(x), also called Swish: a drop-in for `torch.nn.SiLU`.
+
+    Args:
+        inplace: Write the result into the input.
+
+    Note:
+        Half precision is computed in float32, as in torch. Not compiled, the backward pass
+        keeps several arrays, torch's one.
+
+    Example:
+        >>> SiLU()
+        SiLU()
+        >>> SiLU()(torch.tensor([-1.0, 2.0]))
+        tensor([-0.2689,  1.7616])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the activations, in the shape of the input."""
+        # Autograd keeps what it is given, and this the result overwrites.
+        output = _in_float32(silu, input.clone() if self.inplace else input)
+        return input.copy_(output) if self.inplace else output
+
+
+class Mish(_InPlace):
+    """x tanh(softplus(x)): a drop-in for `torch.nn.Mish`.
+
+    Args:
+        inplace: Write the result into the input.
+
+    Note:
+        Half precision is computed in float32, as in torch. Not compiled, the backward pass
+        keeps several arrays, torch's one.
+
+    Example:
+        >>> Mish(inplace=True)
+        Mish(inplace=True)
+        >>> Mish()(torch.tensor([-1.0, 2.0]))
+        tensor([-0.3034,  1.9440])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the activations, in the shape of the input."""
+        # Autograd keeps what it is given, and this the result overwrites.
+        output = _in_float32(mish, input.clone() if self.inplace else input)
+        return input.copy_(output) if self.inplace else output
