@@ -86,7 +86,7 @@ def normal_cdf(x: Array) -> Array:
 
     Note:
         Differs from `scipy.stats.norm.cdf` far left: 1 + erf keeps absolute, not relative,
-        precision, and is 0 below −8.3 in float64 and −5.5 in float32, as PyTorch's GELU is.
+        precision, and is 0 from about −8.4 on in float64 and −5.5 in float32, as PyTorch's GELU.
 
     Reference:
         Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, section 2.
