@@ -75,6 +75,7 @@ endif
 .venv/test: .venv/bin/python pyproject.toml constraints.txt
 	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
 	$(PIP) --editable '.[test]'
+	$(PIP) --no-deps --upgrade --target .venv/apart torchvision  # see scripts/peers/apart.py
 	@touch $@ .venv/docs
 
 .venv/bench: .venv/bin/python pyproject.toml constraints.txt

@@ -25,17 +25,29 @@ from dlkb.nn.lora import (
     trainable_parameters,
     unmerge_lora,
 )
+from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
+from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
+from dlkb.nn.stochastic_depth import StochasticDepth
 
 __all__ = [
+    "ELU",
     "GELU",
     "GLU",
     "Dropout",
     "EarlyStopping",
     "GatedMLP",
+    "LeakyReLU",
     "LoRALinear",
+    "LogSigmoid",
     "Mish",
+    "PReLU",
     "QuickGELU",
+    "ReLU",
     "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "StochasticDepth",
+    "Tanh",
     "TrainableParameters",
     "add_lora",
     "check_model",
@@ -54,5 +66,6 @@ __all__ = [
     "prox_",
     "signal_norms",
     "trainable_parameters",
+    "unit_activity",
     "unmerge_lora",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlkb.book.draw import style
-from scripts.figures.activations import gelu, glu
+from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -19,7 +19,7 @@ from scripts.figures.gradients import (
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.optimizers import adam, adamw
-from scripts.figures.regularization import dropout, l1_l2, overfitting
+from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
 from tests.book.draw.test_explorable import points
 
 
@@ -157,9 +157,31 @@ def gradient_by_depth(gain):
     ]
 
 
+def depths(last, blocks):
+    data = stochastic_depth.depth_data(last, int(blocks))
+    mean = np.asarray([[data.mean / blocks, 0], [data.mean / blocks, data.chance.max()]])
+    share = columns(data.depth / blocks, data.chance)
+    return [columns(data.block / blocks, data.survival), share, mean]
+
+
+def dying(lr, slope):
+    percent = 100 * relu.deaths(lr, slope).inactive
+    steps = np.arange(0, relu.STEPS + 1, relu.EVERY)
+    band = np.concatenate([columns(steps, percent.min(0)), columns(steps, percent.max(0))[::-1]])
+    return [band, columns(steps, np.median(percent, 0))]
+
+
+def slopes(spread, mean):
+    density = sigmoid.mean_slopes(spread, mean).density
+    x = sigmoid.X
+    return [np.concatenate([[[x[0], 0]], columns(x, density), [[x[-1], 0]]])]
+
+
 COMPUTED = {
     "activations/gelu/swish_and_gelu": swish_and_gelu,
     "activations/glu/gradient_by_depth": gradient_by_depth,
+    "activations/relu/dying": dying,
+    "activations/sigmoid/slopes": slopes,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
@@ -172,6 +194,7 @@ COMPUTED = {
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
+    "regularization/stochastic_depth/depths": depths,
     "regularization/dropout/explore_bands": explore_bands,
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,

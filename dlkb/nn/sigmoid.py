@@ -1,0 +1,95 @@
+"""Sigmoid, tanh, softplus and log-sigmoid as modules."""
+
+import torch
+from torch import Tensor, nn
+
+from dlkb.activations.sigmoid import log_sigmoid, sigmoid, softplus, tanh
+
+
+class Sigmoid(nn.Module):
+    """Squash each entry into (0, 1). A drop-in for `torch.nn.Sigmoid`.
+
+    The arithmetic is `dlkb.activations.sigmoid.sigmoid`.
+
+    Note:
+        Differs from `torch.nn.Sigmoid`: the gradient keeps its digits where the output rounds to
+        1, more is kept for the backward pass, and integers are refused.
+
+    Example:
+        >>> layer = Sigmoid()
+        >>> layer, layer(torch.tensor([0.0, 100.0])).tolist()
+        (Sigmoid(), [0.5, 1.0])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return 1 / (1 + e^(−input))."""
+        return sigmoid(input)
+
+
+class Tanh(nn.Module):
+    """Squash each entry into (−1, 1). A drop-in for `torch.nn.Tanh`.
+
+    The arithmetic is `dlkb.activations.sigmoid.tanh`.
+
+    Note:
+        Differs from `torch.nn.Tanh` as `Sigmoid` does from torch's.
+
+    Example:
+        >>> layer = Tanh()
+        >>> layer, layer(torch.tensor([0.0, 100.0])).tolist()
+        (Tanh(), [0.0, 1.0])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the hyperbolic tangent."""
+        return tanh(input)
+
+
+class LogSigmoid(nn.Module):
+    """Return the logarithm of the sigmoid. A drop-in for `torch.nn.LogSigmoid`.
+
+    The arithmetic is `dlkb.activations.sigmoid.log_sigmoid`.
+
+    Example:
+        >>> layer = LogSigmoid()
+        >>> layer, layer(torch.tensor([-1000.0, 1000.0])).tolist()
+        (LogSigmoid(), [-1000.0, 0.0])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return ln σ(input)."""
+        return log_sigmoid(input)
+
+
+class Softplus(nn.Module):
+    """Smooth the corner of ReLU. A drop-in for `torch.nn.Softplus`.
+
+    The arithmetic is `dlkb.activations.sigmoid.softplus`.
+
+    Args:
+        beta: Sharpness β > 0.
+        threshold: Where β times the input is above it, the input itself is returned, as torch
+            does. `math.inf` keeps all digits; the form does not overflow.
+
+    Note:
+        Differs from `torch.nn.Softplus` in that β must be positive.
+
+    Example:
+        >>> layer = Softplus()
+        >>> layer, layer(torch.tensor([-1000.0, 1000.0])).tolist()
+        (Softplus(beta=1.0, threshold=20.0), [0.0, 1000.0])
+    """
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta = beta
+        self.threshold = threshold
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return ln(1 + e^(β input)) / β, or the input where it is large."""
+        output = softplus(input, beta=self.beta)
+        return torch.where(input * self.beta > self.threshold, input, output)
+
+    def extra_repr(self) -> str:
+        """Return the arguments as `torch.nn.Softplus` prints them."""
+        return f"beta={self.beta}, threshold={self.threshold}"

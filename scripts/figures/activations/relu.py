@@ -1,0 +1,165 @@
+"""Figures of the page on ReLU and its relatives."""
+
+from functools import cache, partial
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dlkb.activations.relu import elu, elu_vjp, leaky_relu, leaky_relu_vjp, relu, relu_vjp
+from dlkb.experiments.digits import digits
+from dlkb.experiments.networks import Networks, draw, forward
+from dlkb.experiments.rules import sgd_rule
+from dlkb.experiments.training import train
+from scripts.figures.explorable import Explorable, Slider
+
+Vector = NDArray[np.float64]
+
+RATES = (0.1, 0.3, 1.0, 2.0, 4.0)
+SLOPES = (0.0, 0.01, 0.1)
+STEPS, EVERY = 600, 10
+
+
+class Deaths(NamedTuple):
+    """Ten networks of 32 hidden units, trained on the digits.
+
+    Attributes:
+        inactive: Share of hidden units that are positive for none of 400 training images, a row
+            a network, a column every ten steps, from 0 to 600.
+        accuracy: On test images, at the end, one number a network.
+    """
+
+    inactive: Vector
+    accuracy: Vector
+
+
+@cache
+def deaths(lr: float = 2.0, slope: float = 0.0) -> Deaths:
+    """Train with steps of one size, and count units that are inactive on all images."""
+    torch.set_num_threads(1)
+    data = digits()
+    images = torch.tensor(data.x_train[:400])
+
+    def inactive(networks: Networks, _: Tensor | None = None) -> Tensor:
+        hidden = forward(networks, images)[0]
+        return (~(hidden > 0)).all(1).double().mean(1)
+
+    start = draw((64, 32, 10), activation=partial(leaky_relu, negative_slope=slope), seeds=10)
+    run = train(start, data, rule=sgd_rule(lr=lr), steps=STEPS, batch=32, watch=inactive)
+    assert run.watched is not None
+    last = inactive(run.networks).numpy()[:, None]
+    shares = np.concatenate([run.watched[:, ::EVERY], last], axis=1)
+    return Deaths(shares, run.test_accuracy[:, -1])
+
+
+def dying() -> Explorable:
+    """Draw how many units are inactive on all images while a network is trained."""
+    figure, ax = plt.subplots(figsize=(6.2, 3.4))
+    (band,) = ax.fill([], [], color="C3", alpha=0.25, linewidth=0)
+    (line,) = ax.plot([], [], color="C3", label="median of ten networks")
+    ax.set(xlim=(0, STEPS), ylim=(-2, 102), xlabel="step")
+    ax.set(ylabel="units inactive on all images, %")
+
+    def show(lr: float, slope: float) -> str:
+        data = deaths(lr, slope)
+        steps, percent = np.arange(0, STEPS + 1, EVERY), 100 * data.inactive
+        low, middle, high = percent.min(0), np.median(percent, 0), percent.max(0)
+        band.set_xy(np.concatenate([np.stack([steps, low], 1), np.stack([steps, high], 1)[::-1]]))
+        line.set_data(steps, middle)
+        return (
+            f"In the end {middle[-1]:.0f} % of the units are inactive on all images, in the "
+            f"median of ten networks; test accuracy is {100 * np.median(data.accuracy):.0f} %."
+        )
+
+    sliders = (Slider("learning rate", RATES, 3), Slider("slope below 0", SLOPES, 0))
+    return Explorable(figure, sliders, (band, line), show)
+
+
+def dying_says() -> dict[str, bool]:
+    """Return what alt text and caption say of the start, and whether it is so."""
+    data = deaths()
+    middle = 100 * np.median(data.inactive, 0)
+    small = [deaths(lr).inactive.max() for lr in (0.1, 0.3)]
+    leaky = [deaths(slope=slope) for slope in (0.01, 0.1)]
+    return {
+        f"start at {middle[0]:.0f} %": True,
+        "and are all or nearly all inactive in the end": bool(data.inactive[:, -1].min() > 0.9),
+        "with a learning rate of 2": bool(np.array_equal(data.inactive, deaths(2.0).inactive)),
+        "The band is all ten networks of 32 units": data.inactive.shape[0] == 10,
+        "Too large a step kills units": bool(max(small) < 0.3),
+        "A slope below 0 does not prevent it": bool(
+            all(np.median(found.inactive[:, 6]) > 0.7 for found in leaky)  # after 60 steps
+        ),
+        "but lets these networks come back": bool(
+            np.median(data.accuracy) < 0.2
+            and all(np.median(found.accuracy) > 0.4 for found in leaky)
+        ),
+    }
+
+
+class Shapes(NamedTuple):
+    """The functions and their slopes, by name.
+
+    Attributes:
+        x: Inputs.
+        values: A row for each of `NAMES`.
+        slopes: Likewise.
+    """
+
+    x: Vector
+    values: Vector
+    slopes: Vector
+
+
+NAMES = ("ReLU", "leaky, α = 0.1", "ELU, α = 1")
+
+
+def shapes_data() -> Shapes:
+    """Compute ReLU, leaky ReLU and ELU, and what their gradients are multiplied with."""
+    x = np.linspace(-3, 3, 241)
+    ones = np.ones_like(x)
+    values = [relu(x), leaky_relu(x, negative_slope=0.1), elu(x)]
+    slopes = [relu_vjp(x, ones), leaky_relu_vjp(x, ones, negative_slope=0.1), elu_vjp(x, ones)]
+    return Shapes(x, np.stack(values), np.stack(slopes))
+
+
+def shapes() -> Figure:
+    """Draw the functions and their slopes side by side."""
+    data = shapes_data()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2), sharex=True)
+    for i, name in enumerate(NAMES):
+        left.plot(data.x, data.values[i], color=f"C{i}", label=name)
+        # A line a side, so that no vertical stroke joins them where the slope jumps.
+        for side, where in (("below", data.x <= 0), ("above", data.x > 0)):
+            x, slope = data.x[where], data.slopes[i][where]
+            right.plot(x, slope, color=f"C{i}", gid=f"{name}, {side}")
+    left.legend(loc="upper left")
+    left.set(xlabel="x", title="value", ylim=(-1.5, 3))
+    right.set(xlabel="x", title="slope", ylim=(-0.05, 1.1))
+    return figure
+
+
+def shapes_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    data = shapes_data()
+    at_zero = data.slopes[:, np.flatnonzero(np.isclose(data.x, 0))[0]]
+    left, right = data.x < 0, data.x > 0
+    return {
+        "are the identity for positive inputs": bool(
+            np.array_equal(data.values[:, right], np.stack([data.x[right]] * 3))
+        ),
+        "with slope 1": bool((data.slopes[:, right] == 1).all()),
+        "ReLU is 0 with slope 0": bool(
+            (data.values[0, left] == 0).all() and (data.slopes[0, left] == 0).all()
+        ),
+        "leaky ReLU falls with slope 0.1": bool((data.slopes[1, left] == 0.1).all()),
+        "ELU levels off at minus one, its slope decays to 0": bool(
+            -1 < data.values[2].min() < -0.95 and (np.diff(data.slopes[2, left]) > 0).all()
+        ),
+        "Two of the slopes jump at 0": bool((at_zero[:2] < 0.2).all()),
+        "that of ELU with α = 1 does not": bool(at_zero[2] == 1),
+    }
