@@ -8,6 +8,7 @@ if find_spec("torch") is None:
 from dlkb.nn import init
 from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import clip_grad_norm_, clip_grad_value_
+from dlkb.nn.cross_entropy import BCEWithLogitsLoss, CrossEntropyLoss
 from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
 from dlkb.nn.gelu import GELU, Mish, QuickGELU, SiLU
@@ -33,6 +34,8 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
     "Dropout",
     "EarlyStopping",
     "GatedMLP",

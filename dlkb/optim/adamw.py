@@ -21,20 +21,20 @@ class AdamW(Adam):
     Args:
         params: Parameters, pairs of a name and a parameter, or dicts of a parameter group each.
         lr: Learning rate, a number or a tensor of one element.
-        betas: Decay rates of the two moving averages, floats in [0, 1).
+        betas: Decay rates of the two moving averages in [0, 1), numbers or tensors of one element.
         eps: Added to the root of the second moment.
         weight_decay: A step multiplies the parameters by 1 − lr · weight_decay.
         amsgrad: Divide by the maximum of all second moments.
         maximize: Ascend instead of descend.
-        foreach: `None` or `False`.
+        foreach: Accepted and kept, see `Adam`.
         capturable: Keep the step counter on the parameter's device, for CUDA graphs.
-        differentiable: `False`. To differentiate through a step, call the formula.
+        differentiable: Let autograd see the step, see `Adam`.
         fused: Whether to compile the formula, see `Adam`.
 
     Raises:
-        TypeError: If `betas` are tensors, or a parameter is complex.
-        ValueError: If a value is out of its range.
-        NotImplementedError: If `foreach` or `differentiable` is `True`.
+        ValueError: If a value is out of its range, or the shapes of a loaded state are not those
+            of the parameters.
+        RuntimeError: If `fused` and `differentiable` are both `True`.
 
     Example:
         >>> import torch
@@ -50,7 +50,7 @@ class AdamW(Adam):
         self,
         params: Iterable[Any],
         lr: float | Tensor = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,

@@ -197,7 +197,8 @@ def adam(
     xp = namespace(theta, grad)
     beta1, beta2 = betas
     g = -grad if maximize else grad
-    g = g + weight_decay * theta
+    if not (isinstance(weight_decay, (int, float)) and weight_decay == 0):
+        g = g + weight_decay * theta  # not by zero: 0 · ∞ is no number
     m = beta1 * state.m + (1 - beta1) * g
     v = beta2 * state.v + (1 - beta2) * g * g
     v_max = None if state.v_max is None else xp.maximum(state.v_max, v)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
+from scripts.figures.backpropagation import backprop
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -18,6 +19,7 @@ from scripts.figures.gradients import (
 )
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
+from scripts.figures.losses import cross_entropy, perplexity
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
 from tests.book.draw.test_explorable import points
@@ -145,18 +147,6 @@ def adam_spike(spike, beta2):
     ]
 
 
-def swish_and_gelu(beta):
-    data = gelu.gap(beta)
-    return [columns(gelu.GRID, y) for y in (data.values, data.difference)]
-
-
-def gradient_by_depth(gain):
-    return [
-        columns(np.arange(1, glu.DEPTH + 1), np.median(rows, 0))
-        for rows in glu.gradients(gain).values()
-    ]
-
-
 def depths(last, blocks):
     data = stochastic_depth.depth_data(last, int(blocks))
     mean = np.asarray([[data.mean / blocks, 0], [data.mean / blocks, data.chance.max()]])
@@ -177,11 +167,53 @@ def slopes(spread, mean):
     return [np.concatenate([[[x[0], 0]], columns(x, density), [[x[-1], 0]]])]
 
 
+def swish_and_gelu(beta):
+    data = gelu.gap(beta)
+    return [columns(gelu.GRID, y) for y in (data.values, data.difference)]
+
+
+def gradient_by_depth(gain):
+    return [
+        columns(np.arange(1, glu.DEPTH + 1), np.median(rows, 0))
+        for rows in glu.gradients(gain).values()
+    ]
+
+
+def backprop_graph(step):
+    closed = [np.concatenate([corners, corners[:1]]) for corners in backprop.covers(int(step))]
+    return [*backprop.arrows(int(step)), *closed]
+
+
+def backprop_errors(bits):
+    data = backprop.errors(int(bits))
+    return [columns(data.step, curve) for curve in data[1:]]
+
+
+def loss_and_push(classes, label_smoothing):
+    data = cross_entropy.smoothed(int(classes), label_smoothing)
+    floor = np.asarray([[-5, data.floor], [15, data.floor]])
+    curves = [columns(cross_entropy.GAPS, y) for y in (data.loss, data.push)]
+    return [floor, curves[0], np.asarray([[0, data.start]]), curves[1]]
+
+
+def windows_and_stride(window, share):
+    data = perplexity.windows(int(window), share)
+    shown = slice(None, perplexity.SHOWN - 1)
+    return [
+        np.asarray([[0, data.whole], [perplexity.SHOWN, data.whole]]),
+        columns(data.position[shown], data.perplexity[shown]),
+        np.stack(perplexity.strides(int(window)), axis=1),
+        np.asarray([[data.cost, data.whole]]),
+    ]
+
+
 COMPUTED = {
-    "activations/gelu/swish_and_gelu": swish_and_gelu,
-    "activations/glu/gradient_by_depth": gradient_by_depth,
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
+    "activations/gelu/swish_and_gelu": swish_and_gelu,
+    "activations/glu/gradient_by_depth": gradient_by_depth,
+    "backpropagation/backprop/graph": backprop_graph,
+    "backpropagation/backprop/step_size": backprop_errors,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
@@ -191,6 +223,8 @@ COMPUTED = {
     "initialization/xavier/gain_and_slope": gain_and_slope,
     "linear_algebra/singular_values/transient": transient,
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
+    "losses/cross_entropy/loss_and_push": loss_and_push,
+    "losses/perplexity/windows_and_stride": windows_and_stride,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,

@@ -66,8 +66,6 @@ def test_errors_name_this_class():
     table(torch.tensor([1])).sum().backward()
     with pytest.raises(RuntimeError, match="AdamW does not support sparse"):
         optimizer.step()
-    with pytest.raises(NotImplementedError, match="foreach=True"):
-        AdamW(parameters(), foreach=True)
 
 
 class Tied(nn.Module):

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from dlkb.optim import Adam, AdamW, _in_place
-from dlkb.optim._in_place import JOINED, SMALL, TOGETHER, Options, as_vectors, batches, write_step
+from dlkb.optim._in_place import JOINED, SMALL, TOGETHER, batches, write_step
+from dlkb.optim._memory import as_vectors
+from dlkb.optim.adam import Options
 from dlkb.optimizers.adam import adam_init
 from tests.close import assert_close
 
@@ -65,7 +67,7 @@ def test_joined_small_tensors_get_the_bits_of_single_ones(dtype, device):
     for t in range(4):
         train(optimizer, params, [t])
         for p, q, state in zip(params, alone, states, strict=True):
-            write_step((q.detach(), p.grad, state.m, state.v), float(t), options)
+            write_step(Adam._rule, (q.detach(), p.grad, state.m, state.v), float(t), options)
     for p, q in zip(params, alone, strict=True):
         assert torch.equal(p, q)
 

@@ -1,0 +1,151 @@
+"""Cross entropy from logits as modules."""
+
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from dlkb.arrays import check_between
+from dlkb.losses.cross_entropy import REDUCTIONS, binary_cross_entropy_with_logits, cross_entropy
+
+
+def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    if size_average is not None or reduce is not None:
+        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+        warnings.warn(
+            f"size_average and reduce are deprecated: pass reduction={reduction!r}", stacklevel=3
+        )
+    if reduction not in REDUCTIONS:
+        raise ValueError(f'reduction is {reduction!r}: it must be "none", "mean" or "sum"')
+    return reduction
+
+
+class CrossEntropyLoss(nn.Module):
+    """Cross entropy of class labels, from logits.
+
+    A drop-in for `torch.nn.CrossEntropyLoss`: classes on the second axis, on the first of an
+    input without batch. The arithmetic is `dlkb.losses.cross_entropy.cross_entropy`.
+
+    Args:
+        weight: A factor for each class, shape (C,): a buffer.
+        size_average: Deprecated, as in PyTorch.
+        ignore_index: Label whose loss is 0 and which the mean leaves out.
+        reduce: Deprecated, as in PyTorch.
+        reduction: "mean", "sum" or "none".
+        label_smoothing: ε in [0, 1].
+
+    Raises:
+        ValueError: If an option is out of its range.
+
+    Note:
+        Differs from `torch.nn.CrossEntropyLoss` in half precision, where this computes in float32
+        and rounds once; in 0 · log 0 for targets that are probabilities, NaN there; and in the
+        errors for shapes that do not fit. A label out of bounds raises `IndexError` on the CPU;
+        compiled or on a GPU, where looking would halt the queue, the loss is NaN.
+
+    Example:
+        >>> loss = CrossEntropyLoss()
+        >>> loss
+        CrossEntropyLoss()
+        >>> loss(torch.zeros(5, 10), torch.arange(5))
+        tensor(2.3026)
+    """
+
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_between("label_smoothing", label_smoothing, 0, 1)
+        self.register_buffer("weight", weight)
+        self.ignore_index = ignore_index
+        self.reduction = _reduction(size_average, reduce, reduction)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits (N, C, …) for labels (N, …) or probabilities (N, C, …)."""
+        classes_first = 0 if input.ndim == 1 else 1
+        if input.ndim == 0:
+            raise ValueError("input has shape (): logits need an axis of classes")
+        if target.is_floating_point():
+            target = target.movedim(classes_first, -1) if target.ndim == input.ndim else target
+        else:
+            self._check_labels(target, input.shape[classes_first])
+        return cross_entropy(
+            input.movedim(classes_first, -1),
+            target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
+
+    def _check_labels(self, target: Tensor, classes: int) -> None:
+        if torch.compiler.is_compiling() or target.device.type != "cpu":
+            return
+        wrong = ((target < 0) | (target >= classes)) & (target != self.ignore_index)
+        if wrong.any():
+            raise IndexError(
+                f"Target {target[wrong][0].item()} is out of bounds: with {classes} logits a label "
+                f"lies in [0, {classes - 1}], or is ignore_index, {self.ignore_index}"
+            )
+
+
+class BCEWithLogitsLoss(nn.Module):
+    """Cross entropy of yes or no, from logits, entry by entry.
+
+    A drop-in for `torch.nn.BCEWithLogitsLoss`. The arithmetic is
+    `dlkb.losses.cross_entropy.binary_cross_entropy_with_logits`.
+
+    Args:
+        weight: A factor for each entry, in a shape that broadcasts: a buffer.
+        size_average: Deprecated, as in PyTorch.
+        reduce: Deprecated, as in PyTorch.
+        reduction: "mean", "sum" or "none".
+        pos_weight: Factor of the part that belongs to yes, for instance one a column: a buffer.
+
+    Raises:
+        ValueError: If the reduction is none of these.
+
+    Note:
+        Differs from `torch.nn.BCEWithLogitsLoss` in half precision, where this computes in
+        float32 and rounds once, and in targets of integers, which it refuses.
+
+    Example:
+        >>> loss = BCEWithLogitsLoss(reduction="none")
+        >>> loss(torch.tensor([0.0, -200.0]), torch.tensor([1.0, 1.0]))
+        tensor([  0.6931, 200.0000])
+    """
+
+    weight: Tensor | None
+    pos_weight: Tensor | None
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        pos_weight: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("pos_weight", pos_weight)
+        self.reduction = _reduction(size_average, reduce, reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits for targets in [0, 1] of the same shape."""
+        return binary_cross_entropy_with_logits(
+            input,
+            target,
+            weight=self.weight,
+            reduction=self.reduction,
+            pos_weight=self.pos_weight,
+        )
