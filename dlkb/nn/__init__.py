@@ -7,13 +7,19 @@ if find_spec("torch") is None:
 
 from dlkb.nn import init
 from dlkb.nn.checkup import check_model
-from dlkb.nn.clipping import clip_grad_norm_, clip_grad_value_
+from dlkb.nn.clipping import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
 from dlkb.nn.cross_entropy import BCEWithLogitsLoss, CrossEntropyLoss
 from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
 from dlkb.nn.gelu import GELU, Mish, QuickGELU, SiLU
 from dlkb.nn.glu import GLU, GatedMLP
-from dlkb.nn.gradient_probe import gradient_norms, jacobian_singular_values, signal_norms
+from dlkb.nn.gradient_probe import gradient_norms, signal_norms
+from dlkb.nn.jacobian_probe import jacobian_singular_values
 from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
 from dlkb.nn.lora import (
     LoRALinear,
@@ -56,7 +62,9 @@ __all__ = [
     "check_model",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "clip_grads_with_norm_",
     "detach_lora",
+    "get_total_norm",
     "gradient_norms",
     "init",
     "jacobian_singular_values",
