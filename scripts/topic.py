@@ -26,6 +26,13 @@ def files_of(stem: str, root: Path = ROOT) -> list[str]:
         own["figure_tests"],
         own["page"],
     ]
+    # A shell of several files is a folder; each part may have tests of its own.
+    parts = [
+        f"dlkb/nn/{topic}/*.py",
+        f"tests/nn/test_{topic}_*.py",
+        f"tests/optim/test_{topic}_*.py",
+    ]
+    places += [path.relative_to(root) for part in parts for path in sorted(root.glob(part))]
     return [place.as_posix() for place in places if (root / place).is_file()]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-Law = Callable[[Any, dict[str, float]], Any]
+Law = Callable[[Any, dict[str, np.longdouble]], Any]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Case:
       formula adds up over all entries. `batch_axis` is where these axes stand in the result.
     - `broadcasts`: arguments that may have one entry where the others have many.
     - `law(result, factors)`: what the result becomes when the arguments are multiplied by
-      `factors`, by name, where a decomposition leaves no wider format to compare with.
+      `factors`, by name. Needed where a formula decomposes a matrix, which NumPy does in no wider
+      format, and where it compares with a tolerance.
     - `unless`: extremes of `tests/conditions.py` that cannot hold, each with the reason:
       "large grad", "small all", or "float16 large grad" for one format alone.
     """

@@ -78,6 +78,20 @@ def test_a_torch_generator_gives_the_draws_of_torch(device):
         assert torch.equal(ours(like, generator=first), expected)
 
 
+def test_a_torch_generator_draws_like_the_array_whatever_the_defaults(device):
+    like = torch.zeros(4, 3, device=device)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        drawn = [f(like, generator=torch.Generator(device)) for f in (uniform, normal)]
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(usual)
+    for values in drawn:
+        assert (values.dtype, values.device) == (like.dtype, like.device)
+
+
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
 def test_frequencies_are_right_in_half_precision(p):
     like = torch.zeros(200_000, dtype=torch.bfloat16)
@@ -118,7 +132,7 @@ def test_an_array_is_not_compared_with_bounds():
     ("shape", "other"), [((3,), (1,)), ((4, 1), (1, 4)), ((6,), (2, 3)), ((), (1,))]
 )
 def test_shapes_of_one_size_are_not_equal(shape, other):
-    with pytest.raises(ValueError, match="x has shape .* but y has shape .*: they must be equal"):
+    with pytest.raises(ValueError, match=r"x has shape .* but y has shape .*: they must be equal"):
         check_same_shape("x", np.ones(shape), "y", np.ones(other))
 
 
@@ -133,7 +147,7 @@ def test_shapes_that_broadcast(shape, other):
     ("shape", "other"), [((2, 3), (3,)), ((3,), (1,)), ((2,), (2, 3)), ((1, 1), (1,))]
 )
 def test_shapes_that_do_not_broadcast(shape, other):
-    with pytest.raises(ValueError, match="r has shape .* it must broadcast to the shape .* of x"):
+    with pytest.raises(ValueError, match=r"r has shape .* it must broadcast to the shape .* of x"):
         check_broadcasts("r", np.ones(shape), "x", np.ones(other))
 
 
@@ -141,12 +155,12 @@ def test_shapes_that_do_not_broadcast(shape, other):
 def test_only_real_floating_arrays(x):
     with pytest.raises(TypeError, match=f"x has dtype {x.dtype}: a real floating-point array"):
         check_float("x", x)
-    with pytest.raises(TypeError, match="x is list: an array is needed"):
+    with pytest.raises(TypeError, match=r"x is list: an array is needed"):
         check_float("x", [1.0])
 
 
 def test_generators_that_do_not_fit():
-    with pytest.raises(TypeError, match="generator is int: pass numpy.random.default_rng"):
+    with pytest.raises(TypeError, match=r"generator is int: pass numpy\.random.default_rng"):
         uniform(np.zeros(2), generator=0)
     with pytest.raises(TypeError, match=r"torch.Generator but the array is not a torch tensor"):
         normal(np.zeros(2), generator=torch.Generator())

@@ -56,6 +56,7 @@ def strided(x):
 
 LIBRARIES = {
     "numpy-float32": lambda x: x.astype(np.float32) if x.dtype.kind == "f" else x,
+    "numpy-float16": lambda x: x.astype(np.float16) if x.dtype.kind == "f" else x,
     "strict-float64": array_api_strict.asarray,
     "jax-float64": jnp.asarray,
     "torch-float64": torch.as_tensor,

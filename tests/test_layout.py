@@ -241,8 +241,8 @@ def test_formulas_import_arrays_formulas_and_the_standard_library(stem):
 @pytest.mark.parametrize("package", ["nn", "optim"])
 def test_shells_import_torch_and_formulas(package):
     allowed = (*STANDARD, "re", "warnings", "contextlib", "copy", "difflib", "torch", "dlkb")
-    allowed += ("importlib.util.find_spec",)
-    for path in (ROOT / "dlkb" / package).glob("*.py"):
+    allowed += ("json", "pathlib", "importlib.util.find_spec")
+    for path in (ROOT / "dlkb" / package).rglob("*.py"):
         for name in imports(path):
             assert within(name, allowed), f"{path} imports {name}"
             assert not within(name, ("dlkb.book", "torch.nn.functional", "peft")), name

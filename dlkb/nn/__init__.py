@@ -7,25 +7,41 @@ if find_spec("torch") is None:
 
 from dlkb.nn import init
 from dlkb.nn.checkup import check_model
-from dlkb.nn.clipping import clip_grad_norm_, clip_grad_value_
+from dlkb.nn.clipping import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
 from dlkb.nn.cross_entropy import BCEWithLogitsLoss, CrossEntropyLoss
 from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
 from dlkb.nn.gelu import GELU, Mish, QuickGELU, SiLU
 from dlkb.nn.glu import GLU, GatedMLP
-from dlkb.nn.gradient_probe import gradient_norms, jacobian_singular_values, signal_norms
+from dlkb.nn.gradient_probe import gradient_norms, signal_norms
+from dlkb.nn.jacobian_probe import jacobian_singular_values
 from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
 from dlkb.nn.layer_norm import LayerNorm
 from dlkb.nn.lora import (
+    LoRAConv,
+    LoRAConv1D,
+    LoRAEmbedding,
     LoRALinear,
+    LoRAMultiheadAttention,
     TrainableParameters,
     add_lora,
+    combine_lora,
     detach_lora,
     load_lora_state_dict,
+    load_peft,
+    lora_plus_groups,
     lora_state_dict,
     merge_lora,
+    save_peft,
+    set_adapter,
     trainable_parameters,
     unmerge_lora,
+    without_lora,
 )
 from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
 from dlkb.nn.rms_norm import RMSNorm
@@ -43,7 +59,11 @@ __all__ = [
     "GatedMLP",
     "LayerNorm",
     "LeakyReLU",
+    "LoRAConv",
+    "LoRAConv1D",
+    "LoRAEmbedding",
     "LoRALinear",
+    "LoRAMultiheadAttention",
     "LogSigmoid",
     "Mish",
     "PReLU",
@@ -60,19 +80,27 @@ __all__ = [
     "check_model",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "combine_lora",
     "detach_lora",
+    "get_total_norm",
     "gradient_norms",
     "init",
     "jacobian_singular_values",
     "load_lora_state_dict",
+    "load_peft",
+    "lora_plus_groups",
     "lora_state_dict",
     "mc_dropout",
     "merge_lora",
     "penalized_parameters",
     "penalty",
     "prox_",
+    "save_peft",
+    "set_adapter",
     "signal_norms",
     "trainable_parameters",
     "unit_activity",
     "unmerge_lora",
+    "without_lora",
 ]

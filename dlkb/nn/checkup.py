@@ -7,7 +7,7 @@ says where to look, and no finding does not say that all is well.
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlkb.nn.gradient_probe import call_on_copies, check_scalar
+from dlkb.nn._calls import call_on_copies, check_scalar, parameter_gradients, refuse_unseen, whole
 
 RATIO = 1e4
 """Between the gradients of the first and the last weight matrix, by root mean square."""
@@ -105,7 +105,7 @@ def _cell(value: float | None) -> str:
 
 
 def _rms(x: Tensor) -> float:
-    return float(x.detach().double().square().mean().sqrt()) if x.numel() else 0.0
+    return float(whole(x.detach().double().square().mean().sqrt())) if x.numel() else 0.0
 
 
 def _listed(names: list[str]) -> str:
@@ -119,22 +119,28 @@ def check_model(
     loss: Callable[[Any, Any], Tensor],
     *,
     optimizer: torch.optim.Optimizer | None = None,
+    keywords: Mapping[str, Any] | None = None,
 ) -> Checkup:
     """Check a model on one batch, as it would be trained.
 
     Args:
-        model: Any module, called with the inputs; in the mode in which it is trained.
-        batch: Inputs and targets. At least 16 examples, for dead units to be told from rare ones.
+        model: Any module, called with the inputs; in the mode in which it is trained. Compiled
+            modules run uncompiled, a DDP module without communication; under FSDP2 all ranks must
+            call.
+        batch: Inputs and targets. A tuple of inputs holds several arguments. At least 16 examples,
+            for dead units to be told from rare ones.
         loss: Called with the model's output and the targets, returns a scalar:
             `torch.nn.functional.cross_entropy`, or a function of your own.
         optimizer: Also compare its next step with the weights, and its parameters with the model's.
             Its `step` must need no closure.
+        keywords: Keyword arguments of the model's call.
 
     Returns:
         The measurements and what is conspicuous about them.
 
     Raises:
         ValueError: If the loss is no scalar or has no graph.
+        TypeError: If the model holds a ScriptModule, or is a `FullyShardedDataParallel` (FSDP1).
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -143,18 +149,21 @@ def check_model(
         >>> check_model(model, batch, nn.CrossEntropyLoss()).names
         ('softmax before cross_entropy',)
     """
+    refuse_unseen(model)
     x, target = batch
     dead: dict[str, float] = {}
     with _same_random_state(model), ExitStack() as stack:
         for name, module in model.named_modules():
             if isinstance(module, _LAYERS):
-                stack.callback(module.register_forward_pre_hook(_counter(name, dead)).remove)
-        output = call_on_copies(model, x)
+                counter = _counter(name, dead)
+                handle = module.register_forward_pre_hook(counter, with_kwargs=True)
+                stack.callback(handle.remove)
+        output = call_on_copies(model, x, keywords)
         value = loss(output, target)
     check_scalar(value)
     level = float(value.detach())
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    found = torch.autograd.grad(value, list(named.values()), allow_unused=True)
+    found = parameter_gradients(model, value, named.values())
     gradients = dict(zip(named, found, strict=True))
     steps = _steps(optimizer, {p: gradients[name] for name, p in named.items()})
     weights = tuple(
@@ -179,11 +188,11 @@ def _same_random_state(model: nn.Module) -> AbstractContextManager[None]:
     return torch.random.fork_rng(devices=sorted(on))
 
 
-def _counter(name: str, dead: dict[str, float]) -> Callable[[nn.Module, Any], None]:
+def _counter(name: str, dead: dict[str, float]) -> Callable[[nn.Module, Any, Any], None]:
     """Return a hook that notes which share of what enters a layer is 0 for each example."""
 
-    def hook(module: nn.Module, inputs: Any) -> None:
-        h = inputs[0]
+    def hook(module: nn.Module, inputs: Any, keywords: Any) -> None:
+        h = inputs[0] if inputs else keywords["input"]
         if not h.requires_grad:  # the data, whose border may well be black
             return
         units = h.detach().movedim(-1 if isinstance(module, nn.Linear) else 1, -1).flatten(0, -2)

@@ -10,6 +10,23 @@ from dlkb.arrays import check_between
 from dlkb.regularization.dropout import dropout
 
 
+@torch.fx.wrap  # one node of a traced graph: the shape of the input is not known there
+def _drop(input: Tensor, p: float, inplace: bool) -> Tensor:
+    if input.is_nested and input.layout is torch.jagged:
+        values = _drop(input.values(), p, inplace)
+        if inplace:
+            return input
+        jagged_dim = input._ragged_idx
+        return torch.nested.nested_tensor_from_jagged(
+            values, input.offsets(), input.lengths(), jagged_dim=jagged_dim
+        )
+    # Into bytes: their frequencies do not depend on the precision of the input, and a
+    # compiled kernel reads many at once, booleans one by one.
+    keep = torch.empty_like(input, dtype=torch.uint8).bernoulli_(1 - p) != 0
+    output = dropout(input, keep, p=p)
+    return input.copy_(output) if inplace else output
+
+
 class Dropout(nn.Module):
     """Zero activations at random while training; the identity in `eval()`.
 
@@ -28,9 +45,9 @@ class Dropout(nn.Module):
         Differs from `torch.nn.Dropout` on the CPU in half precision, where that rounds 1/(1 − p)
         to the input's dtype and so scales by 1.109 in place of 1.111 (bfloat16, p = 0.1), and in
         a dropped infinity, which is 0 here and NaN there. In float32 and float64 on the CPU the
-        same seed gives the same output. Unlike torch's it takes no jagged nested tensor, and
-        neither `torch.fx` nor `torch.jit.script`; `torch.compile`, `torch.export` and
-        `torch.func.vmap` work.
+        same seed gives the same output. Unlike torch's it takes neither `torch.jit.script` nor
+        nested tensors of the strided layout; jagged ones, `torch.fx`, `torch.compile`,
+        `torch.export` and `torch.func.vmap` work.
 
     Example:
         >>> layer = Dropout(0.5)
@@ -51,13 +68,7 @@ class Dropout(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the input with entries dropped when training, unchanged in `eval()`."""
-        if not self.training or self.p == 0:
-            return input
-        # Into bytes: their frequencies do not depend on the precision of the input, and a
-        # compiled kernel reads many at once, booleans one by one.
-        keep = torch.empty_like(input, dtype=torch.uint8).bernoulli_(1 - self.p) != 0
-        output = dropout(input, keep, p=self.p)
-        return input.copy_(output) if self.inplace else output
+        return _drop(input, self.p, self.inplace) if self.training and self.p else input
 
     def extra_repr(self) -> str:
         """Return the arguments as `torch.nn.Dropout` prints them."""

@@ -28,6 +28,11 @@ class EarlyStopping:
         ValueError: If an argument is out of range.
 
     Note:
+        With several processes give all of them the same score, reduced over the validation set:
+        where one stops and another goes on, the next collective waits for ever. Under FSDP2 each
+        process keeps its shards.
+
+    Note:
         Differs from Keras in that it always restores (there `restore_best_weights=False` is the
         default), in patience ≥ 1 (there 0 acts as 1), and in a first score of NaN, which
         counts as no improvement and is not kept.

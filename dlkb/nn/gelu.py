@@ -26,9 +26,9 @@ class GELU(nn.Module):
 
     Note:
         Differs from `torch.nn.GELU`, which takes any `approximate` and raises when it is called,
-        gives NaN for +∞ on the CPU, and in the tanh form a NaN gradient where x² overflows. Half
-        precision is computed in float32, as there. Not compiled, the backward pass keeps several
-        arrays, torch's one.
+        may give NaN for +∞ in float32 on the CPU, and in the tanh form a NaN gradient where x²
+        overflows. Half precision is computed in float32, as there. Not compiled, the backward
+        pass keeps several arrays, torch's one.
 
     Example:
         >>> GELU("tanh")

@@ -1,20 +1,26 @@
-"""Measure gradients in any `nn.Module`: by parameter, by layer, and the end-to-end Jacobian.
+"""Measure gradients in any `nn.Module`: by parameter and by layer.
 
 The model is left as it was: mode, buffers (running statistics included), `.grad` and hooks.
 Nothing is detached or cast on the way, so that what is measured is what training would see.
 """
 
-import math
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.utils._pytree import keystr, tree_flatten_with_path, tree_map
 
-from dlkb.arrays import check_between
-from dlkb.linear_algebra.singular_values import condition_number
+from dlkb.nn._calls import (
+    call_on_copies,
+    check_scalar,
+    gradients_at,
+    parameter_gradients,
+    refuse_unseen,
+    whole,
+)
 
 
 class GradientNorm(NamedTuple):
@@ -33,7 +39,8 @@ class SignalNorm(NamedTuple):
     """2-norms for the output of one layer.
 
     Attributes:
-        gradient: Of the loss's gradient with respect to it; `None` if the loss ignores it.
+        gradient: Of the loss's gradient with respect to it; `None` if none gets there: the loss
+            ignores it, or it comes from frozen layers or from under `no_grad()`.
         signal: Of the output itself.
     """
 
@@ -41,42 +48,10 @@ class SignalNorm(NamedTuple):
     signal: float
 
 
-class JacobianSpectrum(NamedTuple):
-    """Singular values of a Jacobian.
-
-    Attributes:
-        singular_values: Descending, float32 or float64.
-        shape: Rows (outputs) and columns (inputs) of the Jacobian.
-    """
-
-    singular_values: Tensor
-    shape: tuple[int, int]
-
-    @property
-    def condition_number(self) -> float:
-        """Largest over smallest of the singular values that were computed."""
-        return float(condition_number(self.singular_values))
-
-
 def _norm(x: Tensor) -> float:
-    return float(torch.linalg.vector_norm(x.detach(), dtype=torch.float64))
-
-
-def check_scalar(loss: Tensor) -> None:
-    """Raise a ValueError unless the loss is one number that can be differentiated."""
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        what = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise ValueError(f"loss is {what}: a scalar tensor is needed, reduce with .mean()")
-    if not loss.requires_grad:
-        raise ValueError(
-            "loss has no graph: compute it outside torch.no_grad(), from parameters that require "
-            "gradients, and before any backward() that frees the graph"
-        )
-
-
-def _gradients(loss: Tensor, at: Iterable[Tensor]) -> list[float | None]:
-    found = torch.autograd.grad(loss, list(at), retain_graph=True, allow_unused=True)
-    return [None if g is None else _norm(g) for g in found]
+    x = x.detach()
+    x = x.abs() if x.is_complex() else x
+    return float(whole(torch.linalg.vector_norm(x, dtype=torch.float64)))
 
 
 def gradient_norms(model: nn.Module, loss: Tensor) -> dict[str, GradientNorm]:
@@ -87,10 +62,16 @@ def gradient_norms(model: nn.Module, loss: Tensor) -> dict[str, GradientNorm]:
         loss: A scalar computed by the model. Its graph is kept: `loss.backward()` works after it.
 
     Returns:
-        The norms by parameter name, in the model's order. `.grad` is neither read nor written.
+        The norms by parameter name, in the model's order. `.grad` is left as it was. Of sharded
+        parameters (FSDP2, tensor parallelism) the norms are those of the whole: all ranks must
+        call. Under DDP they are those of this rank's batch.
 
     Raises:
         ValueError: If `loss` is no scalar or has no graph, or no parameter requires a gradient.
+        RuntimeError: By torch, which says why, if the graph cannot be kept: behind a compiled
+            model, unless `torch._functorch.config.donated_buffer` is False, and behind
+            `checkpoint(…, use_reentrant=True)`, whose other form works.
+        TypeError: If `model` is a `FullyShardedDataParallel` (FSDP1).
 
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
@@ -103,38 +84,74 @@ def gradient_norms(model: nn.Module, loss: Tensor) -> dict[str, GradientNorm]:
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not named:
         raise ValueError("model has no parameter that requires a gradient: nothing to measure")
-    gradients = _gradients(loss, named.values())
+    gradients = parameter_gradients(model, loss, named.values())
     return {
-        name: GradientNorm(g, _norm(p))
+        name: GradientNorm(None if g is None else _norm(g), _norm(p))
         for (name, p), g in zip(named.items(), gradients, strict=True)
     }
 
 
-def call_on_copies(model: Callable[[Any], Any], x: Any) -> Any:
-    """Call a model; what a module does to its buffers happens to copies."""
-    if not isinstance(model, nn.Module):
-        return model(x)
-    return functional_call(model, {name: b.clone() for name, b in model.named_buffers()}, (x,))
+def _layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules without children or with parameters of their own, by name."""
+    found = {}
+    for name, module in model.named_modules():
+        parts = name.split(".")
+        inner = [child for child, _ in module.named_children() if child != "parametrizations"]
+        own = list(module.parameters(recurse=False)) or hasattr(module, "parametrizations")
+        if "parametrizations" not in parts and (own or not inner):
+            found[".".join(part for part in parts if part != "_orig_mod")] = module
+    return found
+
+
+# What may stand in an output beside tensors.
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.Size, torch.dtype, torch.device)
+
+
+def _tensors(name: str, output: Any) -> dict[str, Tensor]:
+    """Return the floating-point tensors of an output, by their place in it."""
+    found = {}
+    for path, leaf in tree_flatten_with_path(output)[0]:
+        if isinstance(leaf, Tensor):
+            if leaf.is_floating_point() or leaf.is_complex():
+                found[keystr(path)] = leaf
+        elif not isinstance(leaf, _PLAIN):
+            raise TypeError(
+                f"{name} returns a {type(leaf).__name__}, whose tensors cannot be seen: return a "
+                "tensor, tuple, list or dict, or register it as a pytree"
+            )
+    return found
 
 
 @torch.enable_grad()
 def signal_norms(
-    model: nn.Module, x: Any, loss_fn: Callable[[Any], Tensor]
+    model: nn.Module,
+    x: Any,
+    loss_fn: Callable[[Any], Tensor],
+    *,
+    keywords: Mapping[str, Any] | None = None,
 ) -> dict[str, SignalNorm]:
     """Measure signal and gradient at the output of every layer, in the order of the calls.
 
     Args:
         model: Any module, in the mode in which it is to be measured. Layers are the modules without
-            children.
-        x: What the model is called with.
+            children, and those with parameters of their own. Compiled modules run uncompiled,
+            checkpointed ones of either kind without recomputing, a DDP module without
+            communication. Under FSDP2 and tensor parallelism all ranks must call.
+        x: What the model is called with; a tuple holds several arguments.
         loss_fn: Takes the model's output, returns a scalar.
+        keywords: Keyword arguments of the call.
 
     Returns:
-        The norms by module name; the k-th call of a shared module is "name#k". Outputs that are not
-        one floating-point tensor, such as those of an LSTM, are left out.
+        The norms by module name; the k-th call of a shared module is "name#k". Where a layer
+        returns several tensors, as an LSTM does, each is listed by its place, "lstm[0]" or
+        "attention['weights']". Integer tensors have no gradient and are left out. A layer that is
+        not called is not listed.
 
     Raises:
         ValueError: If the loss is no scalar or has no graph.
+        TypeError: If a module cannot be seen into: a ScriptModule, FSDP1, or an output that hides
+            its tensors.
+        RuntimeError: If parameters enter the loss past their layer, whose output is then unknown.
 
     Note:
         Runs one forward pass, which advances the random state where there is dropout. Activations
@@ -147,124 +164,54 @@ def signal_norms(
     """
     outputs: dict[str, Tensor] = {}
     sizes: dict[str, float] = {}
+    calls: Counter[str] = Counter()
 
-    def record(name: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
-        def hook(_: nn.Module, __: Any, output: Any) -> Tensor | None:
-            if not (isinstance(output, Tensor) and output.is_floating_point()):
-                return None
-            if not output.requires_grad:
-                return None
-            calls = sum(key.split("#")[0] == name for key in outputs)
-            key = f"{name}#{calls + 1}" if calls else name
-            outputs[key], sizes[key] = output, _norm(output)
-            return output.clone()  # what follows may change it in place
+    def record(name: str) -> Callable[[nn.Module, Any, Any], Any]:
+        def hook(_: nn.Module, __: Any, output: Any) -> Any:
+            calls[name] += 1
+            label = f"{name}#{calls[name]}" if calls[name] > 1 else name
+            for place, tensor in _tensors(name, output).items():
+                outputs[label + place], sizes[label + place] = tensor, _norm(tensor)
+            # What follows may change it in place.
+            return tree_map(lambda t: t.clone() if _is_tracked(t) else t, output)
 
         return hook
 
+    refuse_unseen(model)
+    layers = _layers(model)
     with ExitStack() as stack:
-        for name, module in model.named_modules():
-            if not any(True for _ in module.children()):
-                stack.callback(module.register_forward_hook(record(name)).remove)
-        loss = loss_fn(call_on_copies(model, x))
+        for name, module in layers.items():
+            stack.callback(module.register_forward_hook(record(name)).remove)
+        loss = loss_fn(call_on_copies(model, x, keywords))
     check_scalar(loss)
-    gradients = _gradients(loss, outputs.values())
+    _check_all_called(layers, calls, loss)
+    tracked = [key for key, output in outputs.items() if output.requires_grad]
+    found = dict(zip(tracked, gradients_at(loss, [outputs[k] for k in tracked]), strict=True))
+    gradients = {key: found.get(key) for key in outputs}
     return {
-        key: SignalNorm(g, size) for (key, size), g in zip(sizes.items(), gradients, strict=True)
+        key: SignalNorm(None if g is None else _norm(g), sizes[key]) for key, g in gradients.items()
     }
 
 
-def _rows(y: Tensor, x: Tensor) -> Tensor:
-    rows = []
-    for i in range(y.numel()):
-        (row,) = torch.autograd.grad(y.reshape(-1)[i], x, retain_graph=True)
-        rows.append(row.reshape(-1))
-    return torch.stack(rows)
+def _is_tracked(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.requires_grad
 
 
-def _largest(y: Tensor, x: Tensor, count: int, steps: int) -> Tensor:
-    """Iterate on a subspace with products Jv and Jᵀu, both by backpropagation."""
-    u = torch.zeros_like(y, requires_grad=True)
-    (back,) = torch.autograd.grad(y, x, u, create_graph=True)  # Jᵀu, linear in u
-
-    def products(of: Tensor, at: Tensor, columns: Tensor) -> Tensor:
-        found = [
-            torch.autograd.grad(of, at, c.to(of.dtype).reshape(of.shape), retain_graph=True)[0]
-            for c in columns.T
-        ]
-        return torch.stack([f.reshape(-1) for f in found], dim=1).to(columns.dtype)
-
-    wide = torch.float64 if x.dtype == torch.float64 else torch.float32
-    generator = torch.Generator().manual_seed(0)
-    V = torch.randn(x.numel(), count, generator=generator, dtype=wide).to(x.device)
-    for _ in range(steps):
-        U = torch.linalg.qr(products(back, u, V)).Q
-        V = torch.linalg.qr(products(y, x, U)).Q
-    return torch.linalg.svdvals(products(back, u, V))
-
-
-@torch.enable_grad()
-def jacobian_singular_values(
-    model: Callable[[Tensor], Tensor], x: Tensor, *, count: int | None = None, steps: int = 30
-) -> JacobianSpectrum:
-    """Measure the end-to-end Jacobian of a model at an input.
-
-    Outputs and inputs are flattened, batch included: pass one example, as a batch of one, for the
-    Jacobian of one example.
-
-    Args:
-        model: Any module, in the mode in which it is to be measured, or any function of one tensor,
-            such as `lambda e: llm(inputs_embeds=e).logits[:, -1]`.
-        x: The input, floating-point.
-        count: Compute only the largest so many, by subspace iteration with products: 2 · count ·
-            steps backward passes, and no Jacobian in memory. All of them by default, from one
-            backward pass for each output.
-        steps: Rounds of that iteration.
-
-    Returns:
-        The singular values and the shape of the Jacobian.
-
-    Raises:
-        TypeError: If `x` is not floating-point or the model does not return one tensor.
-        ValueError: If the output does not depend on `x`, the Jacobian has entries that are not
-            finite, or `count` is out of range.
-
-    Note:
-        `count` differentiates twice; attention kernels that cannot must be switched to the "math"
-        backend. Runs one forward pass, which advances the random state where there is dropout.
-
-    Example:
-        >>> model = nn.Linear(3, 2, bias=False)
-        >>> model.weight.data = torch.tensor([[3.0, 0.0, 0.0], [0.0, 0.5, 0.0]])
-        >>> jacobian_singular_values(model, torch.zeros(1, 3))
-        JacobianSpectrum(singular_values=tensor([3.0000, 0.5000]), shape=(2, 3))
-    """
-    if not (isinstance(x, Tensor) and x.is_floating_point()):
-        what = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(
-            f"x is {what}: a floating-point tensor is needed; for token ids pass embeddings"
+def _check_all_called(layers: dict[str, nn.Module], calls: Counter[str], loss: Tensor) -> None:
+    """Raise if a layer that was not called has parameters in the loss, and no one speaks for it."""
+    seen = {p for name in calls for p in layers[name].parameters()}
+    missed = {
+        p: name
+        for name, layer in layers.items()
+        for p in layer.parameters(recurse=False)
+        if p.requires_grad and p not in seen
+    }
+    if not missed:
+        return
+    used = gradients_at(loss, missed)
+    past = dict.fromkeys(n for n, g in zip(missed.values(), used, strict=True) if g is not None)
+    if past:
+        raise RuntimeError(
+            f"{', '.join(past)}: the parameters enter the loss, but not by a call of the layer, "
+            "so that its output cannot be seen; call it as a module"
         )
-    x = x.detach().clone().requires_grad_()
-    y = call_on_copies(model, x.clone())  # a first layer that works in place may not change a leaf
-    if not isinstance(y, Tensor):
-        raise TypeError(
-            f"model returns {type(y).__name__}: one tensor is needed, choose it with a lambda"
-        )
-    shape = (y.numel(), x.numel())
-    if not y.requires_grad or 0 in shape:
-        raise ValueError(
-            f"the output, {shape[0]} numbers, does not depend on x, {shape[1]} numbers"
-        )
-    if count is None:
-        J = _rows(y, x)
-        bad = int((~torch.isfinite(J)).sum())
-        if bad:
-            raise ValueError(
-                f"{bad} entries of the Jacobian are not finite: the signal overflowed, measure "
-                "fewer layers or in float64"
-            )
-        sigma = torch.linalg.svdvals(J if J.dtype == torch.float64 else J.float())
-    else:
-        check_between("count", count, 1, min(shape))
-        check_between("steps", steps, 1, math.inf)
-        sigma = _largest(y, x, count, steps)
-    return JacobianSpectrum(sigma.detach(), shape)

@@ -3,12 +3,39 @@
 The arithmetic is `dlkb.initialization.xavier`. A function fills a tensor of torch's layout,
 (out, in) or (out, in, *kernel), and returns it. Without a `generator` the draw comes from the
 global generator of the tensor's device.
+
+All names of `torch.nn.init` are here. Those without a formula, such as `zeros_`, `dirac_` and
+`trunc_normal_`, which rejects draws until they fit, are torch's own, and so are the names without
+an underscore, which torch deprecates. (`sparse_` of torch 2.13 takes its zeros from the global
+generator, whatever `generator` says.)
 """
 
 import warnings
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.init import (
+    constant,
+    constant_,
+    dirac,
+    dirac_,
+    eye,
+    eye_,
+    kaiming_normal,
+    kaiming_uniform,
+    normal,
+    normal_,
+    ones_,
+    orthogonal,
+    sparse,
+    sparse_,
+    trunc_normal_,
+    uniform,
+    uniform_,
+    xavier_normal,
+    xavier_uniform,
+    zeros_,
+)
 
 from dlkb.initialization.xavier import (
     calculate_gain,
@@ -21,11 +48,31 @@ from dlkb.initialization.xavier import (
 
 __all__ = [
     "calculate_gain",
+    "constant",
+    "constant_",
+    "dirac",
+    "dirac_",
+    "eye",
+    "eye_",
+    "kaiming_normal",
     "kaiming_normal_",
+    "kaiming_uniform",
     "kaiming_uniform_",
+    "normal",
+    "normal_",
+    "ones_",
+    "orthogonal",
     "orthogonal_",
+    "sparse",
+    "sparse_",
+    "trunc_normal_",
+    "uniform",
+    "uniform_",
+    "xavier_normal",
     "xavier_normal_",
+    "xavier_uniform",
     "xavier_uniform_",
+    "zeros_",
 ]
 
 
@@ -197,7 +244,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
     Note:
         Differs from `torch.nn.init.orthogonal_` in half precision, which is factorized in float32
-        here and is an error there. In float32 and float64 the draws are the same.
+        here and is an error there, and in a sharded weight (`DTensor`), an error there, of which
+        every process draws the whole and keeps its part of what the first one drew. In float32
+        and float64 the draws are the same.
 
     Example:
         >>> import torch
@@ -213,4 +262,10 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     with torch.no_grad():
         wide = torch.promote_types(tensor.dtype, torch.float32)
         z = torch.empty(tensor.shape, dtype=wide, device=tensor.device)
-        return tensor.copy_(orthogonalize(z.normal_(generator=generator), gain=gain))
+        W = orthogonalize(z.normal_(generator=generator), gain=gain)
+        mesh = getattr(tensor, "device_mesh", None)
+        if mesh is not None:
+            from torch.distributed.tensor import distribute_tensor  # whose tensor it is
+
+            W = distribute_tensor(W, mesh, tensor.placements)
+        return tensor.copy_(W)

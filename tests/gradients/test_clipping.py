@@ -68,7 +68,7 @@ CASES = [
         shrink_when_large,
         lambda rng: ((rng.normal(size=(3, 4)),), {"threshold": 1.0, "factor": 0.1}),
     ),
-    Case(cosine, lambda rng: ((gradients(rng), gradients(rng)), {}), batch=()),
+    Case(cosine, lambda rng: ((gradients(rng), gradients(rng)), {}), batch=(), law=lambda c, by: c),
     Case(
         adam_recovery_steps,
         lambda rng: ((rng.uniform(20, 90, size=4),), {"beta2": 0.9, "fraction": 0.8}),

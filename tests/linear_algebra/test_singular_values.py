@@ -1,4 +1,3 @@
-import math
 from itertools import pairwise
 
 import jax
@@ -36,19 +35,31 @@ CASES = [
         lambda rng: ((rng.normal(size=(3, 5)), rng.normal(size=(7, 5))), {}),
         scale=2,
         batch=("v",),
+        law=lambda gains, by: gains * by["W"],
     ),
     Case(gain, lambda rng: ((rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 4))), {}), "batch"),
     Case(
         power_iteration,
         lambda rng: ((rng.normal(size=(2, 3, 5)), rng.normal(size=(2, 5))), {"steps": 3}),
         scale=4,
+        law=lambda found, by: found._replace(sigma=found.sigma * by["W"]),
     ),
     Case(
         spectral_norm_vjp,
         lambda rng: ((rng.normal(size=(2, 3)), rng.normal(size=(2, 5)), rng.normal(size=2)), {}),
     ),
-    Case(condition_number, lambda rng: ((rng.uniform(0.1, 3, size=(4, 5)),), {}), scale=10),
-    Case(log_volume, lambda rng: ((rng.uniform(0.1, 3, size=(4, 5)),), {}), scale=4),
+    Case(
+        condition_number,
+        lambda rng: ((rng.uniform(0.1, 3, size=(4, 5)),), {}),
+        scale=10,
+        law=lambda ratios, by: ratios,
+    ),
+    Case(
+        log_volume,
+        lambda rng: ((rng.uniform(0.1, 3, size=(4, 5)),), {}),
+        scale=4,
+        law=lambda logs, by: logs + 5 * np.log(by["singular_values"]),
+    ),
     Case(
         spectral_radius_bounds,
         lambda rng: ((rng.normal(size=(2, 4, 4)),), {"doublings": 6}),
@@ -63,7 +74,7 @@ CASES = [
         lambda rng: ((layers(rng, (4, 4, 4, 4, 4)),), {"sweeps": 3}),
         half=False,
         scale=10,
-        law=lambda logs, by: logs + 4 * math.log(by["factors"]),
+        law=lambda logs, by: logs + 4 * np.log(by["factors"]),
     ),
     Case(
         log_product_spectrum,
@@ -71,7 +82,7 @@ CASES = [
         "rectangular",
         half=False,
         scale=10,
-        law=lambda logs, by: logs + 2 * math.log(by["factors"]),
+        law=lambda logs, by: logs + 2 * np.log(by["factors"]),
     ),
     Case(gaussian_edges, lambda rng: ((5, 7), {"std": 0.3})),
     Case(gaussian_lyapunov_exponents, lambda rng: ((5,), {"std": 0.3})),

@@ -1,5 +1,3 @@
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,10 +46,20 @@ def exp_at_repeated(rng):
 
 CASES = [
     Case(symmetric_part, lambda rng: ((square(rng, batch=(2,)),), {})),
-    Case(asymmetry, lambda rng: ((square(rng, batch=(2, 3)),), {})),
-    Case(rayleigh_quotient, lambda rng: ((square(rng), rng.normal(size=(5, 4))), {}), batch=("v",)),
     Case(
-        rayleigh_quotient, lambda rng: ((square(rng), rng.normal(size=4)), {}), "one", batch=("v",)
+        asymmetry,
+        lambda rng: ((square(rng, batch=(2, 3)),), {}),
+        law=lambda distance, by: distance * by["W"],
+    ),
+    *(
+        Case(
+            rayleigh_quotient,
+            lambda rng, n=n: ((square(rng), rng.normal(size=(*n, 4))), {}),
+            label,
+            batch=("v",),
+            law=lambda quotient, by: quotient * by["W"],
+        )
+        for n, label in (((5,), ""), ((), "one"))
     ),
     Case(
         rayleigh_quotient_vjp,
@@ -88,10 +96,14 @@ CASES = [
         lambda rng: ((square(rng, batch=(2,)),), {"k": 6}),
         half=False,
         batch_axis=1,
-        law=lambda logs, by: logs + np.arange(7.0)[:, None] * math.log(by["W"]),
+        law=lambda logs, by: logs + np.arange(7.0)[:, None] * np.log(by["W"]),
     ),
     Case(power_norm_limit, lambda rng: ((np.arange(9.0),), {}), scale=4),
-    Case(effective_rank, lambda rng: ((rng.uniform(0, 3, size=(2, 5)),), {})),
+    Case(
+        effective_rank,
+        lambda rng: ((rng.uniform(0, 3, size=(2, 5)),), {}),
+        law=lambda rank, by: rank,
+    ),
 ]
 
 

@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from dlkb.nn import clip_grad_norm_, clip_grad_value_
+from dlkb.nn import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
 from tests.close import assert_close
 
 
@@ -187,3 +192,63 @@ def test_errors():
     z.grad = torch.ones(2, dtype=torch.complex64)
     with pytest.raises(TypeError, match="complex64"):
         clip_grad_norm_(z, 1.0)
+
+
+@pytest.mark.parametrize("norm_type", [1, 2.0, "inf"])
+def test_the_total_norm_against_torch(norm_type, device):
+    grads = [p.grad for p in parameters(device)[:4]]
+    before = [grad.clone() for grad in grads]
+    for some in (grads, iter(grads), grads[0]):
+        found = get_total_norm(some, norm_type, foreach=False)
+        expected = torch.nn.utils.get_total_norm(grads if some is not grads[0] else some, norm_type)
+        assert_close(found, expected)
+    assert all(torch.equal(a, b) for a, b in zip(grads, before, strict=True))
+    assert get_total_norm([]) == torch.nn.utils.get_total_norm([]) == 0
+    with pytest.raises(RuntimeError, match="non-finite"):
+        get_total_norm([torch.tensor([math.nan])], error_if_nonfinite=True)
+
+
+@pytest.mark.parametrize("total", [0.1, 7.0, math.inf, math.nan])
+def test_a_norm_that_is_known_against_torch(total, device):
+    ours, theirs = parameters(device), parameters(device)
+    norm = torch.tensor(total, device=device)
+    assert clip_grads_with_norm_(iter(ours), 1.5, norm, foreach=True) is None
+    torch.nn.utils.clip_grads_with_norm_(theirs, 1.5, norm)
+    assert_same_gradients(ours, theirs)
+    clip_grads_with_norm_([], 1.0, norm)
+    with pytest.raises(ValueError, match=r"max_norm is -2\.0"):
+        clip_grads_with_norm_(ours, -2, norm)
+
+
+def bad_gradient(kind):
+    p = nn.Parameter(torch.ones(3, dtype=torch.complex64 if kind == "complex" else torch.float32))
+    if kind == "sparse":
+        p.grad = torch.ones(3).to_sparse()
+    elif kind == "complex":
+        p.grad = torch.ones(3, dtype=torch.complex64)
+    else:
+        p.grad = torch.ones(1).expand(3)
+    return p
+
+
+@pytest.mark.parametrize("kind", ["sparse", "complex", "expanded"])
+@pytest.mark.parametrize(
+    "clip",
+    [
+        lambda ps: clip_grad_norm_(ps, 0.1),
+        lambda ps: clip_grad_value_(ps, 0.1),
+        lambda ps: clip_grads_with_norm_(ps, 0.1, torch.tensor(5.0)),
+    ],
+)
+def test_nothing_is_scaled_before_an_error(kind, clip):
+    ours = [*parameters("cpu"), bad_gradient(kind)]
+    before = parameters("cpu")
+    with pytest.raises((TypeError, ValueError), match=r"sparse_coo|complex64|share memory.*clone"):
+        clip(ours)
+    assert_same_gradients(ours[:-1], before)
+
+
+def test_the_warning_points_at_the_caller():
+    with pytest.warns(UserWarning, match="empty generator") as caught:
+        clip_grad_norm_((p for p in []), 1.0)
+    assert caught[0].filename == __file__

@@ -231,3 +231,40 @@ def test_mc_dropout_reaches_dropout_inside_torch_layers(name, grad):
         with mc_dropout(net):
             assert not torch.equal(net(x), net(x))
         assert torch.equal(net(x), net(x))
+
+
+def jagged(seed=0, **options):
+    torch.manual_seed(seed)
+    rows = [torch.randn(n, 4) for n in (3, 0, 5)]
+    return torch.nested.nested_tensor(rows, layout=torch.jagged, **options)
+
+
+def test_jagged_nested_tensors_against_torch():
+    results = []
+    for kind, inplace in ((nn.Dropout, False), (Dropout, False), (Dropout, True)):
+        x = jagged()
+        torch.manual_seed(1)
+        y = kind(0.4, inplace=inplace)(x)
+        assert (y is x) == inplace
+        assert (x + y).shape == x.shape
+        results.append(y.values())
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+def test_jagged_nested_tensors_with_holes_and_transposed():
+    values, offsets = torch.ones(9, 2), torch.tensor([0, 4, 9])
+    x = torch.nested.nested_tensor_from_jagged(values, offsets, torch.tensor([3, 5]))
+    assert torch.equal(Dropout(0.5)(x).lengths(), torch.tensor([3, 5]))
+    x = jagged(requires_grad=True)
+    y = Dropout(0.5)(x.transpose(1, 2))
+    assert y.shape == x.transpose(1, 2).shape
+    y.values().sum().backward()
+    assert set(x.grad.values().flatten().tolist()) == {0.0, 2.0}
+
+
+def test_a_traced_module_drops():
+    traced = torch.fx.symbolic_trace(nn.Sequential(nn.Linear(3, 64), Dropout(0.5)))
+    y = traced(torch.ones(8, 3))
+    assert 0.3 < float((y == 0).float().mean()) < 0.7
+    assert torch.equal(torch.fx.symbolic_trace(Dropout(0.5).eval())(y), y)

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 from torch.autograd.functional import jacobian
+from torch.utils.checkpoint import checkpoint
 
 from dlkb.linear_algebra.singular_values import log_product_spectrum
 from dlkb.nn import gradient_norms, jacobian_singular_values, signal_norms
@@ -149,16 +150,215 @@ def test_hooks_are_removed_when_the_model_fails():
     assert_untouched(model, before)
 
 
-def test_outputs_that_are_no_tensor_are_left_out():
-    class Model(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.lstm, self.head = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 1)
+class Structured(nn.Module):
+    """Layers whose outputs are a tuple, a dict and integers, and an attention."""
 
-        def forward(self, x):
-            return self.head(self.lstm(x)[0])
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4, batch_first=True)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.heads, self.best = Heads(), Best()
 
-    assert list(signal_norms(Model(), torch.ones(1, 2, 3), torch.sum)) == ["head"]
+    def forward(self, x, *, scale=1.0):
+        h = self.lstm(x)[0]
+        h = self.attention(h, h, h)[0]
+        found = self.heads(scale * h)
+        self.best(found["mean"])
+        return found["mean"].sum() + found["rest"][0].sum()
+
+
+class Heads(nn.Linear):
+    def __init__(self):
+        super().__init__(4, 2)
+
+    def forward(self, x):
+        y = super().forward(x)
+        return {"mean": y, "rest": [y.square(), None, 3, "name"]}
+
+
+class Best(nn.Module):
+    def forward(self, x):
+        return x.argmax(-1)
+
+
+def test_outputs_that_are_tuples_and_dicts_are_listed_by_their_places():
+    torch.manual_seed(0)
+    model, x = Structured(), torch.randn(1, 2, 3)
+    found = signal_norms(model, x, lambda y: y)
+    assert list(found) == [
+        *("lstm[0]", "lstm[1][0]", "lstm[1][1]", "attention[0]", "attention[1]"),
+        *("heads['mean']", "heads['rest'][0]"),
+    ]
+    h = model.lstm(x)[0].detach().requires_grad_()
+    y = model.heads(model.attention(h, h, h)[0])
+    (y["mean"].sum() + y["rest"][0].sum()).backward()
+    assert found["lstm[0]"].gradient == pytest.approx(float(h.grad.norm()), rel=1e-5)
+    slope = 1 + 2 * y["mean"].detach()  # the squares are made of it
+    assert found["heads['mean']"].gradient == pytest.approx(float(slope.norm()), rel=1e-5)
+    assert found["heads['rest'][0]"].gradient == pytest.approx(4**0.5)
+    assert found["lstm[1][0]"].gradient is None  # the loss ignores the last state
+    assert found["lstm[1][0]"].signal > 0
+
+
+def test_keyword_arguments_and_several_arguments():
+    torch.manual_seed(0)
+    model, x = Structured(), torch.randn(1, 2, 3)
+    plain, scaled = (signal_norms(model, x, lambda y: y, keywords={"scale": s}) for s in (1.0, 2.0))
+    assert plain == signal_norms(model, x, lambda y: y)
+    assert scaled["attention[0]"].gradient > 1.5 * plain["attention[0]"].gradient
+    assert signal_norms(model, (), lambda y: y, keywords={"x": x}) == plain
+    bilinear = nn.Bilinear(2, 3, 1)
+    inputs = torch.ones(4, 2), torch.ones(4, 3)
+    assert signal_norms(bilinear, inputs, torch.sum)[""].gradient == pytest.approx(2.0)
+
+
+def test_frozen_layers_are_listed():
+    torch.manual_seed(0)
+    model, x = mlp(), torch.randn(6, 5, dtype=torch.float64)
+    whole = signal_norms(model, x, torch.sum)
+    model[0].requires_grad_(False)
+    found = signal_norms(model, x, torch.sum)
+    assert list(found) == ["0", "1", "2", "3", "4"]
+    assert [found[k].gradient for k in "01"] == [None, None]  # none gets there in training
+    assert [found[k].signal for k in "01"] == [whole[k].signal for k in "01"]
+    assert [found[k] for k in "234"] == [whole[k] for k in "234"]
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant):
+        super().__init__()
+        self.first, self.inner, self.last = nn.Linear(5, 4), mlp_of(4), nn.Linear(4, 1)
+        self.reentrant = reentrant
+
+    def forward(self, x):
+        h = self.first(x)
+        if self.reentrant is not None:
+            for _ in range(2):
+                h = checkpoint(self.inner, h, use_reentrant=self.reentrant)
+        else:
+            h = self.inner(self.inner(h))
+        return self.last(h)
+
+
+def mlp_of(width):
+    return nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Dropout(0.3))
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpointed_layers_are_seen(reentrant):
+    def norms(kind):
+        torch.manual_seed(0)
+        model, x = Checkpointed(kind), torch.randn(6, 5)
+        return signal_norms(model, x, torch.sum)
+
+    found = norms(reentrant)
+    assert list(found)[:4] == ["first", "inner.0", "inner.1", "inner.2"]
+    assert list(found)[4:] == ["inner.0#2", "inner.1#2", "inner.2#2", "last"]
+    assert found == norms(None)
+    assert torch.utils.checkpoint.CheckpointFunction.__name__ == "CheckpointFunction"
+
+
+def test_a_reentrant_checkpoint_of_frozen_inputs_has_no_gradient_as_in_training():
+    model = Checkpointed(True)
+    model.first.requires_grad_(False)
+    found = signal_norms(model, torch.randn(6, 5), torch.sum)
+    assert found["inner.0"].gradient is None
+    assert found["inner.0"].signal > 0
+    assert found["last"].gradient > 0
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # dynamo's
+@pytest.mark.parametrize("part", ["all", "in place", "a layer"])
+def test_compiled_models_are_seen(part):
+    plain, model = mlp(), mlp()
+    x = torch.randn(6, 5, dtype=torch.float64)
+    if part == "all":
+        model = torch.compile(model, backend="aot_eager")
+    elif part == "in place":
+        model.compile(backend="aot_eager")
+    else:
+        model[2] = torch.compile(model[2], backend="aot_eager")
+    model(x)
+    assert signal_norms(model, x, torch.sum) == signal_norms(plain, x, torch.sum)
+    for count in (None, 1):
+        ours, theirs = (jacobian_singular_values(m, x[:1], count=count) for m in (model, plain))
+        assert torch.equal(ours.singular_values, theirs.singular_values)
+    found = gradient_norms(model, model(x).sum())
+    expected = gradient_norms(plain, plain(x).sum())
+    assert [n.gradient for n in found.values()] == pytest.approx(
+        [n.gradient for n in expected.values()]
+    )
+
+
+def test_gradients_behind_a_reentrant_checkpoint_are_an_error_of_torch():
+    model = Checkpointed(True)
+    with pytest.raises(RuntimeError, match="use_reentrant=False"):
+        gradient_norms(model, model(torch.randn(6, 5)).sum())
+
+
+def test_parametrized_layers_are_one_layer():
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 2, bias=False)))
+    assert list(signal_norms(model, torch.ones(1, 3), torch.sum)) == ["0"]
+
+
+class Past(nn.Module):
+    """Uses the weight of a layer that it does not call."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.layer = nn.Embedding(5, 3), nn.Linear(3, 3)
+
+    def forward(self, ids):
+        h = torch.nn.functional.linear(self.embedding(ids), self.layer.weight)
+        return h @ self.embedding.weight.T  # tied: its layer is called
+
+
+def test_a_layer_that_is_used_past_its_call_is_named():
+    model, ids = Past(), torch.tensor([1, 2])
+    with pytest.raises(RuntimeError, match=r"^layer: the parameters enter the loss"):
+        signal_norms(model, ids, torch.sum)
+    model.layer.requires_grad_(False)
+    assert list(signal_norms(model, ids, torch.sum)) == ["embedding"]
+
+
+class Opaque(nn.Module):
+    def forward(self, x):
+        return Box(x)
+
+
+class Box:
+    def __init__(self, x):
+        self.x = x
+
+
+def test_what_cannot_be_seen_is_named():
+    with pytest.warns(DeprecationWarning, match="jit"):
+        scripted = torch.jit.script(nn.Linear(2, 2))
+    model = nn.Sequential(nn.Linear(2, 2), scripted)
+    with pytest.raises(TypeError, match="1 is a ScriptModule"):
+        signal_norms(model, torch.ones(1, 2), torch.sum)
+    with pytest.raises(TypeError, match="0 returns a Box, whose tensors cannot be seen"):
+        signal_norms(nn.Sequential(Opaque()), torch.ones(1, 2), lambda y: y.x.sum())
+
+
+def test_a_model_that_fails_leaves_no_hooks_when_an_output_is_opaque():
+    model = nn.Sequential(nn.Linear(2, 2), Opaque())
+    before = state(model)
+    with pytest.raises(TypeError, match="Box"):
+        signal_norms(model, torch.ones(1, 2), lambda y: y.x.sum())
+    assert_untouched(model, before)
+
+
+def test_signals_under_no_grad_outside():
+    with torch.no_grad():
+        found = signal_norms(mlp(), torch.ones(1, 5, dtype=torch.float64), torch.sum)
+    assert all(norms.gradient > 0 for norms in found.values())
+
+
+def test_the_third_call_of_a_layer():
+    layer = nn.Linear(2, 2)
+    found = signal_norms(nn.Sequential(layer, layer, layer), torch.ones(1, 2), torch.sum)
+    assert list(found) == ["0", "0#2", "0#3"]
 
 
 def test_a_layer_that_the_loss_ignores():

@@ -33,8 +33,11 @@ def test_signatures_are_those_of_torch(name):
     assert [p.default for p in ours.values()] == [p.default for p in theirs.values()]
 
 
-def test_all_names_the_functions():
-    assert set(init.__all__) == {*NAMES, "calculate_gain"}
+def test_all_names_of_torch_are_here():
+    assert set(init.__all__) == set(nn.init.__all__)
+    assert set(init.__all__) <= set(vars(init))
+    for name in set(init.__all__) - {*NAMES, "calculate_gain"}:
+        assert getattr(init, name) is getattr(nn.init, name)
 
 
 @pytest.mark.parametrize(("name", "keywords"), CALLS)

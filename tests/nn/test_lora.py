@@ -80,9 +80,9 @@ def as_peft(ours: LoRALinear, **config):
     model = nn.Sequential(copy.deepcopy(ours.base_layer))
     config = peft.LoraConfig(
         target_modules=["0"],
-        r=ours.r,
-        lora_alpha=ours.alpha,
-        use_rslora=ours.rule == "rslora",
+        r=ours.options.r,
+        lora_alpha=ours.options.alpha,
+        use_rslora=ours.options.rule == "rslora",
         **config,
     )
     model = peft.get_peft_model(model, config, autocast_adapter_dtype=False)
@@ -252,7 +252,8 @@ def test_moves_between_dtypes_also_when_merged():
 
 
 def test_printed_form():
-    assert "r=2, alpha=6, rule=lora, scaling=3.0, merged=False" in repr(layer())
+    assert "r=2, alpha=6, rule=lora, scaling=3.0" in repr(layer())
+    assert "active=['default'], merged=False" in repr(layer())
     ours = layer()
     assert (ours.in_features, ours.out_features, ours.bias) == (7, 4, ours.base_layer.bias)
 
@@ -282,10 +283,9 @@ def test_the_same_parameters_train_as_in_peft(targets):
     theirs = peft.get_peft_model(Classifier(), config)
     trainable, total = theirs.get_nb_trainable_parameters()
     listed = trainable_parameters(ours)
-    # peft keeps the old head beside the copy that it trains.
-    assert (listed.trainable, listed.total) == (trainable, total - 12)
+    assert (listed.trainable, listed.total) == (trainable, total)
     assert listed.counts == {
-        n: p.numel() for n, p in ours.named_parameters() if "lora_" in n or n == "classifier.weight"
+        n: p.numel() for n, p in ours.named_parameters() if ".adapters.default." in n
     }
 
 
@@ -416,9 +416,9 @@ def test_second_call_leaves_the_first_adapter_trainable():
     add_lora(model, ["v_lin"], r=1, alpha=6)
     listed = trainable_parameters(model).counts
     assert len(listed) == 9
-    assert listed["layer.0.q_lin.lora_A"] == 12
-    assert listed["layer.0.v_lin.lora_A"] == 6
-    assert "classifier.weight" in listed
+    assert listed["layer.0.q_lin.adapters.default.lora_A"] == 12
+    assert listed["layer.0.v_lin.adapters.default.lora_A"] == 6
+    assert "classifier.adapters.default.weight" in listed
 
 
 def test_keeps_the_mode():
@@ -515,7 +515,7 @@ def test_distilbert_like_peft(distilbert):
     ours = copy.deepcopy(distilbert)
     ours = learn(add_lora(ours, targets, r=2, alpha=4, modules_to_save=head)).eval()
     listed = trainable_parameters(ours)
-    names = {n.split(".")[-2] for n in listed.counts}
+    names = {n.partition(".adapters.")[0].rpartition(".")[2] for n in listed.counts}
     assert names == {*targets, *head}
     plain = detach_lora(copy.deepcopy(ours))
     assert_close(plain(ids).logits, ours(ids).logits)
@@ -543,14 +543,6 @@ def test_paths_of_the_notes_do_not_exist(distilbert):
     assert hasattr(distilbert, "pre_classifier")
 
 
-def test_gpt2_has_no_linear_inside():
-    import transformers
-
-    config = transformers.GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=2, n_positions=6)
-    with pytest.raises(TypeError, match="c_attn is Conv1D: only a floating-point"):
-        add_lora(transformers.GPT2Model(config), ["c_attn"], r=2, alpha=4)
-
-
 # Errors
 
 
@@ -570,7 +562,7 @@ def test_gpt2_has_no_linear_inside():
         (lambda: add_lora(Classifier(), ["q_lin", "zzz"], r=1, alpha=1), ValueError, "'zzz'"),
         (lambda: add_lora(Classifier(), "q_lin", r=1, alpha=1), ValueError, "layer.0.q_lin"),
         (lambda: add_lora(Classifier(), ["norm"], r=1, alpha=1), TypeError, "norm is LayerNorm"),
-        (lambda: add_lora(nn.Linear(2, 2), [""], r=1, alpha=1), ValueError, "itself the nn.Linear"),
+        (lambda: add_lora(nn.Linear(2, 2), [""], r=1, alpha=1), ValueError, "itself the Linear"),
         (
             lambda: add_lora(Classifier(), ["q_lin"], r=1, alpha=1, modules_to_save=["head"]),
             ValueError,
@@ -622,8 +614,8 @@ def test_gpt2_has_no_linear_inside():
         ),
         (
             lambda: load_lora_state_dict(adapted()[0], lora_state_dict(adapted(r=4, alpha=12)[0])),
-            RuntimeError,
-            "size mismatch",
+            ValueError,
+            "size mismatch: .* build it with the rank",
         ),
     ],
 )

@@ -83,7 +83,7 @@ SHOWN = 96
 
 def windows_and_stride() -> Explorable:
     """Draw perplexity by position, and of the text against the cost, for windows and strides."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.4), sharey=True)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.7), sharey=True)
     (positions,) = left.plot([], [], color="C0", linewidth=1.3, label="token")
     (whole,) = left.plot([], [], color="C3", linestyle="--", label="text")
     (curve,) = right.plot([], [], color="C3", label="strides")

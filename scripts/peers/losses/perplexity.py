@@ -46,7 +46,7 @@ def labels_words(found: float) -> str:
         found,
         {
             "at the same position": mean_loss(logits, labels),
-            "at the next position: it shifts them itself": mean_loss(logits[:, :-1], labels[:, 1:]),
+            "at the next position: it shifts": mean_loss(logits[:, :-1], labels[:, 1:]),
         },
     )
 
@@ -105,9 +105,9 @@ def which_convention() -> dict[str, tuple[str, ...]]:
             "`ignore_index`, by default nothing" if metric_default is None else "",
             batches_words(of_torchmetrics(*two, ignored=None)),
         ),
-        "Transformers, loss of a causal model": (
+        "Transformers, causal loss": (
             labels_words(ForCausalLMLoss(logits, labels, VOCABULARY).item()),
             "−100",
-            "one mean a call, to be pooled" if one_mean else "",
+            "a mean a call" if one_mean else "",
         ),
     }
