@@ -78,12 +78,12 @@ CASES = {  # ours, peft's
     "patterns": (
         {
             "targets": [*LINEAR, "head", "mix"],
-            "rank_pattern": {"block.1": 4, "mix": 1},
+            "rank_pattern": {"block": 5, "block.1": 4, "mix": 1},
             "alpha_pattern": {"head": 3},
         },
         {
             "target_modules": [*LINEAR, "head", "mix"],
-            "rank_pattern": {"block.1": 4, "mix": 1},
+            "rank_pattern": {"block": 5, "block.1": 4, "mix": 1},
             "alpha_pattern": {"head": 3},
         },
     ),
@@ -466,7 +466,8 @@ def test_copies_of_modules_belong_to_their_adapter():
 def test_lora_plus_groups_like_peft():
     from peft.optimizers import create_loraplus_optimizer
 
-    ours, theirs = of_ours({"targets": LINEAR}), of_peft({})
+    targets = ["block.0", "head"]  # the factors of the head differ in size
+    ours, theirs = of_ours({"targets": targets}), of_peft({"target_modules": targets})
     groups = lora_plus_groups(ours, lr=1e-3, ratio=8)
     optimizer = create_loraplus_optimizer(theirs, torch.optim.AdamW, lr=1e-3, loraplus_lr_ratio=8)
 
