@@ -78,12 +78,12 @@ CASES = {  # ours, peft's
     "patterns": (
         {
             "targets": [*LINEAR, "head", "mix"],
-            "rank_pattern": {"block": 5, "block.1": 4, "mix": 1},
+            "rank_pattern": {"block.1": 4, "mix": 1},
             "alpha_pattern": {"head": 3},
         },
         {
             "target_modules": [*LINEAR, "head", "mix"],
-            "rank_pattern": {"block": 5, "block.1": 4, "mix": 1},
+            "rank_pattern": {"block.1": 4, "mix": 1},
             "alpha_pattern": {"head": 3},
         },
     ),
@@ -150,6 +150,15 @@ def test_the_same_parameters_as_peft(case):
     ours, theirs = of_ours(CASES[case][0]), of_peft(CASES[case][1])
     count = sum(p.numel() for p in ours.parameters() if p.requires_grad)
     assert count == theirs.get_nb_trainable_parameters()[0]
+
+
+@pytest.mark.parametrize("argument", ["rank_pattern", "alpha_pattern"])
+def test_patterns_match_the_end_of_a_name_or_are_refused(argument):
+    for pattern in ("block", "lock.0", "0x", "head"):
+        with pytest.raises(ValueError, match=f"{argument}: '{pattern}' matches no target"):
+            of_ours({"targets": LINEAR, argument: {pattern: 5}})
+    ours = of_ours({"targets": LINEAR, argument: {"[01]": 5, "block.1": 7}})
+    assert {getattr(m.options, {"r": "r"}.get(argument[0], "alpha")) for m in ours.block} == {5}
 
 
 def test_rule_alpha_is_written_as_a_scaling(tmp_path):
