@@ -144,8 +144,9 @@ def load_lora_state_dict(
                 f"has {tuple(own.shape)}: build it with the rank of the training"
             )
         if key.endswith("_extra_state") and float(state[key]) != float(own):
+            name = key.removesuffix("_extra_state").removesuffix(".") or "this layer"
             raise ValueError(
-                f"{key}: the factors were saved with scaling {float(state[key])}, this layer has "
+                f"the factors were saved with scaling {float(state[key])}, {name} has "
                 f"{float(own)}: build it with the alpha, r and rule of the training"
             )
     for key, own in held.items():
