@@ -135,7 +135,9 @@ def output_std(std: Array, *, eps: float = 1e-5) -> Array:
         [1.0, 0.95, 0.3]
     """
     check_between("eps", eps, 0, math.inf, closed="neither")
-    return std / (std * std + eps) ** 0.5
+    size = std + eps**0.5  # its square would overflow first
+    share, rest = std / size, eps**0.5 / size
+    return share / (share * share + rest * rest) ** 0.5
 
 
 def largest_entry(n: int, *, centred: bool = True) -> float:
@@ -200,6 +202,8 @@ def fold_affine(
                 "(in,) and (out, in) are needed"
             )
     xp = namespace(gain, shift, weight, bias)
+    if bias is not None and tuple(bias.shape) != (weight.shape[0],):
+        raise ValueError(f"bias has shape {tuple(bias.shape)}: it must be ({weight.shape[0]},)")
     moved = xp.matmul(weight, shift)
     return weight * gain, moved if bias is None else bias + moved
 

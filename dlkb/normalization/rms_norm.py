@@ -188,8 +188,9 @@ def rms_norm_vjp(
     eps = _machine_eps(x) if eps is None else eps
     unit, inverse = unit_rms(_widen(x), axis=axis, eps=eps)
     g = xp.astype(cotangent, unit.dtype, copy=False)
-    h = g if weight is None else g * weight
-    grad = xp.astype(_project(h, unit, axis) * inverse, x.dtype, copy=False)
+    h = g * inverse  # first: gain times gradient may overflow, the result does not
+    h = h if weight is None else h * weight
+    grad = xp.astype(_project(h, unit, axis), x.dtype, copy=False)
     return RMSNormGrads(grad, None if weight is None else _sum_over_batch(g * unit, weight))
 
 

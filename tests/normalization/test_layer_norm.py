@@ -28,6 +28,7 @@ CASES = [
         layer_norm,
         lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=4), rng.normal(size=4)), {}),
         scale=3,
+        batch=("x",),
     ),
     Case(
         layer_norm,
@@ -36,33 +37,48 @@ CASES = [
             {"dims": 2, "eps": 0.1},
         ),
         "bias-alone",
+        batch=("x",),
     ),
-    Case(layer_norm, lambda rng: ((np.zeros((0, 4)), rng.normal(size=4)), {}), "empty-batch"),
+    Case(
+        layer_norm,
+        lambda rng: ((np.zeros((0, 4)), rng.normal(size=4)), {}),
+        "empty-batch",
+        batch=("x",),
+    ),
     Case(layer_norm, lambda rng: ((rng.normal(size=(3, 1)),), {}), "one-feature"),
     Case(
         layer_norm_vjp,
         lambda rng: (
             (rng.normal(size=(3, 4)), rng.normal(size=(3, 4)), rng.normal(size=4), np.zeros(4)),
-            {},
+            {"eps": 0.1},
         ),
         scale=3,
+        batch=(),
     ),
     Case(
         layer_norm_vjp, lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {}), "bare"
     ),
+    Case(
+        layer_norm_vjp,
+        lambda rng: ((rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 4))), {"dims": 2}),
+        "two-axes",
+    ),
     Case(output_std, lambda rng: ((rng.random(4),), {"eps": 0.1})),
     Case(largest_entry, lambda rng: ((5,), {})),
+    Case(largest_entry, lambda rng: ((5,), {"centred": False}), "as-it-is"),
     Case(
         fold_affine,
         lambda rng: (
             (rng.normal(size=4), rng.normal(size=4), rng.normal(size=(3, 4)), rng.normal(size=3)),
             {},
         ),
+        batch=(),
     ),
     Case(
         fold_affine,
         lambda rng: ((rng.normal(size=4), rng.normal(size=4), rng.normal(size=(3, 4))), {}),
         "no-bias",
+        batch=(),
     ),
 ]
 
