@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dlkb.activations.relu import elu, leaky_relu, prelu, relu
-from dlkb.nn.gradient_probe import call_on_copies
+from dlkb.nn._calls import call_on_copies
 
 
 class ReLU(nn.Module):

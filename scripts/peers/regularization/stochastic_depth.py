@@ -4,6 +4,7 @@ Ones go through at p = 0.2, where dropping and keeping differ.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -56,9 +57,7 @@ def drop_path() -> tuple[str, str]:
 
 def which_convention() -> dict[str, tuple[str, ...]]:
     """Return argument, for what one draw decides, and what becomes of what is kept."""
-    ours, theirs = (
-        both_modes(lambda mode, kind=kind: kind(P, mode)) for kind in (StochasticDepth, Theirs)
-    )
+    ours, theirs = (both_modes(partial(kind, P)) for kind in (StochasticDepth, Theirs))
     if ours != theirs:
         raise LookupError(f"this package and torchvision differ: {ours}, {theirs}")
     return {
