@@ -128,6 +128,7 @@ def output_std(std: Array, *, eps: float = 1e-5) -> Array:
         A number or an array like `std`, in [0, 1): near 1 for σ well above √ε, 0.71 at √ε.
 
     Raises:
+        TypeError: If `std` is neither a number nor a floating-point array.
         ValueError: If `eps` is not positive.
 
     Example:
@@ -135,7 +136,13 @@ def output_std(std: Array, *, eps: float = 1e-5) -> Array:
         [1.0, 0.95, 0.3]
     """
     check_between("eps", eps, 0, math.inf, closed="neither")
-    return std / (std * std + eps) ** 0.5
+    if isinstance(std, (int, float)):
+        return std / math.hypot(std, eps**0.5)
+    check_float("std", std)
+    xp = namespace(std)
+    wide = xp.astype(std, xp.result_type(std.dtype, xp.float32), copy=False)
+    larger = xp.hypot(wide, xp.full_like(wide, eps**0.5))
+    return xp.astype(wide / larger, std.dtype, copy=False)
 
 
 def largest_entry(n: int, *, centred: bool = True) -> float:
@@ -199,6 +206,10 @@ def fold_affine(
                 f"{name} has shape {tuple(parameter.shape)} and weight {tuple(weight.shape)}: "
                 "(in,) and (out, in) are needed"
             )
+    if bias is not None and tuple(bias.shape) != (weight.shape[0],):
+        raise ValueError(
+            f"bias has shape {tuple(bias.shape)}: it must be ({weight.shape[0]},), one an output"
+        )
     xp = namespace(gain, shift, weight, bias)
     moved = xp.matmul(weight, shift)
     return weight * gain, moved if bias is None else bias + moved

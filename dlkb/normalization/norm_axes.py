@@ -174,8 +174,8 @@ def group_norm_vjp(
     shape = tuple(x.shape)
     wide = xp.astype(x, xp.result_type(x.dtype, xp.float32), copy=False)
     g = xp.astype(cotangent, wide.dtype, copy=False)
-    h = g if weight is None else g * _by_channel(weight, x.ndim)
     grouped = xp.reshape(wide, _grouped(shape, num_groups))
+    h = g if weight is None else g * _by_channel(weight, x.ndim)
     grad = standardize_vjp(grouped, xp.reshape(h, grouped.shape), axis=-1, eps=eps)
     unit = xp.reshape(standardize(grouped, axis=-1, eps=eps), shape)
     others = (0, *range(2, x.ndim))
@@ -213,6 +213,4 @@ def _check_groups(x: Array, num_groups: int, **parameters: Array | None) -> None
             continue
         check_float(name, parameter)
         if tuple(parameter.shape) != (channels,):
-            raise ValueError(
-                f"{name} has shape {tuple(parameter.shape)}: it must be ({channels},)"
-            )
+            raise ValueError(f"{name} has shape {tuple(parameter.shape)}: it must be ({channels},)")

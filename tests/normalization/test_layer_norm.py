@@ -28,6 +28,7 @@ CASES = [
         layer_norm,
         lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=4), rng.normal(size=4)), {}),
         scale=3,
+        batch=("x",),
     ),
     Case(
         layer_norm,
@@ -36,8 +37,14 @@ CASES = [
             {"dims": 2, "eps": 0.1},
         ),
         "bias-alone",
+        batch=("x",),
     ),
-    Case(layer_norm, lambda rng: ((np.zeros((0, 4)), rng.normal(size=4)), {}), "empty-batch"),
+    Case(
+        layer_norm,
+        lambda rng: ((np.zeros((0, 4)), rng.normal(size=4)), {}),
+        "empty-batch",
+        batch=("x",),
+    ),
     Case(layer_norm, lambda rng: ((rng.normal(size=(3, 1)),), {}), "one-feature"),
     Case(
         layer_norm_vjp,
@@ -46,23 +53,32 @@ CASES = [
             {},
         ),
         scale=3,
+        batch=(),
     ),
     Case(
         layer_norm_vjp, lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {}), "bare"
     ),
+    Case(
+        layer_norm_vjp,
+        lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {"dims": 2, "eps": 0.1}),
+        "two-axes",
+    ),
     Case(output_std, lambda rng: ((rng.random(4),), {"eps": 0.1})),
     Case(largest_entry, lambda rng: ((5,), {})),
+    Case(largest_entry, lambda rng: ((5,), {"centred": False}), "rms"),
     Case(
         fold_affine,
         lambda rng: (
             (rng.normal(size=4), rng.normal(size=4), rng.normal(size=(3, 4)), rng.normal(size=3)),
             {},
         ),
+        batch=(),
     ),
     Case(
         fold_affine,
         lambda rng: ((rng.normal(size=4), rng.normal(size=4), rng.normal(size=(3, 4))), {}),
         "no-bias",
+        batch=(),
     ),
 ]
 
@@ -193,6 +209,8 @@ ONES = np.ones((2, 3))
         (lambda: fold_affine(np.ones(2), np.ones(3), ONES), ValueError, r"gain has shape \(2,\)"),
         (lambda: fold_affine(np.ones(3), np.ones(2), ONES), ValueError, r"shift has shape"),
         (lambda: fold_affine(np.ones(3), np.ones(3), np.ones(3)), ValueError, "gain has shape"),
+        (lambda: fold_affine(np.ones(3), np.ones(3), ONES, np.ones(3)), ValueError, "bias has"),
+        (lambda: output_std(np.ones(3, int)), TypeError, "std has dtype int64"),
         (lambda: fold_affine(np.ones(3, int), np.ones(3), ONES), TypeError, "gain has dtype"),
         (lambda: fold_affine(np.ones(3), np.ones(3), ONES > 0), TypeError, "weight has dtype"),
     ],

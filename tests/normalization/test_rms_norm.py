@@ -25,36 +25,55 @@ def draw(*shape, seed=0):
 
 
 CASES = [
-    Case(unit_rms, lambda rng: ((rng.normal(size=(2, 3, 4)),), {"axis": (0, 2), "eps": 0.1})),
+    Case(unit_rms, lambda rng: ((rng.normal(size=(2, 3, 4)),), {"axis": (-3, -1), "eps": 0.1})),
     Case(
         unit_rms_vjp,
         lambda rng: (
             (rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 4))),
-            {"axis": (0, 2), "eps": 0.1},
+            {"axis": (-3, -1), "eps": 0.1},
         ),
     ),
     Case(rms_norm, lambda rng: ((rng.normal(size=(3, 4)),), {"eps": EPS}), "bare"),
-    Case(rms_norm, lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=4)), {"eps": EPS})),
     Case(
         rms_norm,
-        lambda rng: ((rng.normal(size=(2, 3, 4)), rng.normal(size=(3, 4))), {"dims": 2}),
-        "two-axes",
+        lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=4)), {"eps": EPS}),
+        batch=("x",),
     ),
-    Case(rms_norm, lambda rng: ((np.zeros((0, 4)), rng.normal(size=4)), {}), "empty-batch"),
+    Case(
+        rms_norm,
+        lambda rng: (
+            (rng.normal(size=(2, 3, 4)), rng.normal(size=(3, 4))),
+            {"dims": 2, "eps": 0.1},
+        ),
+        "two-axes",
+        batch=("x",),
+    ),
+    Case(
+        rms_norm,
+        lambda rng: ((np.zeros((0, 4)), rng.normal(size=4)), {}),
+        "empty-batch",
+        batch=("x",),
+    ),
     Case(
         rms_norm_vjp,
         lambda rng: (
             (rng.normal(size=(3, 4)), rng.normal(size=(3, 4)), rng.normal(size=4)),
             {"eps": EPS},
         ),
+        batch=(),
+    ),
+    Case(
+        rms_norm_vjp,
+        lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {"eps": 0.1, "dims": 2}),
+        "two-axes",
     ),
     Case(
         rms_norm_vjp,
         lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {"eps": EPS}),
         "bare",
     ),
-    Case(center_output, lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=3)), {})),
-    Case(center_output, lambda rng: ((rng.normal(size=(3, 4)),), {}), "no-bias"),
+    Case(center_output, lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=3)), {}), batch=()),
+    Case(center_output, lambda rng: ((rng.normal(size=(3, 4)),), {}), "no-bias", batch=()),
 ]
 
 
