@@ -166,6 +166,7 @@ def test_output_std_is_measured():
         x = draw(1, 512)
         x = std * (x - x.mean()) / x.std()
         assert_close(np.asarray(output_std(std)), layer_norm(x).std())
+        assert_close(output_std(np.asarray([std])), layer_norm(x).std(-1))
     assert output_std(0.5, eps=0.25) == pytest.approx(math.sqrt(0.5))
 
 

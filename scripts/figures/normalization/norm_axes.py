@@ -61,7 +61,7 @@ def shared(kind: int, channel: int) -> Array:
 def dots(mask: Array) -> tuple[Array, Array]:
     """Return where the numbers of a mask stand: examples side by side, channels upwards."""
     example, channel, place = np.nonzero(mask)
-    return example * (PLACES + 1.5) + place, channel + 1.0
+    return np.asarray(example * (PLACES + 1.5) + place), np.asarray(channel + 1.0)
 
 
 def axes_shared() -> Explorable:
@@ -160,6 +160,6 @@ def batch_mates_says() -> dict[str, bool]:
         "How far an output of batch norm moves when the other examples are drawn anew": bool(
             few[-1] > 0
         ),
-        f"From a batch of {BATCHES[1]} on, it falls about like one over the root of the numbers that "
-        "share a mean": bool(all(abs(slope + 0.5) < 0.1 for slope in slopes)),
+        f"From a batch of {BATCHES[1]} on, it falls about like one over the root of the "
+        "numbers that share a mean": bool(all(abs(slope + 0.5) < 0.1 for slope in slopes)),
     }
