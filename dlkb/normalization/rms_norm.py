@@ -94,7 +94,7 @@ def unit_rms_vjp(
     check_float("cotangent", cotangent)
     check_same_shape("cotangent", cotangent, "x", x)
     unit, inverse = unit_rms(x, axis=axis, eps=eps)
-    return _project(cotangent * inverse, unit, axis)
+    return _project(cotangent, unit, axis) * inverse
 
 
 def rms_norm(
@@ -188,8 +188,8 @@ def rms_norm_vjp(
     eps = _machine_eps(x) if eps is None else eps
     unit, inverse = unit_rms(_widen(x), axis=axis, eps=eps)
     g = xp.astype(cotangent, unit.dtype, copy=False)
-    # The factor first: a product of g and w alone could overflow.
-    h = g * inverse if weight is None else g * inverse * weight
+    h = g * inverse  # first: gain times gradient may overflow, the result does not
+    h = h if weight is None else h * weight
     grad = xp.astype(_project(h, unit, axis), x.dtype, copy=False)
     return RMSNormGrads(grad, None if weight is None else _sum_over_batch(g * unit, weight))
 

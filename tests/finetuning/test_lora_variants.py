@@ -43,18 +43,28 @@ def product(M, *, r, scaling=1.0):
     return scaling * (B @ A)
 
 
+OVERFLOW = "the adapted weight, W + sBA, overflows itself"
+
 CASES = [
-    Case(row_lengths, lambda rng: ((rng.standard_normal((4, 7)),), {}), scale=3),
-    Case(row_lengths, lambda rng: ((rng.standard_normal((0, 3)),), {}), "no rows"),
-    Case(row_lengths, lambda rng: ((np.zeros((2, 1)),), {}), "zero"),
-    Case(dora, make_dora, scale=10),
-    Case(stack, make_stack, scale=3),
+    Case(row_lengths, lambda rng: ((rng.standard_normal((4, 7)),), {}), scale=3, batch=()),
+    Case(row_lengths, lambda rng: ((rng.standard_normal((0, 3)),), {}), "no rows", batch=()),
+    Case(row_lengths, lambda rng: ((np.zeros((2, 1)),), {}), "zero", batch=()),
+    Case(
+        dora,
+        make_dora,
+        scale=10,
+        batch=(),
+        unless={"float64 huge all": OVERFLOW, "float16 large all": OVERFLOW},
+    ),
+    Case(stack, make_stack, scale=3, batch=()),
     Case(lora_plus_rates, lambda _: ((1e-3,), {"ratio": 8.0})),
     Case(
         factorize,
         lambda rng: ((np.diag([4.0, 2.0, 1.0]),), {"r": 2, "scaling": 0.5}),
         scale=10,
         half=False,
+        batch=(),
+        law=lambda pair, by: Factors(*(factor * np.sqrt(by["M"]) for factor in pair)),
     ),
 ]
 

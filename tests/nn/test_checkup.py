@@ -102,6 +102,34 @@ def test_a_step_goes_on_from_the_optimizer_s_state():
     assert str(optimizer.state_dict()) == str(state)
 
 
+class Named(nn.Module):
+    """Takes a keyword, and gives its layers their input by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 8), nn.Linear(8, 5)
+
+    def forward(self, x, *, shift=0.0):
+        return self.second(input=torch.relu(self.first(input=x) + shift))
+
+
+def test_arguments_by_name():
+    torch.manual_seed(0)
+    model, (x, y) = Named(), batch()
+    dead = check_model(model, (x, y), cross_entropy, keywords={"shift": -100.0})
+    assert found(dead, "units are dead").detail == "second gets 100%"
+    assert "units are dead" not in check_model(model, (x, y), cross_entropy).names
+    several = check_model(model, ((x,), y), cross_entropy)
+    assert several == check_model(model, (x, y), cross_entropy)
+
+
+def test_what_cannot_be_seen_is_named():
+    with pytest.warns(DeprecationWarning, match="jit"):
+        scripted = torch.jit.script(nn.Linear(6, 5))
+    with pytest.raises(TypeError, match="0 is a ScriptModule"):
+        check_model(nn.Sequential(scripted), batch(), cross_entropy)
+
+
 def test_softmax_before_cross_entropy():
     report = check_model(mlp(last=[nn.Softmax(-1)]), batch(), cross_entropy)
     assert report.names == ("softmax before cross_entropy",)

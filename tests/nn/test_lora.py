@@ -160,6 +160,12 @@ def test_factors_in_float32_over_a_bfloat16_base():
     assert torch.equal(ours.weight, exact.weight.float().bfloat16())
 
 
+def test_the_sum_is_rounded_once():
+    ours = layer(dtype=torch.bfloat16)
+    exact = ours.base_layer.weight.float() + 3 * ours.lora_B.float() @ ours.lora_A.float()
+    assert torch.equal(ours.weight + 0, exact.bfloat16())
+
+
 def test_empty_and_single_sizes():
     ours = LoRALinear(nn.Linear(1, 1), r=1, alpha=1)
     assert ours(torch.ones(2, 0, 1)).shape == (2, 0, 1)
@@ -214,7 +220,7 @@ def test_dropout_acts_on_the_branch_alone_and_only_in_training():
     standard_error = branch.std(0) / 4000**0.5
     assert torch.all((branch.mean(0) - expected).abs() < 5 * standard_error)
     assert torch.equal(ours.eval()(x), full)
-    fresh = LoRALinear(ours.base_layer, r=2, alpha=6, lora_dropout=0.5)
+    fresh = LoRALinear(ours.base_layer, r=2, alpha=6, lora_dropout=0.5).train()
     assert torch.equal(fresh(x), base)
     with mc_dropout(ours):
         assert not torch.equal(ours(x), full)

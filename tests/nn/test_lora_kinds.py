@@ -353,6 +353,7 @@ def test_the_weight_computes_like_the_sum():
     assert_close(torch.stack([weight, weight])[1], expected)
     assert_close(x @ weight.T, x @ expected.T)
     assert_close(nn.functional.linear(x, weight, bias=ours.bias), ours(x))
+    assert_close(nn.functional.linear(input=x, weight=weight, bias=ours.bias), ours(x))
     assert weight.requires_grad
     (gradient,) = torch.autograd.grad(weight.square().sum(), [ours.lora_A])
     assert_close(gradient, torch.autograd.grad(expected.square().sum(), ours.lora_A)[0], scale=10)

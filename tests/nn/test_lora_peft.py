@@ -152,6 +152,15 @@ def test_the_same_parameters_as_peft(case):
     assert count == theirs.get_nb_trainable_parameters()[0]
 
 
+@pytest.mark.parametrize("argument", ["rank_pattern", "alpha_pattern"])
+def test_patterns_match_the_end_of_a_name_or_are_refused(argument):
+    for pattern in ("block", "lock.0", "0x", "head"):
+        with pytest.raises(ValueError, match=f"{argument}: '{pattern}' matches no target"):
+            of_ours({"targets": LINEAR, argument: {pattern: 5}})
+    ours = of_ours({"targets": LINEAR, argument: {"[01]": 5, "block.1": 7}})
+    assert {getattr(m.options, {"r": "r"}.get(argument[0], "alpha")) for m in ours.block} == {5}
+
+
 def test_rule_alpha_is_written_as_a_scaling(tmp_path):
     ours = learn(of_ours({"targets": LINEAR, "rule": "alpha", "rank_pattern": {"1": 3}}))
     save_peft(ours, tmp_path)
@@ -466,7 +475,8 @@ def test_copies_of_modules_belong_to_their_adapter():
 def test_lora_plus_groups_like_peft():
     from peft.optimizers import create_loraplus_optimizer
 
-    ours, theirs = of_ours({"targets": LINEAR}), of_peft({})
+    targets = ["block.0", "head"]  # the factors of the head differ in size
+    ours, theirs = of_ours({"targets": targets}), of_peft({"target_modules": targets})
     groups = lora_plus_groups(ours, lr=1e-3, ratio=8)
     optimizer = create_loraplus_optimizer(theirs, torch.optim.AdamW, lr=1e-3, loraplus_lr_ratio=8)
 

@@ -1,5 +1,7 @@
 """Probes, clipping, initialization, dropout and early stopping on two processes."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -78,6 +80,8 @@ def probes(folder, device):
         fsdp = not isinstance(model, DistributedDataParallel)
         before = {name: whole(b).clone() for name, b in model.named_buffers()}
         close(signal_norms(model, x, mean_square), signal_norms(plain, x, mean_square))
+        with patch.object(DistributedDataParallel, "forward", side_effect=AssertionError):
+            signal_norms(model, x, mean_square)  # no communication, no reduction is prepared
         report, expected = (
             check_model(m, (x, y), cross_entropy, optimizer=torch.optim.SGD(m.parameters(), lr=0.1))
             for m in (model, plain)

@@ -50,7 +50,7 @@ CASES = [
         layer_norm_vjp,
         lambda rng: (
             (rng.normal(size=(3, 4)), rng.normal(size=(3, 4)), rng.normal(size=4), np.zeros(4)),
-            {},
+            {"eps": 0.1},
         ),
         scale=3,
         batch=(),
@@ -60,12 +60,12 @@ CASES = [
     ),
     Case(
         layer_norm_vjp,
-        lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {"dims": 2, "eps": 0.1}),
+        lambda rng: ((rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 4))), {"dims": 2}),
         "two-axes",
     ),
     Case(output_std, lambda rng: ((rng.random(4),), {"eps": 0.1})),
     Case(largest_entry, lambda rng: ((5,), {})),
-    Case(largest_entry, lambda rng: ((5,), {"centred": False}), "rms"),
+    Case(largest_entry, lambda rng: ((5,), {"centred": False}), "as-it-is"),
     Case(
         fold_affine,
         lambda rng: (
@@ -166,7 +166,6 @@ def test_output_std_is_measured():
         x = draw(1, 512)
         x = std * (x - x.mean()) / x.std()
         assert_close(np.asarray(output_std(std)), layer_norm(x).std())
-        assert_close(output_std(np.asarray([std])), layer_norm(x).std(-1))
     assert output_std(0.5, eps=0.25) == pytest.approx(math.sqrt(0.5))
 
 
@@ -210,8 +209,6 @@ ONES = np.ones((2, 3))
         (lambda: fold_affine(np.ones(2), np.ones(3), ONES), ValueError, r"gain has shape \(2,\)"),
         (lambda: fold_affine(np.ones(3), np.ones(2), ONES), ValueError, r"shift has shape"),
         (lambda: fold_affine(np.ones(3), np.ones(3), np.ones(3)), ValueError, "gain has shape"),
-        (lambda: fold_affine(np.ones(3), np.ones(3), ONES, np.ones(3)), ValueError, "bias has"),
-        (lambda: output_std(np.ones(3, int)), TypeError, "std has dtype int64"),
         (lambda: fold_affine(np.ones(3, int), np.ones(3), ONES), TypeError, "gain has dtype"),
         (lambda: fold_affine(np.ones(3), np.ones(3), ONES > 0), TypeError, "weight has dtype"),
     ],

@@ -56,7 +56,8 @@ def state() -> State:
 
 
 def _functions(module: ModuleType) -> dict[str, Any]:
-    return {name: value for name, value in list(vars(module).items()) if callable(value)}
+    shown = "_"  # what an interpreter displayed last, in builtins
+    return {k: value for k, value in list(vars(module).items()) if callable(value) and k != shown}
 
 
 def _folder() -> str:

@@ -123,10 +123,19 @@ def find_targets(
 
 def by_pattern(name: str, patterns: Mapping[str, T] | None, default: T) -> T:
     """Return the value of the first pattern that the end of a name matches, as in peft."""
-    for pattern, value in (patterns or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", name):
-            return value
-    return default
+    return next((v for p, v in (patterns or {}).items() if is_matched(name, p)), default)
+
+
+def is_matched(name: str, pattern: str) -> bool:
+    """Whether a pattern matches a name, or its end after a dot."""
+    return re.match(rf"(.*\.)?({pattern})$", name) is not None
+
+
+def check_patterns(names: Sequence[str], argument: str, patterns: Iterable[str]) -> None:
+    """Raise ValueError for a pattern that would be passed over."""
+    for pattern in patterns:
+        if not any(is_matched(name, pattern) for name in names):
+            raise ValueError(f"{argument}: {pattern!r} matches no target; there are {names}")
 
 
 def use(model: nn.Module, names: Sequence[str]) -> None:

@@ -8,7 +8,15 @@ from torch import nn
 from dlkb.finetuning import lora as formula
 from dlkb.nn.lora.adapter import Adapter, Init, Options
 from dlkb.nn.lora.attention import LoRAMultiheadAttention
-from dlkb.nn.lora.find import by_pattern, find_targets, match, use, visible_modules, within
+from dlkb.nn.lora.find import (
+    by_pattern,
+    check_patterns,
+    find_targets,
+    match,
+    use,
+    visible_modules,
+    within,
+)
 from dlkb.nn.lora.kinds import LoRALinear, kind_of
 from dlkb.nn.lora.layers import LoRALayer
 from dlkb.nn.lora.saved import SavedModule, is_bias
@@ -70,7 +78,8 @@ def add_lora(
     Raises:
         TypeError: If LoRA does not go on a target, or it is quantized and no dtype given.
         ValueError: If a name matches nothing (close names are listed), a target has this adapter
-            already, is the model itself, is sharded, or lies inside `modules_to_save`.
+            already, is the model itself, is sharded, or lies inside `modules_to_save`, or if a
+            pattern matches no target.
             Nothing has been changed then.
 
     Example:
@@ -88,6 +97,8 @@ def add_lora(
     saved = match(modules, modules_to_save, "modules_to_save")
     chosen = find_targets(model, modules, targets, exclude, saved)
     _check(modules, chosen, saved, adapter, lora_dropout)
+    check_patterns(chosen, "rank_pattern", rank_pattern or ())
+    check_patterns(chosen, "alpha_pattern", alpha_pattern or ())
     made: dict[nn.Module, list[Adapter]] = {}  # a module that is shared stays shared
     for name in chosen:
         module = modules[name]

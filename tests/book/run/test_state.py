@@ -92,3 +92,11 @@ def test_a_function_of_this_package_stays(book, monkeypatch):
     found = first_error(book, ["import dlkb.arrays", "dlkb.arrays.erf = abs"])
     assert found is not None
     assert "leaves changed: dlkb.arrays.erf: " in found.error
+
+
+def test_what_is_displayed_may_be_callable(book):
+    another = "```\n\n```pycon\n>>> square(3)\n9\n"
+    book.edit(">>> square(3)\n9\n", f">>> int\n<class 'int'>\n{another}")
+    session = Session(read_book(book.root)[0])
+    outcomes = map(session.outcomes_through, session.page.runnable)
+    assert not [o for o in outcomes if "leaves changed" in (o.error or "")]
