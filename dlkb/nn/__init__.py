@@ -43,6 +43,7 @@ from dlkb.nn.lora import (
     unmerge_lora,
     without_lora,
 )
+from dlkb.nn.norm_axes import GroupNorm
 from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
 from dlkb.nn.rms_norm import RMSNorm
 from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
@@ -57,6 +58,7 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "GatedMLP",
+    "GroupNorm",
     "LayerNorm",
     "LeakyReLU",
     "LoRAConv",

@@ -20,7 +20,7 @@ from scripts.figures.gradients import (
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.losses import cross_entropy, perplexity
-from scripts.figures.normalization import layer_norm, rms_norm
+from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
 from tests.book.draw.test_explorable import points
@@ -63,6 +63,13 @@ def row(mean, std):
     for values in data:
         found += [columns(feature, values), columns(ends, [values.mean()] * 2)]
     return found
+
+
+def axes(kind, channel):
+    mask = norm_axes.shared(int(kind), int(channel))
+    one = np.zeros_like(mask)
+    one[1, int(channel) - 1, 1] = True
+    return [columns(*norm_axes.dots(mask)), columns(*norm_axes.dots(one))]
 
 
 def plane(shift, scale):
@@ -246,6 +253,7 @@ COMPUTED = {
     "regularization/stochastic_depth/depths": depths,
     "regularization/dropout/explore_bands": explore_bands,
     "normalization/layer_norm/before_and_behind": row,
+    "normalization/norm_axes/axes_shared": axes,
     "normalization/rms_norm/shift_and_scale": plane,
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
