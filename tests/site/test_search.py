@@ -13,6 +13,17 @@ from tests.site.test_site import address
 BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
+    "regularization/stochastic_depth": "stochastic depth · drop path",
+    "activations/relu": "relu · leaky relu",
+    "activations/sigmoid": "sigmoid · softplus",
+    "activations/gelu": "gelu · mish",
+    "activations/glu": "swiglu · geglu",
+    "backpropagation/backprop": "backpropagation · reverse mode",
+    "losses/cross_entropy": "cross entropy · label smoothing",
+    "losses/perplexity": "perplexity · bits per byte",
+    "normalization/layer_norm": "layer norm · layernorm",
+    "normalization/rms_norm": "rms norm · rmsnorm",
+    "normalization/norm_axes": "group norm · groupnorm",
     "symptoms": """
         symptoms · troubleshooting · network does not learn · training is slow
         loss is nan · nan loss · nan gradients · nan after eigh · fp16 nan
