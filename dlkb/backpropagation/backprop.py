@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.losses.cross_entropy import log_softmax
 
 
 def sum_to_shape(cotangent: Array, shape: tuple[int, ...]) -> Array:
@@ -231,7 +232,7 @@ def softmax_cross_entropy(logits: Array, target: Array) -> Array:
         >>> softmax_cross_entropy(logits, target).round(3)
         array([ 0.693, 50.   ])
     """
-    log_p = _log_softmax(logits, target)
+    log_p = _log_probabilities(logits, target)
     xp = namespace(log_p)
     return -xp.sum(target * xp.where(target == 0, xp.zeros_like(log_p), log_p), axis=-1)
 
@@ -261,7 +262,7 @@ def softmax_cross_entropy_vjp(logits: Array, target: Array, cotangent: Array) ->
         >>> softmax_cross_entropy_vjp(logits, target, np.ones(1))
         array([[ 0.25, -0.75,  0.25,  0.25]])
     """
-    log_p = _log_softmax(logits, target)
+    log_p = _log_probabilities(logits, target)
     check_float("cotangent", cotangent)
     if tuple(cotangent.shape) != tuple(logits.shape[:-1]):
         raise ValueError(
@@ -459,15 +460,13 @@ def _check_layer(x: Array, W: Array) -> None:
         )
 
 
-def _log_softmax(logits: Array, target: Array) -> Array:
+def _log_probabilities(logits: Array, target: Array) -> Array:
     check_float("logits", logits)
     check_float("target", target)
     check_same_shape("target", target, "logits", logits)
     if logits.ndim < 1 or logits.shape[-1] == 0:
         raise ValueError(f"logits has shape {tuple(logits.shape)}: one class or more is needed")
-    xp = namespace(logits, target)
-    shifted = logits - xp.max(logits, axis=-1, keepdims=True)  # the largest exponential is one
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+    return log_softmax(logits)
 
 
 def _hidden(x: Array, params: MLP) -> tuple[Array, Array]:

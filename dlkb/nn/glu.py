@@ -1,11 +1,9 @@
 """Gated linear units as modules."""
 
-import torch
 from torch import Tensor, nn
 
 from dlkb.activations.glu import VARIANTS, gated, glu
-
-HALF = (torch.float16, torch.bfloat16)
+from dlkb.nn.gelu import HALF
 
 
 class GLU(nn.Module):

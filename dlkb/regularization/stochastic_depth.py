@@ -5,8 +5,6 @@ probability of survival, 1 − p. `keep` is a boolean mask of shape `(batch,)`, 
 decides for the whole batch.
 """
 
-from typing import NamedTuple
-
 from dlkb.arrays import (
     Array,
     Generator,
@@ -16,18 +14,7 @@ from dlkb.arrays import (
     check_same_shape,
     namespace,
 )
-
-
-class Moments(NamedTuple):
-    """Mean and variance over the draws."""
-
-    mean: Array
-    variance: Array
-
-
-def _inverse_survival(p: float) -> float:
-    """Return 1/(1 − p), and 0 at p = 1, where nothing survives; no branch, for the compiler."""
-    return (p < 1) / (1 - p + (p == 1))
+from dlkb.regularization.dropout import Moments, dropout, dropout_moments
 
 
 def survivors(like: Array, *, p: float, mode: str = "row", generator: Generator) -> Array:
@@ -99,18 +86,14 @@ def stochastic_depth(branch: Array, keep: Array, *, p: float) -> Array:
         array([[4., 4., 4.],
                [0., 0., 0.]])
     """
-    check_between("p", p, 0, 1)
     check_float("branch", branch)
-    xp = namespace(branch)
-    if keep.dtype != xp.bool:
-        raise TypeError(f"keep has dtype {keep.dtype}: a boolean mask is needed")
     if tuple(keep.shape) not in ((), tuple(branch.shape[:1])):
         raise ValueError(
             f"keep has shape {tuple(keep.shape)} and branch has shape {tuple(branch.shape)}: "
             "keep must be () or hold one entry an example"
         )
-    column = xp.reshape(keep, (*keep.shape, *(1,) * (branch.ndim - keep.ndim)))
-    return xp.where(column, branch, 0.0) * _inverse_survival(p)
+    column = (*keep.shape, *(1,) * (branch.ndim - keep.ndim))
+    return dropout(branch, namespace(branch, keep).reshape(keep, column), p=p)
 
 
 def stochastic_depth_vjp(keep: Array, cotangent: Array, *, p: float) -> Array:
@@ -164,11 +147,11 @@ def block_moments(shortcut: Array, branch: Array, *, p: float) -> Moments:
         >>> block_moments(np.asarray([1.0]), np.asarray([2.0]), p=0.5)
         Moments(mean=array([3.]), variance=array([4.]))
     """
-    check_between("p", p, 0, 1, closed="left")
     check_float("shortcut", shortcut)
     check_float("branch", branch)
     check_same_shape("shortcut", shortcut, "branch", branch)
-    return Moments(shortcut + branch, p / (1 - p) * branch * branch)
+    mean, variance = dropout_moments(branch, p=p)
+    return Moments(shortcut + mean, variance)
 
 
 def linear_survival(block: Array, *, blocks: int, last: float = 0.5) -> Array:
