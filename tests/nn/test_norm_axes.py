@@ -1,26 +1,18 @@
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from dlkb.nn import GroupNorm
 from tests.close import assert_close
+from tests.nn import norms
 
 
-def inputs(shape=(3, 6, 5), dtype=torch.float32, device="cpu", seed=0):
-    values = np.random.default_rng(seed).normal(size=shape)
-    return torch.tensor(values, dtype=dtype, device=device)
+def inputs(shape=(3, 6, 5), *arguments, **options):
+    return norms.inputs(shape, *arguments, **options)
 
 
-def pair(*arguments, device="cpu", **options):
-    """Return our layer and torch's with equal parameters, not 1 and 0."""
-    ours = GroupNorm(*arguments, device=device, **options)
-    theirs = nn.GroupNorm(*arguments, device=device, **options)
-    with torch.no_grad():
-        for seed, parameter in enumerate(theirs.parameters()):
-            parameter.copy_(inputs(parameter.shape, parameter.dtype, seed=seed + 5))
-    ours.load_state_dict(theirs.state_dict())
-    return ours, theirs
+def pair(*arguments, **options):
+    return norms.pair(GroupNorm, nn.GroupNorm, *arguments, **options)
 
 
 OPTIONS = [{}, {"eps": 0.1}, {"bias": False}, {"affine": False}]

@@ -1,149 +1,27 @@
-import copy
-import io
+from typing import ClassVar
 
-import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from dlkb.nn import RMSNorm
-from tests.close import assert_close
+from tests.nn.norms import LastAxesNorm
+
+MISMATCH = "ignore:Mismatch dtype:UserWarning"  # torch's
 
 
-def inputs(shape=(6, 7), dtype=torch.float32, device="cpu", seed=0):
-    values = np.random.default_rng(seed).normal(size=shape)
-    return torch.tensor(values, dtype=dtype, device=device)
+class TestRMSNorm(LastAxesNorm):
+    Ours, Theirs = RMSNorm, nn.RMSNorm
+    ARGUMENTS: ClassVar = {
+        "plain": ((7,), {}),
+        "int": ((7,), {"eps": 0.1}),
+        "list": (([6, 7],), {}),
+        "bare": ((7,), {"elementwise_affine": False}),
+    }
 
+    @pytest.mark.filterwarnings(MISMATCH)
+    def test_autocast_and_pickling(self):
+        super().test_autocast_and_pickling()
 
-def pair(*arguments, device="cpu", **options):
-    """Return our layer and torch's with equal parameters, not 1 and 0."""
-    ours = RMSNorm(*arguments, device=device, **options)
-    theirs = nn.RMSNorm(*arguments, device=device, **options)
-    with torch.no_grad():
-        for seed, parameter in enumerate(theirs.parameters()):
-            parameter.copy_(inputs(parameter.shape, parameter.dtype, seed=seed + 5))
-    ours.load_state_dict(theirs.state_dict())
-    return ours, theirs
-
-
-ARGUMENTS = {
-    "plain": ((7,), {}),
-    "int": ((7,), {"eps": 0.1}),
-    "list": (([6, 7],), {}),
-    "bare": ((7,), {"elementwise_affine": False}),
-}
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("name", ARGUMENTS)
-def test_values_and_gradients_of_torch(name, dtype, device):
-    arguments, options = ARGUMENTS[name]
-    found = []
-    for layer in pair(*arguments, device=device, dtype=dtype, **options):
-        x = inputs((4, 6, 7), dtype, device).requires_grad_()
-        output = layer(x)
-        (output * inputs((4, 6, 7), dtype, device, seed=1)).sum().backward()
-        found.append([output, x.grad, *(p.grad for p in layer.parameters())])
-    assert len(found[0]) == len(found[1])
-    for mine, their in zip(*found, strict=True):
-        assert_close(mine, their, scale=10)
-
-
-@pytest.mark.parametrize("name", ARGUMENTS)
-def test_it_takes_the_place_of_torch_rms_norm(name):
-    arguments, options = ARGUMENTS[name]
-    ours, theirs = pair(*arguments, **options)
-    assert repr(ours) == repr(theirs)
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    theirs.load_state_dict(ours.state_dict())
-    fresh, other = RMSNorm(*arguments, **options), nn.RMSNorm(*arguments, **options)
-    for mine, their in zip(fresh.parameters(), other.parameters(), strict=True):
-        assert torch.equal(mine, their)
-    assert ours.normalized_shape == theirs.normalized_shape
-    assert (ours.eps, ours.elementwise_affine) == (theirs.eps, theirs.elementwise_affine)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision(dtype, device):
-    ours, theirs = pair(64, dtype=dtype, device=device)
-    x = inputs((9, 64), dtype, device) * 100
-    a, b = (layer(x.clone().requires_grad_()) for layer in (ours, theirs))
-    step = torch.finfo(dtype).eps
-    torch.testing.assert_close(a, b, rtol=2 * step, atol=1e-3)
-    a.sum().backward()
-    assert {p.grad.dtype for p in ours.parameters()} == {dtype}
-
-
-@pytest.mark.parametrize("shape", [(0, 7), (7,), (3, 0, 7), (2, 1, 1, 7)])
-def test_shapes(shape):
-    ours, theirs = pair(7)
-    assert_close(ours(inputs(shape)), theirs(inputs(shape)))
-
-
-def test_strides_and_memory_format():
-    ours, theirs = pair(7)
-    x = inputs((7, 12)).T[::2]
-    assert_close(ours(x), theirs(x))
-    x = inputs((2, 3, 6, 7)).contiguous(memory_format=torch.channels_last)
-    assert_close(ours(x), theirs(x))
-
-
-def test_entries_whose_squares_overflow_in_torch():
-    x = inputs((3, 7)) * 1e25
-    ours, theirs = pair(7)
-    assert_close(ours(x), theirs.double()(x.double()).float())
-    assert not torch.allclose(theirs.float()(x), ours(x))
-
-
-def test_second_derivatives_and_forward_mode():
-    layer, x = RMSNorm(4, eps=0.1).double(), inputs((2, 4), torch.float64)
-    assert torch.autograd.gradgradcheck(layer, (x.clone().requires_grad_(),))
-    _, tangent = torch.func.jvp(layer, (x,), (x.flip(0),))
-    jacobian = torch.autograd.functional.jacobian(layer, x)
-    assert_close(tangent, torch.einsum("abcd,cd->ab", jacobian, x.flip(0)))
-
-
-def test_compiles_in_one_graph_and_under_vmap(device):
-    torch.compiler.reset()
-    ours, theirs = pair(7, device=device)
-    compiled = torch.compile(ours, fullgraph=True, backend="aot_eager")
-    found = []
-    for layer in (compiled, theirs):
-        x = inputs(device=device).requires_grad_()
-        layer(x).square().sum().backward()
-        found.append(x.grad)
-    assert_close(*found, scale=30)
-    x = inputs((3, 5, 7), device=device)
-    assert_close(torch.vmap(ours)(x), theirs(x))
-
-
-@pytest.mark.filterwarnings("ignore:Mismatch dtype:UserWarning")  # torch's
-def test_autocast_and_pickling():
-    ours, theirs = pair(7, eps=1e-6)
-    with torch.autocast("cpu", torch.bfloat16):
-        for x in (inputs(), inputs().bfloat16()):
-            assert ours(x).dtype == theirs(x).dtype
-    buffer = io.BytesIO()
-    torch.save(copy.deepcopy(ours), buffer)
-    buffer.seek(0)
-    again = torch.load(buffer, weights_only=False)
-    assert torch.equal(again(inputs()), ours(inputs()))
-
-
-@pytest.mark.filterwarnings("ignore:Mismatch dtype:UserWarning")  # torch's
-def test_parameters_and_input_of_different_types():
-    ours, theirs = pair(7)
-    x = inputs(dtype=torch.bfloat16)
-    assert ours(x).dtype == theirs(x).dtype == torch.bfloat16
-    assert_close(ours(x), theirs(x))
-
-
-def test_wrong_shapes_are_named():
-    with pytest.raises(ValueError, match=r"input has shape \(6, 7\): its last axes must be \(5,\)"):
-        RMSNorm(5)(inputs())
-    with pytest.raises(ValueError, match="its last axes"):
-        RMSNorm((2, 7))(inputs((7,)))
-    with pytest.raises(ValueError, match="normalized_shape is empty"):
-        RMSNorm([])
-    with pytest.raises(TypeError, match=r"x has dtype torch\.int64"):
-        RMSNorm(3)(torch.arange(3))
+    @pytest.mark.filterwarnings(MISMATCH)
+    def test_parameters_and_input_of_different_types(self):
+        super().test_parameters_and_input_of_different_types()
