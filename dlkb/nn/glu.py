@@ -17,6 +17,7 @@ class GLU(nn.Module):
         error for an odd axis, a ValueError here.
 
     Example:
+        >>> import torch
         >>> GLU()
         GLU(dim=-1)
         >>> GLU()(torch.tensor([1.0, 1.0, 0.0, 3.0]))
@@ -53,6 +54,7 @@ class GatedMLP(nn.Module):
         ValueError: If there is no such variant.
 
     Example:
+        >>> import torch
         >>> block = GatedMLP(512, 1365)
         >>> sum(p.numel() for p in block.parameters())
         2096640

@@ -32,8 +32,8 @@ class StochasticDepth(nn.Module):
         >>> layer
         StochasticDepth(p=0.5, mode=row)
         >>> _ = torch.manual_seed(0)
-        >>> layer(torch.ones(4, 2)).tolist()
-        [[2.0, 2.0], [0.0, 0.0], [2.0, 2.0], [2.0, 2.0]]
+        >>> sorted(set(map(tuple, layer(torch.ones(100, 2)).tolist())))
+        [(0.0, 0.0), (2.0, 2.0)]
         >>> layer.eval()(torch.ones(1, 2))
         tensor([[1., 1.]])
     """

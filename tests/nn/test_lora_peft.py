@@ -22,7 +22,7 @@ from dlkb.nn import (
     trainable_parameters,
     without_lora,
 )
-from dlkb.nn.lora.safetensors import read_safetensors, write_safetensors
+from dlkb.nn.lora._safetensors import read_safetensors, write_safetensors
 from tests.close import assert_close
 
 IDS = torch.arange(8).reshape(2, 4)

@@ -5,9 +5,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from dlkb.nn.lora.adapter import Options, refuse
+from dlkb.nn.lora._adapter import Options, refuse
+from dlkb.nn.lora._plain import gathered
 from dlkb.nn.lora.layers import LoRALayer
-from dlkb.nn.lora.plain import gathered
 
 
 class LoRAMultiheadAttention(LoRALayer):

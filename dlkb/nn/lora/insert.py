@@ -6,9 +6,8 @@ import torch
 from torch import nn
 
 from dlkb.finetuning import lora as formula
-from dlkb.nn.lora.adapter import Adapter, Init, Options
-from dlkb.nn.lora.attention import LoRAMultiheadAttention
-from dlkb.nn.lora.find import (
+from dlkb.nn.lora._adapter import Adapter, Init, Options
+from dlkb.nn.lora._find import (
     by_pattern,
     check_patterns,
     find_targets,
@@ -17,9 +16,10 @@ from dlkb.nn.lora.find import (
     visible_modules,
     within,
 )
+from dlkb.nn.lora._saved import SavedModule, is_bias
+from dlkb.nn.lora.attention import LoRAMultiheadAttention
 from dlkb.nn.lora.kinds import LoRALinear, kind_of
 from dlkb.nn.lora.layers import LoRALayer
-from dlkb.nn.lora.saved import SavedModule, is_bias
 
 
 def add_lora(

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlkb.nn.lora.adapter import Adapter, Options, refuse
+from dlkb.nn.lora._adapter import Adapter, Options, refuse
 from dlkb.nn.lora.attention import LoRAMultiheadAttention
 from dlkb.nn.lora.layers import LoRALayer
 

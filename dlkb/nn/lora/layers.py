@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from dlkb.finetuning import lora as formula
-from dlkb.nn.lora.adapter import Adapter, Init, Options
-from dlkb.nn.lora.base import AdaptableLayer
-from dlkb.nn.lora.effective import EffectiveWeight
-from dlkb.nn.lora.plain import gathered, why_not_merged
+from dlkb.nn.lora._adapter import Adapter, Init, Options
+from dlkb.nn.lora._base import AdaptableLayer
+from dlkb.nn.lora._effective import EffectiveWeight
+from dlkb.nn.lora._plain import gathered, why_not_merged
 
 
 class LoRALayer(AdaptableLayer):

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from dlkb.finetuning.lora import Rule, lora_scaling
-from dlkb.nn.lora.find import adapted_modules, by_pattern, is_called, visible_modules, within
+from dlkb.nn.lora._find import adapted_modules, by_pattern, is_called, visible_modules, within
+from dlkb.nn.lora._plain import gathered, unwrapped
+from dlkb.nn.lora._safetensors import read_safetensors
+from dlkb.nn.lora._saved import is_bias
 from dlkb.nn.lora.insert import add_lora
 from dlkb.nn.lora.kinds import kind_of
 from dlkb.nn.lora.layers import LoRALayer
-from dlkb.nn.lora.plain import gathered, unwrapped
-from dlkb.nn.lora.safetensors import read_safetensors
-from dlkb.nn.lora.saved import is_bias
 from dlkb.nn.lora.state import clean, load_lora_state_dict, lora_state_dict
 from dlkb.nn.lora.write import CONFIG, PREFIX, WEIGHTS
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from dlkb.finetuning.lora_variants import lora_plus_rates
-from dlkb.nn.lora.find import adapted_modules, check_adapter
+from dlkb.nn.lora._find import adapted_modules, check_adapter
+from dlkb.nn.lora._plain import copy_into, unwrapped
 from dlkb.nn.lora.layers import LoRALayer
-from dlkb.nn.lora.plain import copy_into, unwrapped
 
 
 class TrainableParameters(NamedTuple):

@@ -8,11 +8,11 @@ from torch import nn
 
 from dlkb.finetuning import lora_variants as variants
 from dlkb.finetuning.lora import Factors
-from dlkb.nn.lora.adapter import Adapter, Options
-from dlkb.nn.lora.find import adapted_modules, check_adapter, layers, use, visible_modules
+from dlkb.nn.lora._adapter import Adapter, Options
+from dlkb.nn.lora._find import adapted_modules, check_adapter, layers, use, visible_modules
+from dlkb.nn.lora._plain import is_sharded, put_weight, why_not_merged
+from dlkb.nn.lora._saved import SavedModule
 from dlkb.nn.lora.layers import LoRALayer
-from dlkb.nn.lora.plain import is_sharded, put_weight, why_not_merged
-from dlkb.nn.lora.saved import SavedModule
 
 
 def set_adapter(model: nn.Module, adapter: str | Sequence[str]) -> None:

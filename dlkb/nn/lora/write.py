@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlkb.nn.lora.adapter import Adapter
-from dlkb.nn.lora.find import adapted_modules, check_adapter
+from dlkb.nn.lora._adapter import Adapter
+from dlkb.nn.lora._find import adapted_modules, check_adapter
+from dlkb.nn.lora._plain import gathered, unwrapped
+from dlkb.nn.lora._safetensors import write_safetensors
+from dlkb.nn.lora._saved import SavedModule
 from dlkb.nn.lora.kinds import LoRAConv1D
 from dlkb.nn.lora.layers import LoRALayer
-from dlkb.nn.lora.plain import gathered, unwrapped
-from dlkb.nn.lora.safetensors import write_safetensors
-from dlkb.nn.lora.saved import SavedModule
 from dlkb.nn.lora.state import clean
 
 PREFIX = "base_model.model."

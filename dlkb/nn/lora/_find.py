@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from torch import nn
 
-from dlkb.nn.lora.adapter import START
+from dlkb.nn.lora._adapter import START
+from dlkb.nn.lora._saved import SavedModule
 from dlkb.nn.lora.kinds import LoRALinear, can_be_adapted, is_gpt_conv
 from dlkb.nn.lora.layers import LoRALayer
-from dlkb.nn.lora.saved import SavedModule
 
 T = TypeVar("T")
 

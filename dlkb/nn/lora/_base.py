@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from dlkb.finetuning import lora as formula
-from dlkb.nn.lora.adapter import Adapter, Options
-from dlkb.nn.lora.plain import is_quantized
+from dlkb.nn.lora._adapter import Adapter, Options
+from dlkb.nn.lora._plain import is_quantized
 
 
 class AdaptableLayer(nn.Module):
