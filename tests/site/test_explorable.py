@@ -152,6 +152,7 @@ def test_on_a_phone_sliders_are_wide_and_the_page_does_not_jump(visit, name):
     here = visit(width=390)
     here.draw(f"{name.rpartition('/')[0]}/")
     block = explorable(here, name)
+    block.locator("img:visible").first.evaluate(SEEN)  # a folded one is fetched only now
     places = set()
     for control in block.locator("input").all():
         assert control.bounding_box()["width"] > 250
