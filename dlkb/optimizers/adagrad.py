@@ -250,7 +250,8 @@ def rmsprop(
     if state.buffer is not None:
         direction = momentum * state.buffer + direction
     buffer = None if state.buffer is None else direction
-    return theta - lr * direction, RMSpropState(v, mean, buffer)
+    step = xp.astype(lr * direction, theta.dtype, copy=False)
+    return theta - step, RMSpropState(v, mean, buffer)
 
 
 def adadelta_init(theta: Array) -> AdadeltaState:
@@ -334,7 +335,8 @@ def adadelta(
     xp = namespace(theta, grad)
     v = rho * state.v + (1 - rho) * g * g
     step = xp.sqrt(state.u + eps) / xp.sqrt(v + eps) * g
-    return theta - lr * step, AdadeltaState(v, rho * state.u + (1 - rho) * step * step)
+    u = rho * state.u + (1 - rho) * step * step
+    return theta - xp.astype(lr * step, theta.dtype, copy=False), AdadeltaState(v, u)
 
 
 def _penalized(theta: Array, grad: Array, weight_decay: float, maximize: bool) -> Array:

@@ -98,4 +98,5 @@ def lion(
     c = beta1 * state.m + (1 - beta1) * g
     if not (isinstance(weight_decay, (int, float)) and weight_decay == 0):
         theta = (1 - lr * weight_decay) * theta  # not by one: 0 · ∞ is no number
-    return theta - lr * xp.sign(c), LionState(beta2 * state.m + (1 - beta2) * g)
+    theta = xp.astype(theta - lr * xp.sign(c), grad.dtype, copy=False)
+    return theta, LionState(beta2 * state.m + (1 - beta2) * g)
