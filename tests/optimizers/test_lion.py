@@ -55,6 +55,16 @@ def test_each_step_is_lr_long_and_the_sum_of_both_signs():
     assert found == [-1.0, -1.0, 1.0, 1.0]
 
 
+def test_to_maximize_is_to_minimize_the_negative():
+    rng = np.random.default_rng(2)
+    theta, grad, state = arguments(rng)
+    options = {"lr": 0.1, "weight_decay": 0.3}
+    up, new = lion(theta, grad, state, maximize=True, **options)
+    down, old = lion(theta, -grad, state, **options)
+    assert_close(up, down)
+    assert_close(new.m, old.m)
+
+
 def test_an_infinite_parameter_without_gradient_stays():
     theta = np.asarray([np.inf])
     assert lion(theta, np.zeros(1), lion_init(np.zeros(1)))[0] == np.inf
