@@ -223,9 +223,9 @@ def rmsprop(
 
     Example:
         >>> import numpy as np
-        >>> theta = np.asarray([1.0, 1.0])
-        >>> theta, state = rmsprop(theta, np.asarray([0.1, 9.0]), rmsprop_init(theta), lr=0.01)
-        >>> theta.round(6)  # v starts at zero: the first step is lr / √(1 − α) = 10 lr
+        >>> theta, grad = np.asarray([1.0, 1.0]), np.asarray([0.1, 9.0])
+        >>> theta, state = rmsprop(theta, grad, rmsprop_init(theta), lr=0.01)
+        >>> theta.round(6)  # v starts at zero: the step is lr / √(1 − α)
         array([0.9, 0.9])
     """
     g = _penalized(theta, grad, weight_decay, maximize)
@@ -322,8 +322,8 @@ def adadelta(
 
     Example:
         >>> import numpy as np
-        >>> theta = np.asarray([1.0])
-        >>> adadelta(theta, np.asarray([5.0]), adadelta_init(theta))[0].round(4)  # 1 − √(10 ε)
+        >>> theta, grad = np.asarray([1.0]), np.asarray([5.0])
+        >>> adadelta(theta, grad, adadelta_init(theta))[0].round(4)  # 1 − √(10 ε)
         array([0.9968])
     """
     g = _penalized(theta, grad, weight_decay, maximize)
