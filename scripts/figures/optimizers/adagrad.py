@@ -111,7 +111,9 @@ def learning_rates_says() -> dict[str, bool]:
         "What a gradient is multiplied by, in units of lr": bool(
             np.allclose(ada, np.cumsum(np.where(data.t == SPIKE_AT, 1e4, 1.0)) ** -0.5)
         ),
-        "AdaGrad's rate falls with each gradient": bool((np.diff(ada) < 0).all() and (np.diff(calm) < 0).all()),
+        "AdaGrad's rate falls with each gradient": bool(
+            (np.diff(ada) < 0).all() and (np.diff(calm) < 0).all()
+        ),
         "RMSProp's forgets": bool(after[-1] > 0.99),
     }
 
