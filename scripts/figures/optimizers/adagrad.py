@@ -108,7 +108,7 @@ def learning_rates_says() -> dict[str, bool]:
         "Adam's does the same, but starts at 1": bool(
             math.isclose(adam_rate[0], 1) and np.allclose(adam_rate[500:], rms[500:], rtol=0.01)
         ),
-        "What a gradient is multiplied by, in units of lr": bool(
+        "What a gradient is multiplied by, in units of lr; Adam's with β₁ = 0": bool(
             np.allclose(ada, np.cumsum(np.where(data.t == SPIKE_AT, 1e4, 1.0)) ** -0.5)
         ),
         "AdaGrad's rate falls with each gradient": bool(
@@ -195,7 +195,7 @@ CUBIC = (1.5, -0.5, 0.0)
 
 def singular_data() -> Singular:
     """Run the iteration on diagonal matrices of two entries, whose Frobenius norm is 1."""
-    before = np.geomspace(1e-3, 1.0, 121)
+    before = np.geomspace(1e-3, 1.0, 481)
     matrices = np.zeros((len(before), 2, 2))
     matrices[:, 0, 0], matrices[:, 1, 1] = before, np.sqrt(1 - np.minimum(before, 1) ** 2)
     after = [
@@ -207,15 +207,15 @@ def singular_data() -> Singular:
 def singular_values() -> Figure:
     """Draw the singular values behind five steps over those before."""
     data = singular_data()
-    figure, ax = plt.subplots(figsize=(6.2, 3.0))
+    figure, ax = plt.subplots(figsize=(6.2, 3.3))
     (ours,) = ax.plot(data.before, data.muon, color="C0")
     (cubic,) = ax.plot(data.before, data.cubic, color="C1")
     ax.axhline(1, color=plt.rcParams["axes.edgecolor"], linewidth=0.8, zorder=1.8)
-    ax.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 1.3), xticks=[0.001, 0.01, 0.1, 1])
+    ax.set(xscale="log", xlim=(1e-3, 1), ylim=(-0.04, 1.4), xticks=[0.001, 0.01, 0.1, 1])
     ax.set_xticklabels(["0.001", "0.01", "0.1", "1"])
     ax.set(xlabel="singular value before", ylabel="after five steps")
-    label_line(ax, ours, "Muon", 14, offset=(-6, 4), ha="right")
-    label_line(ax, cubic, "Newton–Schulz", 75, offset=(8, -8))
+    label_line(ax, ours, "Muon", 97, offset=(0, 5), ha="center")
+    label_line(ax, cubic, "Newton–Schulz", 300, offset=(8, -8))
     return figure
 
 
