@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 
 
 class AdagradState(NamedTuple):
@@ -137,7 +137,7 @@ def adagrad(
     if not (isinstance(lr_decay, (int, float)) and lr_decay == 0):
         t = state.step
         if not isinstance(t, (int, float)):
-            t = xp.astype(t, xp.result_type(theta.dtype, xp.float32))
+            t = xp.astype(t, widen(theta).dtype)
         lr = lr / (1 + t * lr_decay)
     total = state.sum + g * g
     step = xp.astype(lr * g / (xp.sqrt(total) + eps), theta.dtype, copy=False)
