@@ -1,7 +1,9 @@
 """Figures of the page on AdaGrad and RMSProp."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,15 +37,18 @@ class Rates(NamedTuple):
 def rates(decay: float = 0.99, spike: float = 100.0) -> Rates:
     """Run the methods on gradients of 1, but for one; Adam without its first average."""
     zero = np.zeros(1)
-    states = [adagrad_init(zero), rmsprop_init(zero), adam_init(zero)._replace(step=0)]
+    rules: list[Callable[..., Any]] = [
+        partial(adagrad, lr=1.0, eps=0.0),
+        partial(rmsprop, lr=1.0, eps=0.0, alpha=decay),
+        partial(adam, lr=1.0, eps=0.0, betas=(0.0, decay)),
+    ]
+    states: list[Any] = [adagrad_init(zero), rmsprop_init(zero), adam_init(zero)._replace(step=0)]
     found = []
     for t in range(1, STEPS + 1):
         grad = np.asarray([spike if t == SPIKE_AT else 1.0])
         moved = []
-        for i, rule in enumerate((adagrad, rmsprop, adam)):
-            options: dict[str, object] = {"lr": 1.0, "eps": 0.0}
-            options |= {rmsprop: {"alpha": decay}, adam: {"betas": (0.0, decay)}}.get(rule, {})
-            new, states[i] = rule(zero, grad, states[i], **options)  # type: ignore[operator]
+        for i, rule in enumerate(rules):
+            new, states[i] = rule(zero, grad, states[i])
             moved.append(-new.item() / grad.item())
         found.append(moved)
     return Rates(np.arange(1.0, STEPS + 1), np.asarray(found).T)
