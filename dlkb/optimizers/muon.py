@@ -169,6 +169,8 @@ def muon(
     check_between("lr", lr, 0, math.inf, closed="left")
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
     check_between("momentum", momentum, 0, 1, closed="left")
+    if theta.ndim < 2:
+        raise ValueError(f"theta has shape {tuple(theta.shape)}: matrices (..., m, n) are needed")
     m = momentum * state.m + (1 - momentum) * grad
     ahead = momentum * m + (1 - momentum) * grad if nesterov else m
     step = newton_schulz(ahead, steps=steps, coefficients=coefficients, eps=eps)

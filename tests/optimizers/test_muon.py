@@ -145,7 +145,11 @@ ONE, START = np.ones((2, 3)), MuonState(np.zeros((2, 3)))
         (lambda: muon(ONE, ONE, START, lr=-1.0), ValueError, "lr is -1.0"),
         (lambda: muon(ONE, ONE, START, weight_decay=-1.0), ValueError, "weight_decay is -1.0"),
         (lambda: muon(ONE, ONE, START, momentum=1.0), ValueError, "momentum is 1.0"),
-        (lambda: muon(VECTOR, VECTOR, MuonState(VECTOR)), ValueError, "matrices"),
+        (
+            lambda: muon(VECTOR, VECTOR, MuonState(VECTOR)),
+            ValueError,
+            r"theta has shape \(3,\): matrices",
+        ),
     ],
 )
 def test_errors_name_the_argument(call, error, message):
