@@ -21,7 +21,7 @@ from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.losses import cross_entropy, perplexity
 from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
-from scripts.figures.optimizers import adam, adamw
+from scripts.figures.optimizers import adagrad, adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
 from tests.book.draw.test_explorable import points
 
@@ -229,6 +229,12 @@ def windows_and_stride(window, share):
     ]
 
 
+def adaptive_rates(decay, spike):
+    data = adagrad.rates(decay, spike)
+    at = adagrad.shown(data.t)
+    return [columns(data.t[at], rate[at]) for rate in data.rates]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -247,6 +253,7 @@ COMPUTED = {
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "losses/cross_entropy/loss_and_push": loss_and_push,
     "losses/perplexity/windows_and_stride": windows_and_stride,
+    "optimizers/adagrad/learning_rates": adaptive_rates,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,

@@ -24,6 +24,7 @@ QUERIES = {
     "normalization/layer_norm": "layer norm · layernorm",
     "normalization/rms_norm": "rms norm · rmsnorm",
     "normalization/norm_axes": "group norm · groupnorm",
+    "optimizers/adagrad": "adagrad · rmsprop · adadelta · muon",
     "symptoms": """
         symptoms · troubleshooting · network does not learn · training is slow
         loss is nan · nan loss · nan gradients · nan after eigh · fp16 nan
