@@ -7,5 +7,6 @@ if find_spec("torch") is None:
 
 from dlkb.optim.adam import Adam
 from dlkb.optim.adamw import AdamW, decay_groups
+from dlkb.optim.sgd import SGD
 
-__all__ = ["Adam", "AdamW", "decay_groups"]
+__all__ = ["SGD", "Adam", "AdamW", "decay_groups"]
