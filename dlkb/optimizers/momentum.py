@@ -207,7 +207,7 @@ def optimal_nesterov(lowest: Array, highest: Array) -> Tuning:
 
     Reference:
         Lessard, Recht and Packard, Analysis and design of optimization algorithms via integral
-        quadratic constraints (2016), Proposition 1.
+        quadratic constraints (2016).
 
     Example:
         >>> optimal_nesterov(1.0, 5.0)

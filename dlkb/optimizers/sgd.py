@@ -190,9 +190,12 @@ def expected_square(
 
     Example:
         >>> import numpy as np
-        >>> start, curvature = np.asarray(4.0), np.asarray(1.0)
-        >>> [expected_square(start, curvature, 1.0, lr=0.5, step=t).round(2) for t in (0, 2, 20)]
-        [np.float64(16.0), np.float64(1.31), np.float64(0.33)]
+        >>> start, curvature = np.asarray([4.0]), np.asarray([1.0])
+        >>> for t in (0, 2, 20):
+        ...     expected_square(start, curvature, 1.0, lr=0.5, step=t).round(2)
+        array([16.])
+        array([1.31])
+        array([0.33])
     """
     check_float("start", start)
     check_between("step", step, 0, math.inf, closed="left")
