@@ -54,7 +54,7 @@ def noisy(lr: float, batch: int, *, runs: int = 1, seed: int = 3) -> Noisy:
 def noise() -> Explorable:
     """Draw the way to the floor and the floor, for any learning rate and batch."""
     figure, ax = plt.subplots(figsize=(6.2, 3.5))
-    ax.set(xlim=(0, STEPS), yscale="log", ylim=(1e-5, 3), xlabel="step t")
+    ax.set(xlim=(0, STEPS), yscale="log", ylim=(1e-5, 30), xlabel="step t")
     ax.set_ylabel("square of the error")
     (run,) = ax.plot([], [], color="C0", lw=0.9, alpha=0.7, label="one run")
     (expected,) = ax.plot([], [], color="C1", label="mean over runs")
@@ -161,7 +161,7 @@ def sampling() -> Figure:
     ax.plot(RATES, data.measured, "o", color="C2", ms=4, gid="measured")
     ax.set(xscale="log", yscale="log", xlabel="learning rate, ηλ", ylim=(1e-8, 10))
     ax.set_ylabel("mean square of the error")
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower right")
     return figure
 
 

@@ -67,8 +67,8 @@ def formula(coupled: float, decoupled: float) -> list[float]:
     theta, velocity, found = np.asarray([START]), None, []
     for gradient in GRADIENTS:
         shrunk = theta * (1 - LR * decoupled)
-        options = {"lr": LR, "momentum": BETA, "weight_decay": coupled}
-        new, velocity = momentum(theta, np.asarray([gradient]), velocity, **options)
+        grad = np.asarray([gradient])
+        new, velocity = momentum(theta, grad, velocity, lr=LR, momentum=BETA, weight_decay=coupled)
         theta = shrunk + (new - theta)
         found.append(float(theta[0]))
     return found
