@@ -58,8 +58,9 @@ def momentum(
     Example:
         >>> import numpy as np
         >>> theta, velocity = np.asarray([1.0]), None
+        >>> grad = np.asarray([1.0])
         >>> for _ in range(2):
-        ...     theta, velocity = momentum(theta, np.asarray([1.0]), velocity, lr=0.1)
+        ...     theta, velocity = momentum(theta, grad, velocity, lr=0.1)
         >>> theta.round(2), velocity
         (array([0.71]), array([1.9]))
     """
