@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.example_libraries.optimizers as jax_optimizers
 import keras
+import mlx.core
 import mlx.optimizers
 import numpy as np
 import optax
@@ -13,53 +14,83 @@ import torch
 from sklearn.neural_network import MLPRegressor
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
-from scripts.peers.gradients.loss_explosion import (
-    BETA,
-    Gradient,
-    Run,
-    of_keras,
-    of_mlx,
-    of_optax,
-    of_torch,
-)
-from scripts.peers.optimizers.adam import which
-
 LIBRARIES = ("torch", "keras", "optax", "mlx", "jax", "scikit-learn")
 
-RATES = [0.2, 0.2, 0.1, 0.1]
+BETA = 0.9
+RATES = (0.2, 0.2, 0.1, 0.1)
 GRADIENTS = (1.0, -0.3, 0.5, 0.2)
+STEPS = list(zip(RATES, GRADIENTS, strict=True))
+"""The learning rate is halved on the way: the forms of the velocity differ by what follows."""
 
 
-def of_jax(make: Callable[..., Any]) -> Run:
+def of_torch(**options: Any) -> list[float]:
+    """Run `torch.optim.SGD` from θ = 1; return θ after each step."""
+    theta = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([theta], lr=1.0, momentum=BETA, **options)
+    found = []
+    for lr, gradient in STEPS:
+        optimizer.param_groups[0]["lr"] = lr
+        theta.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimizer.step()
+        found.append(theta.item())
+    return found
+
+
+def of_keras(**options: Any) -> list[float]:
+    """Run Keras's `SGD`."""
+    theta, found = keras.Variable([1.0]), []
+    optimizer = keras.optimizers.SGD(1.0, momentum=BETA, **options)
+    for lr, gradient in STEPS:
+        optimizer.learning_rate = lr
+        optimizer.apply([keras.ops.convert_to_tensor([gradient])], [theta])
+        found.append(float(theta.numpy()[0]))
+    return found
+
+
+def of_optax(make: Callable[[Any], optax.GradientTransformation]) -> list[float]:
+    """Run a transformation of optax that is made from a schedule."""
+    rates = np.asarray(RATES, dtype=np.float32)
+    transform = make(lambda count: rates[int(count)])
+    theta, found = np.ones(1, dtype=np.float32), []
+    state = transform.init(theta)
+    for gradient in GRADIENTS:
+        update, state = transform.update(np.asarray([gradient], dtype=np.float32), state, theta)
+        theta = np.asarray(optax.apply_updates(theta, update))
+        found.append(float(theta[0]))
+    return found
+
+
+def of_mlx(**options: Any) -> list[float]:
+    """Run MLX's `SGD`."""
+    optimizer = mlx.optimizers.SGD(1.0, momentum=BETA, **options)
+    theta, found = {"theta": mlx.core.array([1.0])}, []
+    for lr, gradient in STEPS:
+        optimizer.learning_rate = lr
+        theta = optimizer.apply_gradients({"theta": mlx.core.array([gradient])}, theta)
+        found.append(float(theta["theta"][0]))
+    return found
+
+
+def of_jax(make: Callable[..., Any]) -> list[float]:
     """Run an optimizer of JAX's example libraries."""
-
-    def run(rates: list[float], gradient: Gradient) -> list[float]:
-        steps = np.asarray(rates, dtype=np.float32)
-        start, update, get = make(lambda i: steps[int(i)], BETA)
-        state, found = start(np.ones(1, dtype=np.float32)), []
-        for i in range(len(rates)):
-            theta = float(np.asarray(get(state))[0])
-            state = update(i, np.asarray([gradient(theta)], dtype=np.float32), state)
-            found.append(float(np.asarray(get(state))[0]))
-        return found
-
-    return run
+    rates = np.asarray(RATES, dtype=np.float32)
+    start, update, get = make(lambda i: rates[int(i)], BETA)
+    state, found = start(np.ones(1, dtype=np.float32)), []
+    for i, gradient in enumerate(GRADIENTS):
+        state = update(i, np.asarray([gradient], dtype=np.float32), state)
+        found.append(float(np.asarray(get(state))[0]))
+    return found
 
 
-def of_sklearn(nesterov: bool) -> Run:
+def of_sklearn(nesterov: bool) -> list[float]:
     """Run the optimizer of scikit-learn's multi-layer perceptrons."""
-
-    def run(rates: list[float], gradient: Gradient) -> list[float]:
-        theta = [np.ones(1)]
-        optimizer = SGDOptimizer(theta, momentum=BETA, nesterov=nesterov)
-        found = []
-        for lr in rates:
-            optimizer.learning_rate = lr
-            optimizer.update_params(theta, [np.asarray([gradient(float(theta[0][0]))])])
-            found.append(float(theta[0][0]))
-        return found
-
-    return run
+    theta, found = [np.ones(1)], []
+    optimizer = SGDOptimizer(theta, momentum=BETA, nesterov=nesterov)
+    for lr, gradient in STEPS:
+        optimizer.learning_rate = lr
+        optimizer.update_params(theta, [np.asarray([gradient])])
+        found.append(float(theta[0][0]))
+    return found
 
 
 def debiased(schedule: Any) -> optax.GradientTransformation:
@@ -67,10 +98,12 @@ def debiased(schedule: Any) -> optax.GradientTransformation:
     return optax.chain(optax.ema(BETA), optax.scale_by_schedule(lambda n: -schedule(n)))
 
 
-def path(run: Run) -> list[float]:
-    """Run on the gradients, with a learning rate that is halved on the way."""
-    given = iter(GRADIENTS)
-    return run(RATES, lambda theta: next(given))
+def which(found: list[float], conventions: dict[str, list[float]]) -> str:
+    """Return the words of the only convention that gives these steps."""
+    same = [words for words, steps in conventions.items() if np.allclose(found, steps, rtol=1e-5)]
+    if len(same) != 1:
+        raise LookupError(f"{len(same)} conventions give {found}: {same}")
+    return same[0]
 
 
 def formula(
@@ -83,7 +116,7 @@ def formula(
 ) -> list[float]:
     """Return θ after each step: v ← β v + new · g, the first gradient with the weight `first`."""
     theta, v, found = 1.0, 0.0, []
-    for t, (lr, g) in enumerate(zip(RATES, GRADIENTS, strict=True), start=1):
+    for t, (lr, g) in enumerate(STEPS, start=1):
         weight = (first if t == 1 else new) * (lr if inside else 1.0)
         v = BETA * v + weight * g
         step = BETA * v + weight * g if nesterov else v
@@ -93,10 +126,10 @@ def formula(
     return found
 
 
-def velocity_words(run: Run) -> str:
+def velocity_words(found: list[float]) -> str:
     """Say what the velocity holds."""
     return which(
-        path(run),
+        found,
         {
             r"$v \leftarrow \beta v + g$, step $-\eta v$": formula(),
             r"$v \leftarrow \beta v - \eta g$, step $v$": formula(inside=True),
@@ -104,10 +137,10 @@ def velocity_words(run: Run) -> str:
     )
 
 
-def nesterov_words(run: Run) -> str:
+def nesterov_words(found: list[float]) -> str:
     """Say along what Nesterov momentum steps."""
     return which(
-        path(run),
+        found,
         {
             r"$-\eta\,(g + \beta v)$": formula(nesterov=True),
             r"$\beta v - \eta g$": formula(nesterov=True, inside=True),
@@ -115,11 +148,11 @@ def nesterov_words(run: Run) -> str:
     )
 
 
-def average_words(run: Run) -> str:
+def average_words(found: list[float]) -> str:
     """Say how a moving average of gradients starts."""
     share = 1 - BETA
     return which(
-        path(run),
+        found,
         {
             "the first gradient in full": formula(new=share),
             "from zero": formula(new=share, first=share),

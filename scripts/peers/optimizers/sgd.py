@@ -12,7 +12,6 @@ import torch
 from sklearn.linear_model import SGDRegressor
 
 from dlkb.optimizers.momentum import momentum
-from scripts.peers.optimizers.adam import keras_steps
 
 LIBRARIES = ("torch", "keras", "optax", "mlx", "scikit-learn")
 
@@ -37,7 +36,12 @@ def of_torch(decay: float) -> list[float]:
 
 def of_keras(decay: float) -> list[float]:
     """Run Keras's."""
-    return keras_steps(keras.optimizers.SGD(LR, momentum=BETA, weight_decay=decay), GRADIENTS)
+    optimizer = keras.optimizers.SGD(LR, momentum=BETA, weight_decay=decay)
+    theta, found = keras.Variable([START]), []
+    for gradient in GRADIENTS:
+        optimizer.apply([keras.ops.convert_to_tensor([gradient])], [theta])
+        found.append(float(theta.numpy()[0]))
+    return found
 
 
 def of_mlx(decay: float) -> list[float]:
