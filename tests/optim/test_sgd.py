@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dlkb.optim import SGD
+from dlkb.optim import SGD, Adam
 from tests.close import assert_close
 from tests.optim.test_adam import parameters, train
 
@@ -151,6 +151,17 @@ def test_gradients_flow_through_differentiable_steps():
         return theta
 
     assert torch.autograd.gradcheck(end, (lr, start, grads))
+
+
+def test_a_cuda_graph_may_capture_a_step_that_counts_nothing(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    p = torch.nn.Parameter(torch.ones(2))
+    p.grad = torch.ones(2)
+    SGD([p], lr=0.5, momentum=0.9).step()
+    assert p.tolist() == [0.5, 0.5]
+    with pytest.raises(RuntimeError, match="capturable is False"):
+        Adam([p]).step()
 
 
 def test_sparse_gradients_are_made_dense():
