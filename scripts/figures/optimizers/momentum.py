@@ -25,6 +25,10 @@ STEPS = 40
 BEST = optimal_heavy_ball(*BOWL.tolist())
 
 
+CONTOURS = (0.01, 0.05, 0.2, 0.5, 1.0)
+"""Losses of the ellipses, as shares of that at the start."""
+
+
 class Descent(NamedTuple):
     """Heavy ball on the bowl.
 
@@ -71,10 +75,11 @@ def path() -> Explorable:
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.5))
     muted = plt.rcParams["axes.edgecolor"]
     angle = np.linspace(0, 2 * np.pi, 121)
-    for level in (0.01, 0.05, 0.2, 0.5, 1.0):
+    for level in CONTOURS:
         size = np.sqrt(level * BOWL.sum() / BOWL)
-        left.plot(size[0] * np.cos(angle), size[1] * np.sin(angle), color=muted, lw=0.8, alpha=0.6)
-    left.plot(0, 0, "+", color=muted, ms=10)
+        ellipse = size[0] * np.cos(angle), size[1] * np.sin(angle)
+        left.plot(*ellipse, color=muted, lw=0.8, alpha=0.6, gid=f"level {level}")
+    left.plot(0, 0, "+", color=muted, ms=10, gid="minimum")
     left.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     left.set(xlabel="flat: λ = 1", ylabel="steep: λ = 25")
     data = plane()
@@ -88,9 +93,9 @@ def path() -> Explorable:
     right.set(xlabel="momentum β", ylabel="learning rate η")
     right.set_title("factor of the error a step")
     right.legend(loc="upper left", ncols=2)
-    (way,) = left.plot([], [], color="C0", lw=1.1)
-    (steps,) = left.plot([], [], "o", color="C0", ms=3)
-    (here,) = right.plot([], [], "o", color="C0", ms=8)
+    (way,) = left.plot([], [], color="C0", lw=1.1, gid="way")
+    (steps,) = left.plot([], [], "o", color="C0", ms=3, gid="steps")
+    (here,) = right.plot([], [], "o", color="C0", ms=8, gid="here")
 
     def show(lr: float, momentum: float) -> str:
         data = descend(lr, momentum)
@@ -190,14 +195,14 @@ def phase() -> Explorable:
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.3))
     muted = plt.rcParams["axes.edgecolor"]
     for ax in (left, right):
-        ax.axhline(0, color=muted, lw=0.8)
-    left.axvline(0, color=muted, lw=0.8)
+        ax.axhline(0, color=muted, lw=0.8, gid="zero")
+    left.axvline(0, color=muted, lw=0.8, gid="no error")
     left.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), xlabel="error", ylabel="last move / √(ηλ)")
     right.set(xlim=(0, PHASE_STEPS), ylim=(-1.7, 1.7), xlabel="step t")
     right.set_title("error")
     left.set_title("phase portrait")
-    (spiral,) = left.plot([], [], color="C0", lw=1.1)
-    (start,) = left.plot([], [], "o", color="C0", ms=4)
+    (spiral,) = left.plot([], [], color="C0", lw=1.1, gid="spiral")
+    (start,) = left.plot([], [], "o", color="C0", ms=4, gid="steps")
     (error,) = right.plot([], [], color="C1", label="error")
 
     def show(rate: float, momentum: float) -> str:

@@ -35,6 +35,23 @@ def test_the_sentence_tells_the_rate_and_the_fate():
     assert figures.BEST.rate <= fastest < figures.BEST.rate + 0.02
 
 
+def test_path_draws_the_way_on_levels_of_the_loss():
+    way = tuple(figures.descend(0.04, 0.8).path.T)
+    angle = np.linspace(0, 2 * np.pi, 121)
+    ellipses = {}
+    for level in figures.CONTOURS:
+        x, y = np.sqrt(26 * level) * np.cos(angle), np.sqrt(26 / 25 * level) * np.sin(angle)
+        np.testing.assert_allclose((x**2 + 25 * y**2) / 26, level)
+        ellipses[f"level {level}"] = (x, y)
+    assert_draws(
+        figures.path(),
+        panel=0,
+        lines={**ellipses, "minimum": ([0], [0]), "way": way, "steps": way},
+        xlabel="flat: λ = 1",
+        ylabel="steep: λ = 25",
+    )
+
+
 def test_path_draws_the_plane():
     data = figures.plane()
     assert_draws(
@@ -43,6 +60,7 @@ def test_path_draws_the_plane():
         lines={
             "limit": (data.momentum, data.limit),
             "best": ([figures.BEST.momentum], [figures.BEST.lr]),
+            "here": ([0.8], [0.04]),
         },
         legend=["limit", "best"],
         xlabel="momentum β",
@@ -68,7 +86,25 @@ def test_phase_draws_portrait_and_error():
     data = figures.phase_data(0.05, 0.9)
     assert data.period == pytest.approx(28.06, abs=0.01)
     np.testing.assert_allclose(data.move[1:] * 0.05**0.5, np.diff(data.error))
-    assert_draws(figures.phase(), panel=1, lines={"error": data.error}, title="error")
+    portrait = (data.error, data.move)
+    assert_draws(
+        figures.phase(),
+        panel=0,
+        lines={
+            "spiral": portrait,
+            "steps": portrait,
+            "zero": ([0, 1], [0, 0]),
+            "no error": ([0, 0], [0, 1]),
+        },
+        xlabel="error",
+        title="phase portrait",
+    )
+    assert_draws(
+        figures.phase(),
+        panel=1,
+        lines={"error": data.error, "zero": ([0, 1], [0, 0])},
+        title="error",
+    )
 
 
 def test_cycle_draws_three_methods():
