@@ -236,7 +236,7 @@ def phase_says() -> dict[str, bool]:
         f"Right: the error swings with a period of {data.period:.0f} steps": bool(
             (data.error < 0).any()
         ),
-        "critical momentum is 0.603, and it creeps below": bool(
+        "critical momentum is 0.603, and the error creeps below": bool(
             round((1 - 0.05**0.5) ** 2, 3) == 0.603 and (damped.error > 0).all()
         ),
         "At 0.6 the error creeps to zero fastest of the values here": min(faster) == faster[0],
