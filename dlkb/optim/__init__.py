@@ -10,5 +10,14 @@ from dlkb.optim.adam import Adam
 from dlkb.optim.adamw import AdamW, decay_groups
 from dlkb.optim.lion import Lion
 from dlkb.optim.rmsprop import RMSprop
+from dlkb.optim.sgd import SGD
 
-__all__ = ["Adagrad", "Adam", "AdamW", "Lion", "RMSprop", "decay_groups"]
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "RMSprop",
+    "decay_groups",
+]

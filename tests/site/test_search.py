@@ -88,6 +88,14 @@ QUERIES = {
         dropout · mc dropout · monte carlo dropout · dropconnect · keep_prob · uncertainty
         inverted dropout · variance shift · model.eval · predictions change
     """,
+    "optimizers/sgd": """
+        sgd · stochastic gradient descent · gradient descent · mini-batch · random reshuffling
+        learning rate decay · noise floor · robbins-monro
+    """,
+    "optimizers/momentum": """
+        momentum · heavy ball · nesterov · nag · dampening · effective learning rate
+        critical damping · momentum_buffer · polyak · overshoot
+    """,
     "optimizers/adam": """
         adam · amsgrad · rmsprop · bias correction · epsilon · adaptive learning rate · loss scale
     """,
