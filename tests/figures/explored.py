@@ -23,6 +23,7 @@ from scripts.figures.losses import cross_entropy, perplexity
 from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
+from scripts.figures.training import accumulation
 from tests.book.draw.test_explorable import points
 
 
@@ -229,6 +230,15 @@ def windows_and_stride(window, share):
     ]
 
 
+def mean_of_means(ratio, count):
+    data = accumulation.mean_of_means(ratio, int(count))
+    return [
+        columns(np.asarray(accumulation.RATIOS), 100 * accumulation.worth(int(count))),
+        columns(np.linspace(0, 1, int(count)), data.weight),
+        np.asarray([[ratio, 100 * data.worth]]),
+    ]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -258,6 +268,7 @@ COMPUTED = {
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
+    "training/accumulation/token_weights": mean_of_means,
 }
 
 

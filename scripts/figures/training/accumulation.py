@@ -1,29 +1,98 @@
-"""Figures of the page on Accumulation."""
+"""Figures of the page on gradient accumulation."""
+
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.training.accumulation import token_weight
+from scripts.figures.explorable import Explorable, Slider
 
-def overview_data() -> NDArray[np.float64]:
-    """Compute what the figure shows."""  # to write: with the formula
-    return np.linspace(0.0, 1.0, 3)
+Vector = NDArray[np.float64]
 
-
-def overview() -> Figure:
-    """Draw the first picture of the page."""  # to write: or an Explorable, with sliders
-    figure, ax = plt.subplots(figsize=(6.2, 3.6))
-    ax.plot(overview_data(), color="C0")
-    ax.set(xlabel="x", ylabel="y")
-    return figure
+RATIOS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""How many times as many tokens the longest micro-batch has as the shortest."""
 
 
-def overview_says() -> dict[str, bool]:
-    """Return what alt text and caption say, and whether it is so."""
-    data = overview_data()
-    straight = bool(np.allclose(np.diff(data, 2), 0))
+class Means(NamedTuple):
+    """What the mean of the means of K micro-batches does to their tokens.
+
+    Attributes:
+        weight: Of a token of each micro-batch, from short to long, relative to the right one.
+        worth: Share of the tokens that a mean over all would need to be as noisy, where the
+            gradients of tokens are independent and alike.
+    """
+
+    weight: Vector
+    worth: float
+
+
+def mean_of_means(ratio: float, count: int) -> Means:
+    """Compute both for lengths that grow by a constant factor."""
+    weight = token_weight(np.geomspace(1, ratio, count))
+    return Means(weight, float(1 / weight.mean()))
+
+
+def worth(count: int) -> Vector:
+    """Return the share for all ratios."""
+    return np.asarray([mean_of_means(ratio, count).worth for ratio in RATIOS])
+
+
+def token_weights() -> Explorable:
+    """Draw what a token weighs in a mean of means, and how many tokens the step is worth."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.6))
+    left.axhline(1, color="C7", linestyle="--", linewidth=1)
+    (weights,) = left.plot([], [], "o", color="C0", label="token")
+    (curve,) = right.plot([], [], color="C3", label="step")
+    (here,) = right.plot([], [], "o", color="C1", label="this ratio")
+    left.set(xlim=(0, 1), yscale="log", ylim=(0.25, 20), yticks=[0.5, 1, 2, 5, 10])
+    left.set_yticklabels(["0.5", "1", "2", "5", "10"])
+    left.minorticks_off()
+    left.set(
+        xticks=[0, 1],
+        xticklabels=["shortest", "longest"],
+        xlabel="micro-batch",
+        title="weight of a token; right: 1",
+    )
+    left.set_xlim(-0.06, 1.06)
+    right.set(xscale="log", xlim=(0.9, 36), ylim=(0, 105), xticks=RATIOS)
+    right.set_xticklabels([f"{ratio:g}" for ratio in RATIOS])
+    right.minorticks_off()
+    right.set(xlabel="longest / shortest", title="% of tokens that count")
+
+    def show(ratio: float, count: float) -> str:
+        data = mean_of_means(ratio, int(count))
+        weights.set_data(np.linspace(0, 1, int(count)), data.weight)
+        curve.set_data(RATIOS, 100 * worth(int(count)))
+        here.set_data([ratio], [100 * data.worth])
+        return (
+            f"A token of the shortest micro-batch weighs {data.weight[0]:.2f}, one of the longest "
+            f"{data.weight[-1]:.2f}; {100 * data.worth:.0f} % of the tokens count."
+        )
+
+    sliders = (
+        Slider("longest / shortest", RATIOS, 4),
+        Slider("micro-batches", (2, 4, 8, 16), 2),
+    )
+    return Explorable(figure, sliders, (curve, weights, here), show)
+
+
+def token_weights_says() -> dict[str, bool]:
+    """Return what alt text and caption say of the first frame, and whether it is so."""
+    data = mean_of_means(16, 8)
+    shares = np.stack([worth(count) for count in (2, 4, 8, 16)])
     return {
-        "A straight line": straight,
-        "from zero to one": bool(data[0] == 0 and data[-1] == 1),
+        "Eight micro-batches, the longest 16 times the shortest": len(data.weight) == 8,
+        f"in a mean of means a token of the shortest weighs {data.weight[0]:.1f}": True,
+        f"one of the longest {data.weight[-1]:.2f}": True,
+        f"The step is as noisy as one on {100 * data.worth:.0f} % of the tokens": True,
+        "The more unequal the micro-batches, the more a token of a short one weighs, and the "
+        "noisier the step": bool(
+            (np.diff(shares) < 0).all()
+            and all(
+                (np.diff([mean_of_means(r, k).weight[0] for r in RATIOS]) > 0).all()
+                for k in (2, 4, 8, 16)
+            )
+        ),
     }

@@ -52,12 +52,12 @@ def words(steps: list[float]) -> tuple[str, str]:
         },
     )
     if len(steps) == 1:
-        return weights, "no step: it waits for the next epoch's"
+        return weights, "no step: it waits"
     last = which(
         steps[1],
         {
-            "its own step, divided by its own size": float(MEANS[2]),
-            "its own step, divided by K": float(MEANS[2] / ACCUMULATE),
+            "a step, divided by its size": float(MEANS[2]),
+            "a step, divided by K": float(MEANS[2] / ACCUMULATE),
         },
     )
     return weights, last
@@ -89,6 +89,7 @@ class Plain(nn.Module):
         self.seen: list[float] = []
 
     def forward(self, x: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the mean over the tokens that count."""
         self.seen.append(self.theta.item())
         return {"loss": total(self.theta, x, labels) / (labels != IGNORED).sum()}
 
@@ -96,9 +97,10 @@ class Plain(nn.Module):
 class Told(Plain):
     """A model that takes any keyword: then the Trainer tells it the count of the whole step."""
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, x: torch.Tensor, labels: torch.Tensor, **told: torch.Tensor
     ) -> dict[str, torch.Tensor]:
+        """Return the sum over them, divided by the count of the step."""
         self.seen.append(self.theta.item())
         return {"loss": total(self.theta, x, labels) / told["num_items_in_batch"]}
 
@@ -119,7 +121,7 @@ def of_trainer(model: Plain) -> list[float]:
             train_sampling_strategy="sequential",
         )  # fmt: skip
         with contextlib.redirect_stdout(io.StringIO()):
-            Trainer(model, options, train_dataset=rows()).train()  # type: ignore[arg-type]
+            Trainer(model, options, train_dataset=rows()).train()
     return steps_of(model.seen, model.theta.item())
 
 
@@ -160,9 +162,9 @@ def of_keras() -> list[float]:
     optimizer = keras.optimizers.SGD(1.0, gradient_accumulation_steps=ACCUMULATE)
     seen = []
     for mean in MEANS:
-        seen.append(keras.ops.convert_to_numpy(theta).item())
+        seen.append(theta.value.item())
         optimizer.apply([keras.ops.convert_to_tensor(mean, dtype="float32")], [theta])
-    return steps_of(seen, keras.ops.convert_to_numpy(theta).item())
+    return steps_of(seen, theta.value.item())
 
 
 def of_optax() -> list[float]:
