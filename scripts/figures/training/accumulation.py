@@ -53,7 +53,7 @@ def token_weights() -> Explorable:
         xticks=[0, 1],
         xticklabels=["shortest", "longest"],
         xlabel="micro-batch",
-        title="weight of a token; right: 1",
+        title="a token weighs (should be 1)",
     )
     left.set_xlim(-0.06, 1.06)
     right.set(xscale="log", xlim=(0.9, 36), ylim=(0, 105), xticks=RATIOS)

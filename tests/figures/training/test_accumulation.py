@@ -32,7 +32,7 @@ def test_token_weights_draws_its_data():
         panel=0,
         lines={"token": (np.linspace(0, 1, 8), data.weight)},
         xlabel="micro-batch",
-        title="weight of a token; right: 1",
+        title="a token weighs (should be 1)",
     )
     assert_draws(
         figures.token_weights(),
