@@ -4,10 +4,13 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dlkb.training.accumulation import token_weight
+from dlkb.experiments.digits import digits
+from dlkb.training.accumulation import pooled_variance, token_weight
 from scripts.figures.explorable import Explorable, Slider
+from scripts.figures.labels import label_line
 
 Vector = NDArray[np.float64]
 
@@ -95,4 +98,56 @@ def token_weights_says() -> dict[str, bool]:
                 for k in (2, 4, 8, 16)
             )
         ),
+    }
+
+
+BATCHES = (2, 4, 8, 16, 32, 64)
+"""Examples in a micro-batch."""
+
+
+def missing_data() -> dict[str, Vector]:
+    """Return the share of the pixels' variance that micro-batches do not see, by their size."""
+    split = digits()
+    found = {}
+    for name, order in (
+        ("sorted by class", np.argsort(split.y_train, kind="stable")),
+        ("shuffled", np.random.default_rng(0).permutation(len(split.y_train))),
+    ):
+        shares = []
+        for size in BATCHES:
+            rows = order[: len(order) // size * size]
+            parts = np.asarray(split.x_train, dtype=np.float64)[rows].reshape(-1, size, 64)
+            means, variances = parts.mean(1), parts.var(1)
+            whole = pooled_variance(means, variances, np.full(len(parts), float(size)))
+            shares.append(1 - variances.mean(0).sum() / whole.sum())
+        found[name] = np.asarray(shares)
+    return found
+
+
+def missing_variance() -> Figure:
+    """Draw what batch norm misses of the variance when it sees micro-batches."""
+    figure, ax = plt.subplots(figsize=(6.2, 2.8))
+    for color, (name, shares) in zip(("C1", "C0"), missing_data().items(), strict=True):
+        (line,) = ax.plot(BATCHES, 100 * shares, "o-", color=color)
+        label_line(ax, line, name, 2, offset=(6, 5))
+    ax.set(xscale="log", ylim=(0, 80), xticks=BATCHES)
+    ax.set_xticklabels([str(size) for size in BATCHES])
+    ax.minorticks_off()
+    ax.set(xlabel="examples in a micro-batch", ylabel="% of the variance missed")
+    return figure
+
+
+def missing_variance_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    data = missing_data()
+    by_class, shuffled = data["sorted by class"], data["shuffled"]
+    return {
+        f"Of the variance of the digits' pixels, shuffled micro-batches of 2 miss "
+        f"{100 * shuffled[0]:.0f} %": True,
+        f"those of 64 miss {100 * shuffled[-1]:.0f} %": True,
+        f"sorted by class they miss {100 * by_class[0]:.0f} % and {100 * by_class[-1]:.0f} %": True,
+        "Shuffled, about one part in the size of the micro-batch is missed": bool(
+            np.allclose(shuffled, 1 / np.asarray(BATCHES), rtol=0.2)
+        ),
+        "Sorted data keeps missing what lies between classes": bool(by_class[-1] > 0.2),
     }

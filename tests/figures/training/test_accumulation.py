@@ -44,3 +44,15 @@ def test_token_weights_draws_its_data():
         xlabel="longest / shortest",
         title="% of tokens that count",
     )
+
+
+def test_missing_variance_draws_its_data():
+    shares = {name: 100 * row for name, row in figures.missing_data().items()}
+    assert_draws(
+        figures.missing_variance(),
+        lines={name: (figures.BATCHES, row) for name, row in shares.items()},
+        texts=list(shares),
+        xlabel="examples in a micro-batch",
+        ylabel="% of the variance missed",
+    )
+    assert (shares["sorted by class"] > shares["shuffled"]).all()
