@@ -114,6 +114,16 @@ def test_unscaling_is_that_of_torch(dtype):
             assert torch.equal(a.nan_to_num(7.0), b.nan_to_num(7.0))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_scaled_in_float32(dtype):
+    like = torch.ones(2, dtype=dtype)
+    start = loss_scale_init(like, init_scale=2.0**17)  # beyond float16
+    assert start.scale.dtype == torch.float32
+    (grad,), finite = unscale([like], start.scale)
+    assert finite
+    assert grad.tolist() == [2.0**-17, 2.0**-17]
+
+
 def test_small_gradients_survive_by_the_scale():
     grad = np.asarray(3e-8) * np.asarray([0.9, 1.1, 30.0])
     plain = round_to(grad, to=FLOAT16)
