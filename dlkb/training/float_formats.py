@@ -190,7 +190,7 @@ def stochastic_round(x: Array, u: Array, *, to: FloatFormat) -> Array:
         ValueError: If shapes differ.
 
     Reference:
-        Gupta et al. (2015), section 3.
+        Gupta et al. (2015).
 
     Example:
         >>> import numpy as np

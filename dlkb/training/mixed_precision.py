@@ -127,9 +127,10 @@ def loss_scale_update(
     Example:
         >>> import numpy as np
         >>> state = loss_scale_init(np.ones(1))
-        >>> float(loss_scale_update(state, np.asarray(False)).scale)
+        >>> good, bad = np.asarray(True), np.asarray(False)
+        >>> float(loss_scale_update(state, bad).scale)
         32768.0
-        >>> float(loss_scale_update(state, np.asarray(True), growth_interval=1).scale)
+        >>> float(loss_scale_update(state, good, growth_interval=1).scale)
         131072.0
     """
     check_between("growth_factor", growth_factor, 1, math.inf, closed="neither")

@@ -23,7 +23,7 @@ from scripts.figures.losses import cross_entropy, perplexity
 from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
-from scripts.figures.training import accumulation
+from scripts.figures.training import accumulation, mixed_precision
 from tests.book.draw.test_explorable import points
 
 
@@ -239,6 +239,12 @@ def mean_of_means(ratio, count):
     ]
 
 
+def gradient_window(power, exponent):
+    shapes = [mixed_precision.stairs(shares) for shares in mixed_precision.fates(power, exponent)]
+    edges = [np.asarray([[x, 0], [x, 20]]) for x in mixed_precision.window(exponent)]
+    return [*shapes, *edges]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -269,6 +275,7 @@ COMPUTED = {
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
     "training/accumulation/token_weights": mean_of_means,
+    "training/mixed_precision/gradient_window": gradient_window,
 }
 
 
