@@ -98,16 +98,17 @@ def gradient_window() -> Explorable:
     for name, color in (("zero", "C1"), ("kept", "C0"), ("infinite", "C3")):
         shape = Polygon(np.zeros((3, 2)), closed=True, facecolor=color, linewidth=0, label=name)
         shapes.append(ax.add_patch(shape))
-    (low,) = ax.plot([], [], color="C7", linestyle="--", linewidth=1)
-    (high,) = ax.plot([], [], color="C7", linestyle="--", linewidth=1)
+    edge = plt.rcParams["axes.edgecolor"]
+    (low,) = ax.plot([], [], color=edge, linestyle="--", linewidth=1)
+    (high,) = ax.plot([], [], color=edge, linestyle="--", linewidth=1)
     ax.legend(handles=shapes, loc="upper left")
 
     def show(power: float, exponent: float) -> str:
         data = fates(power, exponent)
         for shape, shares in zip(shapes, data, strict=True):
             shape.set_xy(stairs(shares))
-        for line, edge in zip((low, high), window(exponent), strict=True):
-            line.set_data([edge, edge], [0, 20])
+        for line, x in zip((low, high), window(exponent), strict=True):
+            line.set_data([x, x], [0, 20])
         return (
             f"{NAMES[int(exponent)]}, loss times 2^{power:g}: {data.zero.sum():.1f} % of the "
             f"gradients become zero, {data.infinite.sum():.1f} % are too large."
@@ -175,7 +176,7 @@ def lost_updates() -> Figure:
     """Draw training with weights that are rounded, and with exact ones."""
     figure, ax = plt.subplots(figsize=(6.2, 3.0))
     steps = np.arange(SMOOTH, STEPS + 1)
-    colors = {"exact": "C7", "bfloat16, stochastic": "C0", "bfloat16, to nearest": "C1"}
+    colors = {"exact": "C2", "bfloat16, stochastic": "C0", "bfloat16, to nearest": "C1"}
     for name, losses in lost_data().items():
         color = colors[name]
         dashed = "--" if name == "bfloat16, stochastic" else "-"
@@ -236,9 +237,9 @@ def zero_memory() -> Figure:
     """Draw the memory of the training state against the number of processes."""
     figure, ax = plt.subplots(figsize=(6.2, 3.2))
     for color, at, offset, (name, size) in zip(
-        ("C7", "C1", "C2", "C0"),
-        (4, 4, 4, 4),
-        ((0, 5), (0, 5), (0, -14), (0, 6)),
+        ("C3", "C1", "C2", "C0"),
+        (4, 4, 5, 4),
+        ((0, 5), (0, 5), (0, -15), (4, 4)),
         zero_data().items(),
         strict=True,
     ):
