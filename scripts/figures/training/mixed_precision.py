@@ -209,7 +209,7 @@ def lost_updates_says() -> dict[str, bool]:
     data = lost_data()
     exact, noisy, nearest = (data[name][:, -1] for name in RULES)
     return {
-        "Ten networks on the digits under Adam": len(exact) == 10,
+        "Ten networks on the digits under Adam at a rate of 0.001": len(exact) == 10,
         f"after 300 steps the median training loss is {np.median(exact):.2f} with exact "
         "weights": STEPS == 300,
         f"{np.median(noisy):.2f} with stochastic rounding to bfloat16": True,

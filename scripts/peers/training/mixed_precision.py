@@ -119,19 +119,19 @@ OPERATIONS: dict[str, tuple[Operation, ...]] = {
 }
 
 
-def under_autocast(operation: Operation, device: str) -> str:
+def under_autocast(operation: Operation, device: str, half: torch.dtype) -> str:
     """Say in which dtype an operation returns, for inputs of either."""
     with FakeTensorMode():
         torch.set_autocast_enabled(device, True)
-        torch.set_autocast_dtype(device, torch.float16)
+        torch.set_autocast_dtype(device, half)
         try:
             found = {
                 dtype: operation(torch.empty(8, 8, device=device, dtype=dtype)).dtype
-                for dtype in (torch.float16, torch.float32)
+                for dtype in (half, torch.float32)
             }
         finally:
             torch.set_autocast_enabled(device, False)
-    if all(out == torch.float16 for out in found.values()):
+    if all(out == half for out in found.values()):
         return "half"
     if all(out == torch.float32 for out in found.values()):
         return "float32"
@@ -146,7 +146,11 @@ def autocast() -> dict[str, tuple[str, ...]]:
     for name, operations in OPERATIONS.items():
         cells = []
         for device in ("cuda", "cpu"):
-            said = {under_autocast(operation, device) for operation in operations}
+            said = {
+                under_autocast(operation, device, half)
+                for operation in operations
+                for half in (torch.float16, torch.bfloat16)
+            }
             if len(said) != 1:
                 raise LookupError(f"{name} on {device}: {said}")
             cells.append(said.pop())
