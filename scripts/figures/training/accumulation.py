@@ -89,9 +89,10 @@ def token_weights_says() -> dict[str, bool]:
         "Eight micro-batches, the longest 16 times the shortest": len(data.weight) == 8,
         f"in a mean of means a token of the shortest weighs {data.weight[0]:.1f}": True,
         f"one of the longest {data.weight[-1]:.2f}": True,
-        f"The step is as noisy as one on {100 * data.worth:.0f} % of the tokens": True,
+        "For independent tokens that are alike, the step is as noisy as one on "
+        f"{100 * data.worth:.0f} % of them": True,
         "The more unequal the micro-batches, the more a token of a short one weighs, and the "
-        "noisier the step": bool(
+        "noisier is the step": bool(
             (np.diff(shares) < 0).all()
             and all(
                 (np.diff([mean_of_means(r, k).weight[0] for r in RATIOS]) > 0).all()
