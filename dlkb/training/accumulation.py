@@ -2,13 +2,7 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
-
-
-def _wide(x: Array) -> Array:
-    # Counts of tokens need more digits than half precision has, and their sum more range.
-    xp = namespace(x)
-    return xp.astype(x, xp.result_type(x.dtype, xp.float32), copy=False)
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 
 
 def _beside(weights: Array, values: Array) -> Array:
@@ -90,7 +84,7 @@ def micro_weights(counts: Array, *, processes: int = 1) -> Array:
     _check_counts(counts)
     check_between("processes", processes, 1, math.inf, closed="left")
     xp = namespace(counts)
-    n = _wide(counts)
+    n = widen(counts)
     total = xp.sum(n)
     # Divided by NaN, not by zero: NumPy would warn.
     share = n / xp.where(total == 0, xp.full_like(total, math.nan), total)
@@ -122,7 +116,7 @@ def accumulated(means: Array, counts: Array) -> Array:
     _check_counts(counts)
     _check_values("means", means, counts)
     xp = namespace(means, counts)
-    values, weights = _wide(means), _beside(micro_weights(_wide(counts)), means)
+    values, weights = widen(means), _beside(micro_weights(widen(counts)), means)
     parts = xp.where(weights == 0, xp.zeros_like(values), weights * values)
     return xp.astype(xp.sum(parts, axis=0), means.dtype, copy=False)
 
@@ -150,7 +144,7 @@ def token_weight(counts: Array) -> Array:
     """
     _check_counts(counts)
     xp = namespace(counts)
-    n = _wide(counts)
+    n = widen(counts)
     return xp.astype(xp.mean(n) / n, counts.dtype, copy=False)
 
 
@@ -183,7 +177,7 @@ def pooled_variance(means: Array, variances: Array, counts: Array) -> Array:
     check_float("variances", variances)
     check_same_shape("variances", variances, "means", means)
     xp = namespace(means, variances, counts)
-    wide = _wide(means)
-    within = accumulated(_wide(variances), counts)
+    wide = widen(means)
+    within = accumulated(widen(variances), counts)
     between = accumulated((wide - accumulated(wide, counts)) ** 2, counts)
     return xp.astype(within + between, means.dtype, copy=False)

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 
 
 class FloatFormat(NamedTuple):
@@ -77,11 +77,6 @@ def limits(to: FloatFormat) -> Limits:
     return Limits(largest, normal, normal * epsilon, epsilon)
 
 
-def _wide(x: Array) -> Array:
-    xp = namespace(x)
-    return xp.astype(x, xp.result_type(x.dtype, xp.float32), copy=False)
-
-
 def _spacing(x: Array, to: FloatFormat) -> Array:
     # The power of two below |x| is looked up: a logarithm may land on the wrong side of it.
     xp = namespace(x)
@@ -132,7 +127,7 @@ def spacing(x: Array, *, to: FloatFormat) -> Array:
     """
     check_float("x", x)
     xp = namespace(x)
-    wide = _wide(x)
+    wide = widen(x)
     over = xp.abs(wide) > limits(to).largest
     found = xp.where(over, xp.full_like(wide, math.inf), _spacing(wide, to))
     found = xp.where(xp.isnan(wide), wide, found)
@@ -156,8 +151,9 @@ def round_to(x: Array, *, to: FloatFormat) -> Array:
         TypeError: If `x` is not floating-point.
 
     Note:
-        Differs from PyTorch 2.13 in float8_e4m3fn above the largest number: there the cast gives
-        448, even of infinity. Agrees with ml_dtypes, which JAX uses, and with casts to the others.
+        Differs from PyTorch 2.13 on the CPU in float8_e4m3fn above the largest number: there the
+        cast gives 448, even of infinity. Agrees with ml_dtypes, which JAX uses, and with casts to
+        the other formats.
 
     Example:
         >>> import numpy as np
@@ -166,7 +162,7 @@ def round_to(x: Array, *, to: FloatFormat) -> Array:
     """
     check_float("x", x)
     xp = namespace(x)
-    wide = _wide(x)
+    wide = widen(x)
     ulp = _spacing(wide, to)
     return xp.astype(_times(xp.round(wide / ulp), ulp, to), x.dtype, copy=False)
 
@@ -202,7 +198,7 @@ def stochastic_round(x: Array, u: Array, *, to: FloatFormat) -> Array:
     check_float("u", u)
     check_same_shape("u", u, "x", x)
     xp = namespace(x, u)
-    wide = _wide(x)
+    wide = widen(x)
     ulp = _spacing(wide, to)
     n = xp.floor(wide / ulp + xp.astype(u, wide.dtype))
     return xp.astype(_times(n, ulp, to), x.dtype, copy=False)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 from dlkb.training.float_formats import FloatFormat, round_to
 
 
@@ -45,9 +45,8 @@ def loss_scale_init(like: Array, *, init_scale: float = 2.0**16) -> LossScale:
     check_float("like", like)
     check_between("init_scale", init_scale, 0, math.inf, closed="neither")
     xp = namespace(like)
-    dtype = xp.result_type(like.dtype, xp.float32)
     return LossScale(
-        xp.full((), init_scale, dtype=dtype, device=like.device),
+        xp.full((), init_scale, dtype=widen(like).dtype, device=like.device),
         xp.zeros((), dtype=xp.int32, device=like.device),
     )
 
@@ -87,7 +86,7 @@ def unscale(grads: Sequence[Array], scale: Array) -> tuple[tuple[Array, ...], Ar
     xp = namespace(*grads)
     found, finite = [], xp.asarray(True, device=grads[0].device)
     for grad in grads:
-        wide = xp.astype(grad, xp.result_type(grad.dtype, xp.float32), copy=False)
+        wide = widen(grad)
         quotient = wide / xp.astype(scale, wide.dtype, copy=False)
         found.append(xp.astype(quotient, grad.dtype, copy=False))
         finite = xp.logical_and(finite, xp.all(xp.isfinite(grad)))

@@ -174,7 +174,7 @@ def float8_casts() -> dict[str, tuple[str, ...]]:
             for kind in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2)
         ]
     casts = {
-        "PyTorch": [
+        "PyTorch, on the CPU": [
             torch.tensor(million).to(kind).item()
             for kind in (torch.float8_e4m3fn, torch.float8_e5m2)
         ],
