@@ -49,7 +49,7 @@ class GradScaler:
     Note:
         Differs from torch in `step`, which takes no further arguments and unscales before it calls
         fused optimizers, too; and under FSDP2, where the processes of the default group agree on
-        each overflow. Extra arguments that torch checks with assertions raise here.
+        each overflow. What torch asserts is a RuntimeError here.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.ones(1))

@@ -45,7 +45,8 @@ def worth(count: int) -> Vector:
 def token_weights() -> Explorable:
     """Draw what a token weighs in a mean of means, and how many tokens the step is worth."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.6))
-    left.axhline(1, color=plt.rcParams["axes.edgecolor"], linestyle="--", linewidth=1)
+    edge = plt.rcParams["axes.edgecolor"]
+    left.axhline(1, color=edge, linestyle="--", linewidth=1, label="should be")
     (weights,) = left.plot([], [], "o", color="C0", label="token")
     (curve,) = right.plot([], [], color="C3", label="step")
     (here,) = right.plot([], [], "o", color="C1", label="this ratio")

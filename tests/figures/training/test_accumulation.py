@@ -30,7 +30,10 @@ def test_token_weights_draws_its_data():
     assert_draws(
         figures.token_weights(),
         panel=0,
-        lines={"token": (np.linspace(0, 1, 8), data.weight)},
+        lines={
+            "should be": ([0, 1], [1, 1]),
+            "token": (np.linspace(0, 1, 8), data.weight),
+        },
         xlabel="micro-batch",
         title="a token weighs (should be 1)",
     )
