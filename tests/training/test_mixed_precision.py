@@ -1,5 +1,5 @@
-import copy
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -185,11 +185,8 @@ def weighed(model, optimizer):
     model(x).square().mean().backward()
     optimizer.step()
     parameters = list(model.parameters())
-    return [
-        size_of(parameters),
-        size_of(p.grad for p in parameters),
-        size_of(states(optimizer)),
-    ]
+    grads = [p.grad for p in parameters]
+    return [size_of(tensors) for tensors in (parameters, grads, states(optimizer))]
 
 
 def shares_of_two(folder, device):
@@ -202,7 +199,7 @@ def shares_of_two(folder, device):
 
     one = network()
     optimizer = ZeroRedundancyOptimizer(one.parameters(), torch.optim.Adam, lr=1e-3)
-    found = weighed(one, optimizer.optim if hasattr(optimizer, "optim") else optimizer)
+    found = weighed(one, optimizer.optim)
     assert found[:2] == whole[:2]
     held = torch.tensor([float(size_of(states(optimizer.optim)))])
     dist.all_reduce(held)  # whole tensors are handed out: the halves need not be equal
@@ -274,6 +271,9 @@ def test_stages_by_hand_weigh_what_the_formula_says_and_step_alike(tmp_path):
     in_processes(by_hand, tmp_path)
 
 
+update, GOOD = partial(loss_scale_update, loss_scale_init(np.ones(1))), np.asarray(True)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -281,10 +281,10 @@ def test_stages_by_hand_weigh_what_the_formula_says_and_step_alike(tmp_path):
         (lambda: loss_scale_init(np.ones(2), init_scale=0.0), ValueError, "init_scale is 0.0"),
         (lambda: unscale([], np.asarray(1.0)), ValueError, "grads is empty"),
         (lambda: unscale([np.arange(2)], np.asarray(1.0)), TypeError, "a gradient has dtype"),
-        (lambda: update(growth_factor=1.0), ValueError, "growth_factor is 1.0"),
-        (lambda: update(backoff_factor=1.0), ValueError, "backoff_factor is 1.0"),
-        (lambda: update(backoff_factor=0.0), ValueError, "backoff_factor is 0.0"),
-        (lambda: update(growth_interval=0), ValueError, "growth_interval is 0"),
+        (lambda: update(GOOD, growth_factor=1.0), ValueError, "growth_factor is 1.0"),
+        (lambda: update(GOOD, backoff_factor=1.0), ValueError, "backoff_factor is 1.0"),
+        (lambda: update(GOOD, backoff_factor=0.0), ValueError, "backoff_factor is 0.0"),
+        (lambda: update(GOOD, growth_interval=0), ValueError, "growth_interval is 0"),
         (lambda: skipped_share(growth_interval=0), ValueError, "growth_interval is 0"),
         (lambda: lost(np.arange(2), np.ones(2), to=FLOAT16), TypeError, "theta has dtype"),
         (lambda: lost(np.ones(2), np.arange(2), to=FLOAT16), TypeError, "step has dtype"),
@@ -297,14 +297,3 @@ def test_stages_by_hand_weigh_what_the_formula_says_and_step_alike(tmp_path):
 def test_errors_name_the_argument(call, error, message):
     with pytest.raises(error, match=message):
         call()
-
-
-def update(growth_factor=2.0, backoff_factor=0.5, growth_interval=2000):
-    start = copy.copy(loss_scale_init(np.ones(1)))
-    return loss_scale_update(
-        start,
-        np.asarray(True),
-        growth_factor=growth_factor,
-        backoff_factor=backoff_factor,
-        growth_interval=growth_interval,
-    )
