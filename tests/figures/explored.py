@@ -23,6 +23,7 @@ from scripts.figures.losses import cross_entropy, perplexity
 from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adagrad, adam, adamw, momentum, sgd
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
+from scripts.figures.training import accumulation, mixed_precision
 from tests.book.draw.test_explorable import points
 
 
@@ -253,6 +254,21 @@ def adaptive_rates(decay, spike):
     return [columns(data.t[at], rate[at]) for rate in data.rates]
 
 
+def mean_of_means(ratio, count):
+    data = accumulation.mean_of_means(ratio, int(count))
+    return [
+        columns(np.asarray(accumulation.RATIOS), 100 * accumulation.worth(int(count))),
+        columns(np.linspace(0, 1, int(count)), data.weight),
+        np.asarray([[ratio, 100 * data.worth]]),
+    ]
+
+
+def gradient_window(power, exponent):
+    shapes = [mixed_precision.stairs(shares) for shares in mixed_precision.fates(power, exponent)]
+    edges = [np.asarray([[x, 0], [x, 20]]) for x in mixed_precision.window(exponent)]
+    return [*shapes, *edges]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -286,6 +302,8 @@ COMPUTED = {
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
+    "training/accumulation/token_weights": mean_of_means,
+    "training/mixed_precision/gradient_window": gradient_window,
 }
 
 

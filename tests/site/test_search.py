@@ -25,6 +25,8 @@ QUERIES = {
     "normalization/rms_norm": "rms norm · rmsnorm",
     "normalization/norm_axes": "group norm · groupnorm",
     "optimizers/adagrad": "adagrad · rmsprop · adadelta · muon",
+    "training/accumulation": "gradient accumulation · no_sync · micro-batch",
+    "training/mixed_precision": "loss scaling · gradscaler · bfloat16 · ZeRO · autocast",
     "symptoms": """
         symptoms · troubleshooting · network does not learn · training is slow
         loss is nan · nan loss · nan gradients · nan after eigh · fp16 nan
