@@ -21,7 +21,7 @@ from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.losses import cross_entropy, perplexity
 from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
-from scripts.figures.optimizers import adam, adamw
+from scripts.figures.optimizers import adagrad, adam, adamw, momentum, sgd
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
 from tests.book.draw.test_explorable import points
 
@@ -90,6 +90,24 @@ def largest_steps(beta1, beta2):
     k = np.arange(1, len(data.steps) + 1)
     bound = np.asarray([[0, data.bound], [60, data.bound]])
     return [bound, *(columns(k, steps) for steps in data.steps.T)]
+
+
+def momentum_path(lr, beta):
+    way = momentum.descend(lr, beta).path
+    return [way, way, np.asarray([[beta, lr]])]
+
+
+def momentum_phase(rate, beta):
+    data = momentum.phase_data(rate, beta)
+    portrait = columns(data.error, data.move)
+    return [portrait, portrait, columns(np.arange(momentum.PHASE_STEPS + 1), data.error)]
+
+
+def sgd_noise(lr, batch):
+    data, steps = sgd.noisy(lr, int(batch)), np.arange(sgd.STEPS + 1)
+    floor = np.asarray([[0, data.floor], [sgd.STEPS, data.floor]])
+    run, expected = columns(steps, data.run), columns(steps, data.expected)
+    return [run[:: sgd.SHOWN], expected[::5], floor]
 
 
 def decay_times(lr, weight_decay):
@@ -229,6 +247,12 @@ def windows_and_stride(window, share):
     ]
 
 
+def adaptive_rates(decay, spike):
+    data = adagrad.rates(decay, spike)
+    at = adagrad.shown(data.t)
+    return [columns(data.t[at], rate[at]) for rate in data.rates]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -247,9 +271,13 @@ COMPUTED = {
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "losses/cross_entropy/loss_and_push": loss_and_push,
     "losses/perplexity/windows_and_stride": windows_and_stride,
+    "optimizers/adagrad/learning_rates": adaptive_rates,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
+    "optimizers/momentum/path": momentum_path,
+    "optimizers/momentum/phase": momentum_phase,
+    "optimizers/sgd/noise": sgd_noise,
     "regularization/stochastic_depth/depths": depths,
     "regularization/dropout/explore_bands": explore_bands,
     "normalization/layer_norm/before_and_behind": row,
