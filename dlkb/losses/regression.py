@@ -413,8 +413,8 @@ def quantile_loss(
 
     Example:
         >>> import numpy as np
-        >>> y = np.asarray([10.0, 10.0])
-        >>> quantile_loss(np.asarray([9.0, 11.0]), y, q=0.9, reduction="none").round(3)
+        >>> said, y = np.asarray([9.0, 11.0]), np.asarray([10.0, 10.0])
+        >>> quantile_loss(said, y, q=0.9, reduction="none").round(3)
         array([0.9, 0.1])
     """
     _check_level(q, prediction)
@@ -453,7 +453,8 @@ def quantile_loss_vjp(
     Example:
         >>> import numpy as np
         >>> r, ones = np.asarray([-1.0, 1.0]), np.ones(2)
-        >>> quantile_loss_vjp(r, np.zeros(2), ones, q=0.9, reduction="none").round(3)
+        >>> each = {"q": 0.9, "reduction": "none"}
+        >>> quantile_loss_vjp(r, np.zeros(2), ones, **each).round(3)
         array([-0.9,  0.1])
     """
     _check_level(q, prediction)
