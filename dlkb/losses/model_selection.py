@@ -160,14 +160,15 @@ def expected_best(*, models: int, examples: int, accuracy: float = 0.5) -> float
 
 
 def optimism_bound(*, models: int, sigma: float) -> float:
-    r"""Return what the expected best of m noisy scores cannot exceed the best true one by.
+    r"""Return by how much the expected best of m noisy scores exceeds the best true one at most.
 
     $$b = \sigma\sqrt{2\log m}$$
 
     Args:
         models: m ≥ 1. Their scores may be dependent.
-        sigma: σ ≥ 0: each score's error is Gaussian of this standard deviation, or has lighter
-            tails (is sub-Gaussian). For an accuracy on n independent examples 1/(2 √n) will do.
+        sigma: σ ≥ 0 such that E[exp(λ X)] ≤ exp(λ² σ² / 2) for the error X of each score and any
+            λ: a Gaussian error's standard deviation. For an accuracy on n independent examples
+            1/(2 √n) will do, by Hoeffding's lemma; its standard deviation may be too small.
 
     Returns:
         The bound, which grows without limit, but slowly.

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.optimize import linprog
+from scipy.optimize import linprog  # type: ignore[import-untyped]
 
 from dlkb.losses.regression import (
     absolute_error,
@@ -65,12 +65,12 @@ def huber_line(x: Vector, y: Vector, delta: float) -> Vector:
     An error beyond δ gets the weight δ / |r| in a least-squares fit, again and again.
     """
     a = design(x)
-    line: Vector = np.linalg.lstsq(a, y, rcond=None)[0]
+    line = np.linalg.lstsq(a, y, rcond=None)[0]
     for _ in range(500):
         r = np.abs(y - a @ line)
         weight = (delta / np.maximum(r, delta))[:, None]
         line = np.linalg.solve(a.T @ (weight * a), a.T @ (weight[:, 0] * y))
-    return line
+    return np.asarray(line, dtype=np.float64)
 
 
 class Fits(NamedTuple):
@@ -188,7 +188,7 @@ def curves() -> dict[str, tuple[Vector, Vector]]:
             log_cosh(R, zero, reduction="none"),
             log_cosh_vjp(R, zero, ones, reduction="none"),
         ),
-        "quantile, q = 0.9": (
+        "q = 0.9": (
             quantile_loss(R, zero, q=0.9, reduction="none"),
             quantile_loss_vjp(R, zero, ones, q=0.9, reduction="none"),
         ),
@@ -213,9 +213,9 @@ def losses() -> Figure:
 def losses_says() -> dict[str, bool]:
     """Return what alt text and caption say, and whether it is so."""
     slope = {name: pair[1] for name, pair in curves().items()}
-    limited = ("|r|", "Huber, δ = 1", "log cosh", "quantile, q = 0.9")
+    limited = ("|r|", "Huber, δ = 1", "log cosh", "q = 0.9")
     far, straight = np.abs(R) >= 2, slope["½ r²"]
-    high, low = (slope["quantile, q = 0.9"][R > 0][0], slope["quantile, q = 0.9"][0])
+    high, low = (slope["q = 0.9"][R > 0][0], slope["q = 0.9"][0])
     return {
         "Five losses against the error, and their slopes": len(slope) == 5,
         "The slope of the square grows without limit, the other four level off at 1 or below": bool(

@@ -17,9 +17,7 @@ def test_no_other_line_costs_less(height):
     y = figures.targets(height)
     rng = np.random.default_rng(0)
     pairs = [(absolute_error, {}, figures.quantile_line(figures.X, y, 0.5))]
-    pairs += [
-        (huber, {"delta": d}, figures.huber_line(figures.X, y, d)) for d in figures.DELTAS
-    ]
+    pairs += [(huber, {"delta": d}, figures.huber_line(figures.X, y, d)) for d in figures.DELTAS]
     for loss, options, line in pairs:
         of = cost(loss, y, **options)
         near = [of(line + 0.01 * rng.normal(size=2)) for _ in range(200)]
@@ -44,7 +42,7 @@ def test_what_the_sliders_show_is_so():
         assert found.max() < 0.9
         assert (found[:, 0] == figures.errors(1.0)[:, 0]).all()
         for height in heights:
-            (at,) = np.flatnonzero(figures.HEIGHTS == height)
+            (at,) = np.flatnonzero(np.isclose(figures.HEIGHTS, height))
             assert (found[at] == figures.fits(height, delta).error).all()
     near = np.abs(figures.errors(10.0)[:, 2] - figures.errors(10.0)[:, 0])
     assert near.max() < 1e-6  # Huber's loss with a large δ is the squared error
@@ -107,9 +105,7 @@ def test_losses_draws_the_curves(panel):
 def test_quantiles_draws_points_and_lines():
     data = figures.spread()
     assert data.y.max() < 8
-    lines = {
-        f"q = {q}": (figures.ENDS, y) for q, y in zip(figures.LEVELS, data.lines, strict=True)
-    }
+    lines = {f"q = {q}": (figures.ENDS, y) for q, y in zip(figures.LEVELS, data.lines, strict=True)}
     assert_draws(
         figures.quantiles(),
         lines={"points": (data.x, data.y), **lines},
