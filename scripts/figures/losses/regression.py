@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.optimize import linprog  # type: ignore[import-untyped]
+from sklearn.linear_model import QuantileRegressor
 
 from dlkb.losses.regression import (
     absolute_error,
@@ -50,13 +50,9 @@ def design(x: Vector) -> Vector:
 
 
 def quantile_line(x: Vector, y: Vector, q: float) -> Vector:
-    """Return intercept and slope of the line whose quantile loss is least, as a linear program."""
-    n = len(x)
-    a = np.concatenate([design(x), np.eye(n), -np.eye(n)], axis=1)
-    cost = np.concatenate([[0.0, 0.0], np.full(n, q), np.full(n, 1 - q)])
-    bounds = [(None, None)] * 2 + [(0, None)] * (2 * n)
-    solution: Vector = linprog(cost, A_eq=a, b_eq=y, bounds=bounds, method="highs").x
-    return solution[:2]
+    """Return intercept and slope of the line whose quantile loss is least."""
+    line = QuantileRegressor(quantile=q, alpha=0.0).fit(x[:, None], y)
+    return np.asarray([line.intercept_, *line.coef_], dtype=np.float64)
 
 
 def huber_line(x: Vector, y: Vector, delta: float) -> Vector:

@@ -29,8 +29,8 @@ def order(test: Sequence[int], again: Sequence[int]) -> str:
     """Say which examples are scored, from two first test parts under different seeds."""
     if list(test) != list(again):
         return "drawn"
-    words = {(0, 1): "the first", (6, 7): "the last"}
-    return words.get(tuple(int(i) for i in test), "every fourth")
+    words = {0: "the first", N - len(test): "the last"}
+    return words[min(test)] if max(test) - min(test) < len(test) else "apart"
 
 
 def classes(tests: Iterable[Sequence[int]]) -> str:
