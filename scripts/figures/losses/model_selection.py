@@ -28,7 +28,7 @@ def scores(examples: int, accuracy: float) -> Vector:
 
 def best_of_many() -> Explorable:
     """Draw the expected best of many scores, though all models are equally good."""
-    figure, ax = plt.subplots(figsize=(6.2, 3.2))
+    figure, ax = plt.subplots(figsize=(6.2, 2.5))
     (truth,) = ax.plot([], [], color="C1", linestyle="--", label="truth")
     (best,) = ax.plot([], [], color="C0", label="best score")
     ax.set(xscale="log", xlim=(1, 10_000), ylim=(0.45, 1.01))
