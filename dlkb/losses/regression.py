@@ -9,8 +9,9 @@ from dlkb.arrays import (
     check_float,
     check_same_shape,
     namespace,
+    widen,
 )
-from dlkb.losses.cross_entropy import _check_reduction, _mean, _wide
+from dlkb.losses.cross_entropy import _check_reduction, _mean
 
 
 def _residual(prediction: Array, target: Array, reduction: str) -> Array:
@@ -19,11 +20,13 @@ def _residual(prediction: Array, target: Array, reduction: str) -> Array:
     check_float("target", target)
     check_same_shape("target", target, "prediction", prediction)
     _check_reduction(reduction)
-    return _wide(prediction) - _wide(target)
+    return widen(prediction) - widen(target)
 
 
 def _reduced(losses: Array, prediction: Array, target: Array, reduction: str) -> Array:
-    dtype = namespace(prediction).result_type(prediction.dtype, target.dtype)
+    same = prediction.dtype == target.dtype
+    # Subtracted, because the compiler does not look up what two dtypes promote to.
+    dtype = prediction.dtype if same else (prediction - target).dtype
     return _mean(losses, reduction, dtype)
 
 
@@ -32,7 +35,7 @@ def _pulled_back(slope: Array, cotangent: Array, prediction: Array, reduction: s
     shape = tuple(slope.shape) if reduction == "none" else ()
     if tuple(cotangent.shape) != shape:
         raise ValueError(f"cotangent has shape {tuple(cotangent.shape)}: it must be {shape}")
-    grad = _wide(cotangent) * slope
+    grad = widen(cotangent) * slope
     if reduction == "mean":
         grad = grad / (math.prod(slope.shape) or math.nan)
     return namespace(slope).astype(grad, prediction.dtype, copy=False)
@@ -496,7 +499,7 @@ def squared_log_error(prediction: Array, target: Array, *, reduction: str = "mea
     """
     _residual(prediction, target, reduction)
     xp = namespace(prediction, target)
-    r = xp.log1p(_wide(prediction)) - xp.log1p(_wide(target))
+    r = xp.log1p(widen(prediction)) - xp.log1p(widen(target))
     return _reduced(r * r, prediction, target, reduction)
 
 
@@ -528,8 +531,8 @@ def squared_log_error_vjp(
     """
     _residual(prediction, target, reduction)
     xp = namespace(prediction, target)
-    wide = _wide(prediction)
-    r = xp.log1p(wide) - xp.log1p(_wide(target))
+    wide = widen(prediction)
+    r = xp.log1p(wide) - xp.log1p(widen(target))
     return _pulled_back(2 * r / (1 + wide), cotangent, prediction, reduction)
 
 

@@ -102,7 +102,9 @@ def test_compiles_in_one_graph(name, device):
     torch.compiler.reset()
     ours, theirs = pair(name, SHARP.get(name))
     x, y = draw((6, 4), device=device), draw((6, 4), device=device, seed=1)
-    both(torch.compile(ours, fullgraph=True, backend="aot_eager"), theirs, x, y)
+    compiled = torch.compile(ours, fullgraph=True, backend="aot_eager")
+    both(compiled, theirs, x, y)
+    assert compiled(x.bfloat16(), y).dtype == compiled(x, y.bfloat16()).dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", NAMES)
