@@ -104,6 +104,12 @@ def schemes() -> dict[str, Scheme]:
     }
 
 
+def borders() -> Vector:
+    """Return where one group ends and the next begins."""
+    ends = np.flatnonzero(np.diff([ord(group) for group in GROUPS]))
+    return np.asarray(ends + 1.5, dtype=np.float64)
+
+
 def splits() -> Figure:
     """Draw which examples are trained on and which are scored, fold by fold, in three ways."""
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.2), sharey=True)
@@ -113,8 +119,9 @@ def splits() -> Figure:
         ax.set(title=title, xlabel="example", xlim=(0.2, 12.8), ylim=(3.6, 0.4))
         ax.set(xticks=[1, 6, 12], yticks=[1, 2, 3])
         ax.grid(visible=False)
-    for border in np.flatnonzero(np.diff([ord(g) for g in GROUPS])) + 1.5:
-        axes[1].axvline(border, color=plt.rcParams["axes.edgecolor"], linewidth=0.8)
+    for border in borders():
+        line = axes[1].axvline(border, color=plt.rcParams["axes.edgecolor"], linewidth=0.8)
+        line.set_gid(f"border {border:g}")
     axes[0].set_ylabel("fold")
     axes[2].legend(loc="upper right")
     return figure

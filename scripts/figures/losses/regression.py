@@ -201,7 +201,7 @@ def losses() -> Figure:
         for ax, values in zip(axes, pair, strict=True):
             ax.plot(R, values, color=f"C{k}", linestyle=STYLES[k], label=name)
     axes[0].set(ylim=(-0.1, 4.2), title="loss", xlabel="error: prediction − target")
-    axes[1].set(ylim=(-2.2, 2.9), title="slope", xlabel="error: prediction − target")
+    axes[1].set(ylim=(-2.2, 3.4), title="slope", xlabel="error: prediction − target")
     axes[1].legend(loc="upper left")
     return figure
 

@@ -52,10 +52,15 @@ def test_each_fold_trains_and_scores_on_other_examples():
 @pytest.mark.parametrize(("panel", "title"), list(enumerate(figures.schemes())))
 def test_splits_draws_the_folds(panel, title):
     scheme = figures.schemes()[title]
+    borders = {f"border {x:g}": ([x, x], [0, 1]) for x in (3.5, 5.5, 9.5, 11.5)}
     assert_draws(
         figures.splits(),
         panel=panel,
-        lines={"train": tuple(scheme.train.T), "score": tuple(scheme.test.T)},
+        lines={
+            "train": tuple(scheme.train.T),
+            "score": tuple(scheme.test.T),
+            **(borders if panel == 1 else {}),
+        },
         **({"legend": ["train", "score"]} if panel == 2 else {}),
         xlabel="example",
         title=title,
