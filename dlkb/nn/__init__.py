@@ -45,6 +45,7 @@ from dlkb.nn.lora import (
     without_lora,
 )
 from dlkb.nn.norm_axes import GroupNorm
+from dlkb.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
 from dlkb.nn.rms_norm import RMSNorm
 from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
@@ -62,6 +63,8 @@ __all__ = [
     "GatedMLP",
     "GradScaler",
     "GroupNorm",
+    "HuberLoss",
+    "L1Loss",
     "LayerNorm",
     "LeakyReLU",
     "LoRAConv",
@@ -70,6 +73,7 @@ __all__ = [
     "LoRALinear",
     "LoRAMultiheadAttention",
     "LogSigmoid",
+    "MSELoss",
     "Mish",
     "PReLU",
     "QuickGELU",
@@ -77,6 +81,7 @@ __all__ = [
     "ReLU",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softplus",
     "StochasticDepth",
     "Tanh",

@@ -19,7 +19,7 @@ from scripts.figures.gradients import (
 )
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
-from scripts.figures.losses import cross_entropy, perplexity
+from scripts.figures.losses import cross_entropy, model_selection, perplexity, regression
 from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adagrad, adam, adamw, momentum, sgd
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
@@ -248,6 +248,20 @@ def windows_and_stride(window, share):
     ]
 
 
+def outlier(height, delta):
+    data, by_height = regression.fits(height, delta), regression.errors(delta)
+    lines = [columns(regression.ENDS, line) for line in data.lines]
+    curves = [columns(regression.HEIGHTS, y) for y in by_height.T]
+    dots = [np.asarray([[height, error]]) for error in data.error]
+    return [*lines, np.asarray([[regression.X[regression.BAD], height]]), *curves, *dots]
+
+
+def best_of_many(examples, accuracy):
+    data = model_selection.scores(int(examples), accuracy)
+    truth = np.asarray([[1, accuracy], [1e4, accuracy]])
+    return [truth, columns(model_selection.MODELS, data)]
+
+
 def adaptive_rates(decay, spike):
     data = adagrad.rates(decay, spike)
     at = adagrad.shown(data.t)
@@ -286,7 +300,9 @@ COMPUTED = {
     "linear_algebra/singular_values/transient": transient,
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "losses/cross_entropy/loss_and_push": loss_and_push,
+    "losses/model_selection/best_of_many": best_of_many,
     "losses/perplexity/windows_and_stride": windows_and_stride,
+    "losses/regression/outlier": outlier,
     "optimizers/adagrad/learning_rates": adaptive_rates,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
