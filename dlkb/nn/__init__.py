@@ -6,6 +6,7 @@ if find_spec("torch") is None:
     raise ModuleNotFoundError("dlkb.nn needs PyTorch: pip install 'dlkb[torch]'", name="torch")
 
 from dlkb.nn import init
+from dlkb.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, fold_batch_norm
 from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import (
     clip_grad_norm_,
@@ -54,6 +55,9 @@ __all__ = [
     "GELU",
     "GLU",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "CrossEntropyLoss",
     "Dropout",
     "EarlyStopping",
@@ -85,6 +89,7 @@ __all__ = [
     "clip_grads_with_norm_",
     "combine_lora",
     "detach_lora",
+    "fold_batch_norm",
     "get_total_norm",
     "gradient_norms",
     "init",
