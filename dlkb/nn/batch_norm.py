@@ -114,7 +114,7 @@ class BatchNorm(nn.Module):
                 f"input has shape {tuple(input.shape)}, one number a channel: batch norm needs "
                 "two or more to train; leave out a last batch of one (drop_last=True) or eval()"
             )
-        if self.training and self.track_running_stats:
+        if self.track_running_stats:
             self._store(input.detach())
         return batch_norm(input, self.weight, self.bias, eps=self.eps)
 

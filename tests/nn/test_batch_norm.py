@@ -153,6 +153,15 @@ def test_buffers_carry_no_graph_and_evaluation_changes_none():
     assert all(torch.equal(before[key], value) for key, value in layer.state_dict().items())
 
 
+def test_buffers_can_be_switched_off_later():
+    for layer in pair():
+        layer.track_running_stats = False
+        layer(inputs((6, 4)))
+        assert (layer.running_mean == 0).all()
+        layer.running_mean = layer.running_var = None  # evaluation takes the batch's, too
+        assert_close(layer.eval()(inputs((6, 4))), layer.train()(inputs((6, 4))))
+
+
 def test_strides_and_memory_format():
     ours, theirs = pair(BatchNorm2d, nn.BatchNorm2d)
     x = inputs((2, 4, 3, 5)).contiguous(memory_format=torch.channels_last)
