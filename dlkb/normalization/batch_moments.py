@@ -55,17 +55,16 @@ def batch_moments(x: Array) -> Moments:
 def merge_moments(count: Array, mean: Array, var: Array) -> Moments:
     r"""Return the moments of all numbers from those of K parts, such as K processes.
 
-    $$\mu = \sum_k \frac{n_k}{n}\,\mu_k,\qquad
-    \sigma^2 = \sum_k \frac{n_k}{n}\bigl(\sigma_k^2 + (\mu_k - \mu)^2\bigr),\qquad
-    n = \sum_k n_k$$
+    $$\mu = \frac1N \sum_k n_k\,u_k,\qquad
+    \sigma^2 = \frac1N \sum_k n_k\,\bigl(v_k + (u_k - \mu)^2\bigr),\qquad N = \sum_k n_k$$
 
     Args:
         count: n_k, of shape `(K,)`, floating-point. Some may be 0, not all.
-        mean: μ_k, of shape `(K, C)`.
-        var: σ_k², of shape `(K, C)`, each with the divisor n_k.
+        mean: u_k, of shape `(K, C)`.
+        var: v_k, of shape `(K, C)`, each with the divisor n_k.
 
     Returns:
-        n and the moments, of shape `(C,)`.
+        N and the moments, of shape `(C,)`.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -106,8 +105,8 @@ class Running(NamedTuple):
 def update_running(running: Running, batch: Moments, *, momentum: float = 0.1) -> Running:
     r"""Move the stored moments towards those of a batch.
 
-    $$\bar\mu' = (1 - m)\,\bar\mu + m\,\mu,\qquad
-    \bar v' = (1 - m)\,\bar v + m\,\frac{n}{n-1}\,\sigma^2$$
+    $$M' = (1 - m)\,M + m\,\mu,\qquad
+    V' = (1 - m)\,V + m\,\frac{n}{n-1}\,\sigma^2$$
 
     Args:
         running: What is stored. It starts with mean 0 and variance 1.

@@ -103,7 +103,7 @@ def batch_norm_eval(
 ) -> Array:
     r"""Normalize by stored moments, as in evaluation: no example depends on another.
 
-    $$y = w_c\,\frac{x - \bar\mu_c}{\sqrt{\bar v_c + \epsilon}} + b_c$$
+    $$y = w_c\,\frac{x - M_c}{\sqrt{V_c + \epsilon}} + b_c$$
 
     Args:
         x: `(N, C, *places)`, floating-point.
@@ -141,7 +141,7 @@ def batch_norm_eval_vjp(
 ) -> BatchNormGrads:
     r"""Return the gradients of `batch_norm_eval`, for which the stored moments are constants.
 
-    $$\nabla_x L = \frac{w_c\,g}{\sqrt{\bar v_c + \epsilon}}$$
+    $$\nabla_x L = \frac{w_c\,g}{\sqrt{V_c + \epsilon}}$$
 
     Args:
         x: As for `batch_norm_eval`.
@@ -177,7 +177,7 @@ def stored_affine(
 ) -> tuple[Array, Array]:
     r"""Return evaluation's batch norm as one gain and one shift a channel.
 
-    $$a = \frac{w}{\sqrt{\bar v + \epsilon}},\qquad s = b - a\,\bar\mu$$
+    $$a = \frac{w}{\sqrt{V + \epsilon}},\qquad s = b - a\,M$$
 
     `layer_norm.fold_affine` moves them into a linear layer behind.
 

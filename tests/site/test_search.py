@@ -21,6 +21,7 @@ QUERIES = {
     "backpropagation/backprop": "backpropagation · reverse mode",
     "losses/cross_entropy": "cross entropy · label smoothing",
     "losses/perplexity": "perplexity · bits per byte",
+    "normalization/batch_norm": "batch normalization · batchnorm · running_mean",
     "normalization/layer_norm": "layer norm · layernorm",
     "normalization/rms_norm": "rms norm · rmsnorm",
     "normalization/norm_axes": "group norm · groupnorm",
