@@ -62,7 +62,7 @@ def stored_moments() -> Explorable:
     figure, ax = plt.subplots(figsize=(6.6, 3.4))
     steps = np.arange(1, STEPS + 1)
     (true,) = ax.plot(steps, stored_data(0.1, 8).true, color="C2", lw=2)
-    label_line(ax, true, "all data", 79, offset=(0, -16), ha="center")
+    label_line(ax, true, "all data", 104, offset=(0, -34), ha="center")
     (batches,) = ax.plot([], [], ".", color="C1", ms=4, label="each batch, as in training")
     (stored,) = ax.plot([], [], color="C0", lw=2, label="stored, for evaluation")
     ax.set(xlabel="step", ylabel="mean of a unit", xlim=(0, STEPS), ylim=(-1.5, 5.5))
@@ -136,7 +136,12 @@ def shifts() -> Figure:
     for k, (name, (loss, shift)) in enumerate(shifts_data().items()):
         steps = np.arange(loss.shape[1])
         (line,) = left.plot(steps, np.median(loss, axis=0), color=f"C{k}")
-        label_line(left, line, name, (70, 12, 24)[k], offset=((0, 8), (-6, -22), (8, 8))[k])
+        at, offset, ha = (
+            (70, (0, 8), "left"),
+            (20, (-8, -12), "right"),
+            (24, (8, 8), "left"),
+        )[k]
+        label_line(left, line, name, at, offset=offset, ha=ha)
         if name != "batch norm":
             (line,) = right.semilogy(steps[1:], np.median(shift, axis=0)[1:], color=f"C{k}")
             label_line(right, line, name, 40, offset=(0, 12), ha="center")
@@ -212,4 +217,5 @@ def few_examples_says() -> dict[str, bool]:
             all(IMAGES % size == 0 for size in BATCHES)
         ),
         "at the better of two rates": len(RATES) == 2,
+        "large batches make few steps": IMAGES // BATCHES[-1] < IMAGES // BATCHES[0] / 10,
     }
