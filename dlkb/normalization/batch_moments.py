@@ -3,7 +3,7 @@ r"""Mean and variance of each channel: of a batch, of several parts, kept over m
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 
 
 class Moments(NamedTuple):
@@ -41,6 +41,7 @@ def batch_moments(x: Array) -> Moments:
         >>> batch_moments(np.asarray([[1.0, 5.0], [3.0, 5.0]]))
         Moments(n=2, mean=array([2., 5.]), var=array([1., 0.]))
     """
+    check_float("x", x)
     wide, others = widen(x), channel_axes(x)
     count = x.shape[0] * math.prod(x.shape[2:])
     if count == 0:  # a mean of nothing is NaN, with a warning
@@ -189,25 +190,3 @@ def channel_axes(x: Array) -> tuple[int, ...]:
     if x.ndim < 2:
         raise ValueError(f"x has shape {tuple(x.shape)}: (N, C, …) is needed")
     return (0, *range(2, x.ndim))
-
-
-def widen(x: Array) -> Array:
-    """Return `x` in float32 at least: in half precision a mean of many loses its digits.
-
-    Args:
-        x: Floating-point, any shape.
-
-    Returns:
-        `x` itself where it is wide enough.
-
-    Raises:
-        TypeError: If `x` is not floating-point.
-
-    Example:
-        >>> import numpy as np
-        >>> widen(np.ones(2, dtype=np.float16)).dtype
-        dtype('float32')
-    """
-    check_float("x", x)
-    xp = namespace(x)
-    return xp.astype(x, xp.result_type(x.dtype, xp.float32), copy=False)

@@ -3,8 +3,8 @@ r"""Batch normalization: one mean and one variance a channel, over the batch and
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
-from dlkb.normalization.batch_moments import Running, channel_axes, widen
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.normalization.batch_moments import Running, channel_axes
 from dlkb.normalization.norm_axes import standardize, standardize_vjp
 
 

@@ -138,7 +138,7 @@ def shifts() -> Figure:
         (line,) = left.plot(steps, np.median(loss, axis=0), color=f"C{k}")
         at, offset, ha = (
             (70, (0, 8), "left"),
-            (20, (-8, -12), "right"),
+            (26, (0, -30), "center"),
             (24, (8, 8), "left"),
         )[k]
         label_line(left, line, name, at, offset=offset, ha=ha)
