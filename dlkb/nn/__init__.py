@@ -19,6 +19,7 @@ from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
 from dlkb.nn.gelu import GELU, Mish, QuickGELU, SiLU
 from dlkb.nn.glu import GLU, GatedMLP
+from dlkb.nn.grad_scaler import GradScaler
 from dlkb.nn.gradient_probe import gradient_norms, signal_norms
 from dlkb.nn.jacobian_probe import jacobian_singular_values
 from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
@@ -63,6 +64,7 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "GatedMLP",
+    "GradScaler",
     "GroupNorm",
     "LayerNorm",
     "LeakyReLU",

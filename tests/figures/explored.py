@@ -21,8 +21,9 @@ from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.losses import cross_entropy, perplexity
 from scripts.figures.normalization import batch_norm, layer_norm, norm_axes, rms_norm
-from scripts.figures.optimizers import adam, adamw
+from scripts.figures.optimizers import adagrad, adam, adamw, momentum, sgd
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
+from scripts.figures.training import accumulation, mixed_precision
 from tests.book.draw.test_explorable import points
 
 
@@ -96,6 +97,24 @@ def largest_steps(beta1, beta2):
     k = np.arange(1, len(data.steps) + 1)
     bound = np.asarray([[0, data.bound], [60, data.bound]])
     return [bound, *(columns(k, steps) for steps in data.steps.T)]
+
+
+def momentum_path(lr, beta):
+    way = momentum.descend(lr, beta).path
+    return [way, way, np.asarray([[beta, lr]])]
+
+
+def momentum_phase(rate, beta):
+    data = momentum.phase_data(rate, beta)
+    portrait = columns(data.error, data.move)
+    return [portrait, portrait, columns(np.arange(momentum.PHASE_STEPS + 1), data.error)]
+
+
+def sgd_noise(lr, batch):
+    data, steps = sgd.noisy(lr, int(batch)), np.arange(sgd.STEPS + 1)
+    floor = np.asarray([[0, data.floor], [sgd.STEPS, data.floor]])
+    run, expected = columns(steps, data.run), columns(steps, data.expected)
+    return [run[:: sgd.SHOWN], expected[::5], floor]
 
 
 def decay_times(lr, weight_decay):
@@ -235,6 +254,27 @@ def windows_and_stride(window, share):
     ]
 
 
+def adaptive_rates(decay, spike):
+    data = adagrad.rates(decay, spike)
+    at = adagrad.shown(data.t)
+    return [columns(data.t[at], rate[at]) for rate in data.rates]
+
+
+def mean_of_means(ratio, count):
+    data = accumulation.mean_of_means(ratio, int(count))
+    return [
+        columns(np.asarray(accumulation.RATIOS), 100 * accumulation.worth(int(count))),
+        columns(np.linspace(0, 1, int(count)), data.weight),
+        np.asarray([[ratio, 100 * data.worth]]),
+    ]
+
+
+def gradient_window(power, exponent):
+    shapes = [mixed_precision.stairs(shares) for shares in mixed_precision.fates(power, exponent)]
+    edges = [np.asarray([[x, 0], [x, 20]]) for x in mixed_precision.window(exponent)]
+    return [*shapes, *edges]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -253,9 +293,13 @@ COMPUTED = {
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "losses/cross_entropy/loss_and_push": loss_and_push,
     "losses/perplexity/windows_and_stride": windows_and_stride,
+    "optimizers/adagrad/learning_rates": adaptive_rates,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
+    "optimizers/momentum/path": momentum_path,
+    "optimizers/momentum/phase": momentum_phase,
+    "optimizers/sgd/noise": sgd_noise,
     "regularization/stochastic_depth/depths": depths,
     "regularization/dropout/explore_bands": explore_bands,
     "normalization/batch_norm/stored_moments": stored_moments,
@@ -265,6 +309,8 @@ COMPUTED = {
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
+    "training/accumulation/token_weights": mean_of_means,
+    "training/mixed_precision/gradient_window": gradient_window,
 }
 
 
