@@ -6,6 +6,7 @@ if find_spec("torch") is None:
     raise ModuleNotFoundError("dlkb.nn needs PyTorch: pip install 'dlkb[torch]'", name="torch")
 
 from dlkb.nn import init
+from dlkb.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, fold_batch_norm
 from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import (
     clip_grad_norm_,
@@ -57,6 +58,9 @@ __all__ = [
     "GELU",
     "GLU",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "CrossEntropyLoss",
     "Dropout",
     "EarlyStopping",
@@ -94,6 +98,7 @@ __all__ = [
     "combine_lora",
     "compiled",
     "detach_lora",
+    "fold_batch_norm",
     "get_total_norm",
     "gradient_norms",
     "init",

@@ -20,7 +20,7 @@ from scripts.figures.gradients import (
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.losses import cross_entropy, model_selection, perplexity, regression
-from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
+from scripts.figures.normalization import batch_norm, layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adagrad, adam, adamw, momentum, sgd
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
 from scripts.figures.training import accumulation, mixed_precision
@@ -71,6 +71,12 @@ def axes(kind, channel):
     one = np.zeros_like(mask)
     one[1, int(channel) - 1, 1] = True
     return [columns(*norm_axes.dots(mask)), columns(*norm_axes.dots(one))]
+
+
+def stored_moments(momentum, size):
+    data = batch_norm.stored_data(momentum, int(size))
+    steps = np.arange(1, batch_norm.STEPS + 1)
+    return [columns(steps, data.batch), columns(steps, data.stored)]
 
 
 def plane(shift, scale):
@@ -312,6 +318,7 @@ COMPUTED = {
     "optimizers/sgd/noise": sgd_noise,
     "regularization/stochastic_depth/depths": depths,
     "regularization/dropout/explore_bands": explore_bands,
+    "normalization/batch_norm/stored_moments": stored_moments,
     "normalization/layer_norm/before_and_behind": row,
     "normalization/norm_axes/axes_shared": axes,
     "normalization/rms_norm/shift_and_scale": plane,

@@ -23,6 +23,7 @@ QUERIES = {
     "losses/model_selection": "model selection · cross validation",
     "losses/perplexity": "perplexity · bits per byte",
     "losses/regression": "mean squared error · huber loss",
+    "normalization/batch_norm": "batch normalization · batchnorm · running_mean",
     "normalization/layer_norm": "layer norm · layernorm",
     "normalization/rms_norm": "rms norm · rmsnorm",
     "normalization/norm_axes": "group norm · groupnorm",
