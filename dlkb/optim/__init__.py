@@ -7,5 +7,6 @@ if find_spec("torch") is None:
 
 from dlkb.optim.adam import Adam
 from dlkb.optim.adamw import AdamW, decay_groups
+from dlkb.optim.schedules import lr_lambda
 
-__all__ = ["Adam", "AdamW", "decay_groups"]
+__all__ = ["Adam", "AdamW", "decay_groups", "lr_lambda"]
