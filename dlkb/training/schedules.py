@@ -52,7 +52,7 @@ def warm_up(step: Array, *, warmup: float, start: float = 0.0) -> Array:
         `warmup = w − 1`, `start = 1 / w`.
 
     Reference:
-        Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2.
+        Goyal et al., Accurate, Large Minibatch SGD, 2017.
 
     Example:
         >>> import numpy as np
@@ -181,7 +181,7 @@ def cosine(step: Array, *, total: float, warmup: float = 0, end: float = 0.0) ->
         that, and from `torch.optim.lr_scheduler.CosineAnnealingLR`, which rises again.
 
     Reference:
-        Loshchilov and Hutter, SGDR, 2017, equation 5.
+        Loshchilov and Hutter, SGDR, 2017.
 
     Example:
         >>> import numpy as np
@@ -216,7 +216,7 @@ def inverse_root(step: Array, *, warmup: float) -> Array:
         which counts t from 1 and has the peak 1 / √(d w).
 
     Reference:
-        Vaswani et al., Attention Is All You Need, 2017, equation 3.
+        Vaswani et al., Attention Is All You Need, 2017.
 
     Example:
         >>> import numpy as np

@@ -23,6 +23,7 @@ from scripts.figures.losses import cross_entropy, perplexity
 from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
+from scripts.figures.training import schedules
 from tests.book.draw.test_explorable import points
 
 
@@ -229,6 +230,17 @@ def windows_and_stride(window, share):
     ]
 
 
+def warm_ups(warmup, gain):
+    data, steps = schedules.start(int(warmup), gain), np.arange(0, 160, 4)
+    shown = data.loss[:, ::4]
+    return [
+        columns(data.step, data.limit),
+        columns(data.step, data.rate),
+        columns(steps, shown.max(0)),
+        columns(steps, np.median(shown, 0)),
+    ]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -258,6 +270,7 @@ COMPUTED = {
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
+    "training/schedules/against_the_limit": warm_ups,
 }
 
 
