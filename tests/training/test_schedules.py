@@ -199,7 +199,7 @@ def test_shapes(shape):
         ),
         (
             lambda t: warmup_stable_decay(t, total=9, decay=6, shape="cosine"),
-            "shape is 'cosine': it must be \"linear\" or \"root\"",
+            'shape is \'cosine\': it must be "linear" or "root"',
         ),
     ],
 )

@@ -27,7 +27,6 @@ from dlkb.training.schedules import (
     warmup_stable_decay,
 )
 from scripts.figures.explorable import Explorable, Slider
-from scripts.figures.labels import label_line
 
 Vector = NDArray[np.float64]
 Schedule = Callable[[Vector], Vector]
@@ -169,12 +168,15 @@ PANELS = (
 def shapes() -> Figure:
     """Draw the schedules."""
     figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.2), sharey=True)
+    colors = dict(
+        zip(SHAPES, ("C0", "C1", "C2", "C3", plt.rcParams["text.color"], "C4", "C5"), strict=True)
+    )
     for ax, names in zip(panels, PANELS, strict=True):
-        for k, name in enumerate(names):
-            ax.plot(STEPS_SHOWN, SHAPES[name](STEPS_SHOWN), color=f"C{k + 3 * (ax is panels[1])}",
-                    label=name)  # fmt: skip
+        for name in names:
+            ax.plot(STEPS_SHOWN, SHAPES[name](STEPS_SHOWN), color=colors[name], label=name)
         ax.set(xlim=(0, TOTAL), ylim=(0, 1.45), xlabel="step")
         ax.set_yticks([0, 0.5, 1])
+        ax.set_xticks([0, 30, 60, 90])
         ax.legend(loc="upper right", ncols=2)
     panels[0].set(ylabel="factor of the peak")
     return figure
