@@ -216,6 +216,11 @@ COMPARED: dict[str, Schedule] = {
 WIDTHS = {"SGD": (64, 48, 48, 10), "Adam": (64, 32, 10)}
 
 
+def at_step(make: Callable[[float], Rule], peak: float, factor: Vector, t: int) -> Rule:
+    """Return the rule of step t, counted from 1."""
+    return make(peak * factor[t - 1])
+
+
 @cache
 def ends(optimizer: str, name: str) -> Vector:
     """Return the test loss after training, shape (rates, seeds).
@@ -226,13 +231,8 @@ def ends(optimizer: str, name: str) -> Vector:
     factor = COMPARED[name](np.arange(1.0, LENGTH + 1))
     found = []
     for peak in RATES[optimizer]:
-        run = train(
-            draw(WIDTHS[optimizer]),
-            data,
-            rule=lambda t, peak=peak: RULES[optimizer](peak * factor[t - 1]),
-            steps=LENGTH,
-            batch=BATCH,
-        )
+        rule = partial(at_step, RULES[optimizer], peak, factor)
+        run = train(draw(WIDTHS[optimizer]), data, rule=rule, steps=LENGTH, batch=BATCH)
         found.append(run.test_loss[:, -1])
     return np.asarray(found)
 
