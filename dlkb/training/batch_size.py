@@ -60,7 +60,8 @@ def noise_from_examples(grads: Array) -> Noise:
 
     Example:
         >>> import numpy as np
-        >>> noise_from_examples(np.asarray([[1.0, 1.0], [1.0, -1.0], [4.0, 0.0]])).noise
+        >>> grads = np.asarray([[1.0, 1.0], [1.0, -1.0], [4.0, 0.0]])
+        >>> noise_from_examples(grads).noise
         np.float64(4.0)
     """
     check_float("grads", grads)
@@ -108,7 +109,8 @@ def noise_from_two_batches(small_sq: Array, big_sq: Array, *, small: float, big:
 
     Example:
         >>> import numpy as np
-        >>> found = noise_from_two_batches(np.asarray(11.0), np.asarray(2.0), small=1, big=10)
+        >>> norms = np.asarray(11.0), np.asarray(2.0)
+        >>> found = noise_from_two_batches(*norms, small=1, big=10)
         >>> found.scale.round(6)
         np.float64(10.0)
     """
@@ -213,8 +215,10 @@ def scaled_lr(lr: Array, *, old: float, new: float, rule: str = "linear") -> Arr
         Rules for Adaptive Gradient Algorithms, 2022.
 
     Example:
-        >>> scaled_lr(0.1, old=32, new=128), scaled_lr(0.1, old=32, new=128, rule="root")
-        (0.4, 0.2)
+        >>> scaled_lr(0.1, old=32, new=128)
+        0.4
+        >>> scaled_lr(0.1, old=32, new=128, rule="root")
+        0.2
     """
     check_between("old", old, 0, math.inf, closed="neither")
     check_between("new", new, 0, math.inf, closed="neither")

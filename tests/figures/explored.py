@@ -23,7 +23,7 @@ from scripts.figures.losses import cross_entropy, perplexity
 from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adam, adamw
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
-from scripts.figures.training import schedules
+from scripts.figures.training import batch_size, schedules
 from tests.book.draw.test_explorable import points
 
 
@@ -230,6 +230,18 @@ def windows_and_stride(window, share):
     ]
 
 
+def steps_to_target(target):
+    batch, steps = np.asarray([2.0, 8, 32, 128, 512]), batch_size.tuned("SGD", target).steps
+    least, critical = batch_size.fitted("SGD", target)
+    line = least * (1 + critical / batch_size.CURVE)
+    return [
+        columns(batch_size.CURVE, line),
+        columns(batch, steps),
+        columns(batch_size.CURVE, batch_size.CURVE * line),
+        columns(batch, batch * steps),
+    ]
+
+
 def warm_ups(warmup, gain):
     data, steps = schedules.start(int(warmup), gain), np.arange(0, 160, 4)
     shown = data.loss[:, ::4]
@@ -270,6 +282,7 @@ COMPUTED = {
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
+    "training/batch_size/steps_to_target": steps_to_target,
     "training/schedules/against_the_limit": warm_ups,
 }
 

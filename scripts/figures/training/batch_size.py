@@ -155,7 +155,7 @@ def steps_to_target_says() -> dict[str, bool]:
         "From 2 to 8 examples the steps to a test loss of 0.5 fall to less than half": bool(
             gains[0] > 2
         ),
-        "from 128 to 512 by less than a third": bool(gains[-1] < 1.5),
+        "from 128 to 512 by less than a third": bool(steps[-1] > 2 / 3 * steps[-2]),
         "Four times the batch saves most of the steps on the left and hardly any on the right": (
             bool(gains[0] > 2 and gains[-1] < 1.5)
         ),
