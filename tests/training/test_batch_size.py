@@ -120,7 +120,9 @@ def test_shapes():
     assert noise_from_examples(np.ones((0, 2, 3))).scale.shape == (0,)
     assert noise_from_examples(np.ones((2, 1))).signal == 1
     with np.errstate(invalid="ignore"):
-        assert np.isnan(noise_from_examples(np.zeros((2, 3))).scale)
+        nothing = noise_from_examples(np.zeros((2, 3)))
+        assert np.isnan(nothing.scale)
+        assert nothing.noise == nothing.signal == 0
         assert noise_from_examples(np.zeros((4, 2, 0))).signal.tolist() == [0] * 4
 
 

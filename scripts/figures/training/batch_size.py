@@ -191,16 +191,17 @@ def guide(optimizer: str, rule: str) -> Vector:
 def scaling_rules_says() -> dict[str, bool]:
     """Return what alt text and caption say, and whether it is so."""
     sgd, adam = tuned("SGD", 0.5).rate, tuned("Adam", 0.5).rate
+    root, at_end = guide("SGD", "root"), [guide(o, "linear")[-1] for o in RULES]
     return {
         "With SGD the best rate follows the linear rule from 2 to 8 examples": bool(
             sgd[1] == 4 * sgd[0]
         ),
-        "then flattens": bool(sgd[-1] < 4 * sgd[1]),
+        "and is at or below the root rule from 32 on": bool((sgd[2:] <= 1.01 * root[2:]).all()),
         "With Adam it follows the root rule from 2 to 32, then stays": bool(
             0.49 <= adam[2] / adam[0] / 4 <= 2.01 and adam[-1] <= 2 * adam[2]
         ),
-        "At 512 both rules are far too high with SGD": bool(
-            guide("SGD", "root")[-1] >= 2 * sgd[-1]
+        "At 512 the linear rule asks for more than thirty times the best rate": bool(
+            at_end[0] > 30 * sgd[-1] and at_end[1] > 30 * adam[-1]
         ),
     }
 
@@ -280,6 +281,10 @@ def noise_grows_says() -> dict[str, bool]:
         ),
         "Their medians agree within a fifth": bool(
             (np.abs(np.log(medians[:, 0] / medians[:, 1])) < np.log(1.25)).all()
+        ),
+        "and stand at two to seven times the critical size": bool(
+            1.5 * fitted("SGD", 0.5).critical < medians.min()
+            and medians.max() < 7.5 * fitted("SGD", 0.5).critical
         ),
         "networks differ by far more": bool(
             found[-1].examples.max() / found[-1].examples.min() > 2
