@@ -196,8 +196,8 @@ def shapes_says() -> dict[str, bool]:
         "one cycle peaks after 30 steps of 100": drawn["one cycle"].argmax() in (29, 30),
         "a staircase": bool(len(np.unique(drawn["step"])) == 4),
         "an exponential that is below 0.01 at the end": bool(drawn["exponential"][-1] < 0.01),
-        "0.95 a step leaves nothing after 100 steps": bool(drawn["exponential"][-1] < 0.01),
-        "and 0.6 after 10": bool(round(drawn["exponential"][10], 1) == 0.6),
+        "0.95 a step leaves 0.6 after 10 steps": bool(round(drawn["exponential"][10], 1) == 0.6),
+        "and under 0.01 after 100": bool(drawn["exponential"][100] < 0.01),
     }
 
 
