@@ -48,6 +48,7 @@ from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
 from dlkb.nn.rms_norm import RMSNorm
 from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
 from dlkb.nn.stochastic_depth import StochasticDepth
+from dlkb.nn.two_graphs import compiled
 
 __all__ = [
     "ELU",
@@ -84,6 +85,7 @@ __all__ = [
     "clip_grad_value_",
     "clip_grads_with_norm_",
     "combine_lora",
+    "compiled",
     "detach_lora",
     "get_total_norm",
     "gradient_norms",
