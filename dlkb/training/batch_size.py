@@ -230,7 +230,7 @@ def scaled_lr(lr: Array, *, old: float, new: float, rule: str = "linear") -> Arr
 def contaminated_mean(jump: Array, *, share: float, batch: float) -> Contamination:
     r"""Return what a share of extreme examples does to the mean of a batch.
 
-    $$b = q\,d, \qquad s = d\,\sqrt{\frac{q\,(1-q)}{B}}$$
+    $$\delta = q\,d, \qquad s = d\,\sqrt{\frac{q\,(1-q)}{B}}$$
 
     Args:
         jump: Distance d of an extreme value from the others; any shape.
