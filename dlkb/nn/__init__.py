@@ -6,6 +6,7 @@ if find_spec("torch") is None:
     raise ModuleNotFoundError("dlkb.nn needs PyTorch: pip install 'dlkb[torch]'", name="torch")
 
 from dlkb.nn import init
+from dlkb.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, fold_batch_norm
 from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import (
     clip_grad_norm_,
@@ -18,6 +19,7 @@ from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
 from dlkb.nn.gelu import GELU, Mish, QuickGELU, SiLU
 from dlkb.nn.glu import GLU, GatedMLP
+from dlkb.nn.grad_scaler import GradScaler
 from dlkb.nn.gradient_probe import gradient_norms, signal_norms
 from dlkb.nn.jacobian_probe import jacobian_singular_values
 from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
@@ -44,6 +46,7 @@ from dlkb.nn.lora import (
     without_lora,
 )
 from dlkb.nn.norm_axes import GroupNorm
+from dlkb.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
 from dlkb.nn.rms_norm import RMSNorm
 from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
@@ -55,11 +58,17 @@ __all__ = [
     "GELU",
     "GLU",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "CrossEntropyLoss",
     "Dropout",
     "EarlyStopping",
     "GatedMLP",
+    "GradScaler",
     "GroupNorm",
+    "HuberLoss",
+    "L1Loss",
     "LayerNorm",
     "LeakyReLU",
     "LoRAConv",
@@ -68,6 +77,7 @@ __all__ = [
     "LoRALinear",
     "LoRAMultiheadAttention",
     "LogSigmoid",
+    "MSELoss",
     "Mish",
     "PReLU",
     "QuickGELU",
@@ -75,6 +85,7 @@ __all__ = [
     "ReLU",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softplus",
     "StochasticDepth",
     "Tanh",
@@ -87,6 +98,7 @@ __all__ = [
     "combine_lora",
     "compiled",
     "detach_lora",
+    "fold_batch_norm",
     "get_total_norm",
     "gradient_norms",
     "init",
