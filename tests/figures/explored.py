@@ -23,7 +23,7 @@ from scripts.figures.losses import cross_entropy, model_selection, perplexity, r
 from scripts.figures.normalization import batch_norm, layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adagrad, adam, adamw, momentum, sgd
 from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
-from scripts.figures.training import accumulation, mixed_precision
+from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from tests.book.draw.test_explorable import points
 
 
@@ -289,6 +289,29 @@ def gradient_window(power, exponent):
     return [*shapes, *edges]
 
 
+def steps_to_target(target):
+    batch, steps = np.asarray([2.0, 8, 32, 128, 512]), batch_size.tuned("SGD", target).steps
+    least, critical = batch_size.fitted("SGD", target)
+    line = least * (1 + critical / batch_size.CURVE)
+    return [
+        columns(batch_size.CURVE, line),
+        columns(batch, steps),
+        columns(batch_size.CURVE, batch_size.CURVE * line),
+        columns(batch, batch * steps),
+    ]
+
+
+def warm_ups(warmup, gain):
+    data, steps = schedules.start(int(warmup), gain), np.arange(0, 160, 4)
+    shown = data.loss[:, ::4]
+    return [
+        columns(data.step, data.limit),
+        columns(data.step, data.rate),
+        columns(steps, shown.max(0)),
+        columns(steps, np.median(shown, 0)),
+    ]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -327,6 +350,8 @@ COMPUTED = {
     "regularization/overfitting/stopping": stopping,
     "training/accumulation/token_weights": mean_of_means,
     "training/mixed_precision/gradient_window": gradient_window,
+    "training/batch_size/steps_to_target": steps_to_target,
+    "training/schedules/against_the_limit": warm_ups,
 }
 
 
