@@ -48,6 +48,7 @@ from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
 from dlkb.nn.rms_norm import RMSNorm
 from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
 from dlkb.nn.stochastic_depth import StochasticDepth
+from dlkb.nn.training_memory import SavedMemory, peak_memory, saved_memory
 
 __all__ = [
     "ELU",
@@ -72,6 +73,7 @@ __all__ = [
     "QuickGELU",
     "RMSNorm",
     "ReLU",
+    "SavedMemory",
     "SiLU",
     "Sigmoid",
     "Softplus",
@@ -95,10 +97,12 @@ __all__ = [
     "lora_state_dict",
     "mc_dropout",
     "merge_lora",
+    "peak_memory",
     "penalized_parameters",
     "penalty",
     "prox_",
     "save_peft",
+    "saved_memory",
     "set_adapter",
     "signal_norms",
     "trainable_parameters",
