@@ -181,9 +181,6 @@ def test_wrappers_and_sparse_tensors_are_counted_by_what_is_inside():
     assert saved_memory(Product(), sparse).inputs == 6 * 4 + 2 * 6 * 8
     csr = pytest.warns(UserWarning, match="beta")
     with csr, pytest.raises(TypeError, match=r"layout torch\.sparse_csr"):
-        pytest.warns(UserWarning, match="beta"),
-        pytest.raises(TypeError, match=r"layout torch\.sparse_csr"),
-    ):
         saved_memory(Product(), torch.eye(6).to_sparse_csr())
 
 
