@@ -25,6 +25,11 @@ class StateBytes(NamedTuple):
     gradients: int
     optimizer: int
 
+    @property
+    def total(self) -> int:
+        """The sum of the parts."""
+        return sum(self)
+
 
 class BlockBytes(NamedTuple):
     """Bytes that one transformer block keeps for the backward pass.
@@ -40,6 +45,11 @@ class BlockBytes(NamedTuple):
     attention: int
     scores: int
     mlp: int
+
+    @property
+    def total(self) -> int:
+        """The sum of the parts."""
+        return sum(self)
 
 
 class ChainGradients(NamedTuple):
@@ -71,7 +81,8 @@ def state_bytes(
         ValueError: If a number is negative.
 
     Example:
-        >>> sum(state_bytes(7_000_000_000, weight=2, gradient=2, optimizer=12)) / 1e9
+        >>> mixed = state_bytes(7_000_000_000, weight=2, gradient=2, optimizer=12)
+        >>> mixed.total / 1e9
         112.0
     """
     names = ("parameters", "weight", "gradient", "optimizer")
@@ -85,7 +96,7 @@ def mlp_bytes(
 ) -> int:
     r"""Count what linear layers with an activation between them keep for the backward pass.
 
-    $$A = i\,B\,\Bigl(n_0 + c \sum_{l=1}^{L-1} n_l\Bigr)$$
+    $$A = e\,b\,\Bigl(n_0 + c \sum_{l=1}^{L-1} n_l\Bigr)$$
 
     A linear layer keeps its input, for the gradient of its weight. That is the output of the
     activation in front, which most activations keep as well: one array for both, c = 1. One that
@@ -93,8 +104,8 @@ def mlp_bytes(
 
     Args:
         widths: Sizes n₀, …, n_L of input, hidden layers and output, two or more, each ≥ 1.
-        batch: Number of examples B ≥ 0.
-        itemsize: Bytes of an entry, i.
+        batch: Number of examples b ≥ 0.
+        itemsize: Bytes of an entry, e.
         from_input: Whether the slope is computed from the activation's input, as for GELU and SiLU,
             or from its output, as for ReLU, tanh and sigmoid.
 
@@ -134,18 +145,18 @@ def block_bytes(
     $$A = s\,b\,h\,\Bigl(34 + 5\,\frac{a s}{h}\Bigr)$$
 
     in bytes, for entries of two bytes and dropout masks of one. In general, with masks of m bytes
-    and i bytes an entry,
+    and e bytes an entry,
 
-    $$A = s\,b\,h\,(16\,i + 2\,m) + a\,s^2\,b\,(2\,i + m).$$
+    $$A = s\,b\,h\,(16\,e + 2\,m) + a\,s^2\,b\,(2\,e + m).$$
 
     Args:
         sequence: Tokens s ≥ 0 of a sequence.
         hidden: Width h of the block; the MLP has 4h.
         heads: Heads of the attention, a.
         batch: Sequences b ≥ 0.
-        itemsize: Bytes of an entry, i.
+        itemsize: Bytes of an entry, e.
         dropout: Whether there is dropout on the scores and behind both parts, with masks of a byte.
-            Without, m = 0, and the scores are kept once: i in place of 2i + m.
+            Without, m = 0, and the scores are kept once: e in place of 2e + m.
 
     Returns:
         The parts. A fused attention keeps no scores: leave that part out.
@@ -163,7 +174,7 @@ def block_bytes(
 
     Example:
         >>> block = block_bytes(2048, hidden=4096, heads=32)
-        >>> round(sum(block) / 2**20), round(block.scores / 2**20)
+        >>> round(block.total / 2**20), round(block.scores / 2**20)
         (912, 640)
     """
     check_between("sequence", sequence, 0, math.inf, closed="left")
@@ -183,17 +194,17 @@ def block_bytes(
 def checkpoint_bytes(segment: Array, *, depth: float, boundary: float, inner: float) -> Array:
     r"""Return the peak when the input of each segment is kept, and its inside recomputed.
 
-    $$M(k) = \frac{L}{k}\,x + k\,a$$
+    $$M(k) = \frac{L}{k}\,u + k\,v$$
 
     Args:
         segment: Layers of a segment, k, from 1 to L; a floating-point array of any shape.
         depth: Number of layers, L.
-        boundary: Bytes of the input of a layer, x.
-        inner: Bytes that a layer keeps for its backward pass, a, its input included.
+        boundary: Bytes of the input of a layer, u.
+        inner: Bytes that a layer keeps for its backward pass, v, its input included.
 
     Returns:
         An array like `segment`: the inputs, and the inside of the segment that is being
-        differentiated. Exact where k divides L; M(L) is x more than without checkpoints.
+        differentiated. Exact where k divides L; M(L) is u more than without checkpoints.
 
     Raises:
         TypeError: If `segment` is not floating-point.
@@ -203,7 +214,8 @@ def checkpoint_bytes(segment: Array, *, depth: float, boundary: float, inner: fl
 
     Example:
         >>> import numpy as np
-        >>> checkpoint_bytes(np.asarray([1.0, 8.0, 64.0]), depth=64, boundary=1.0, inner=1.0)
+        >>> k = np.asarray([1.0, 8.0, 64.0])
+        >>> checkpoint_bytes(k, depth=64, boundary=1.0, inner=1.0)
         array([65., 16., 65.])
     """
     check_float("segment", segment)
@@ -213,15 +225,15 @@ def checkpoint_bytes(segment: Array, *, depth: float, boundary: float, inner: fl
 def best_segment(depth: float, *, boundary: float, inner: float) -> float:
     r"""Return the segment length with the least peak, before rounding to a divisor.
 
-    $$k = \sqrt{L\,x/a},\qquad M(k) = 2\sqrt{L\,x\,a}$$
+    $$k = \sqrt{L\,u/v},\qquad M(k) = 2\sqrt{L\,u\,v}$$
 
     Args:
         depth: Number of layers, L > 0.
-        boundary: Bytes of the input of a layer, x > 0.
-        inner: Bytes that a layer keeps for its backward pass, a > 0.
+        boundary: Bytes of the input of a layer, u > 0.
+        inner: Bytes that a layer keeps for its backward pass, v > 0.
 
     Returns:
-        k. Below 1 where L x < a: a checkpoint for each layer is then the best.
+        k. Below 1 where L u < v: a checkpoint for each layer is then the best.
 
     Raises:
         ValueError: If a number is not positive.

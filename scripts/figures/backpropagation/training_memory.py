@@ -46,13 +46,13 @@ def fit_data(size: float, batch: int) -> Fit:
     """Compute state and activations of a stack of blocks in half precision, with Adam."""
     hidden, heads, depth = SHAPES[size]
     parameters = depth * 12 * hidden**2
-    state = sum(state_bytes(parameters, weight=2, gradient=2, optimizer=12)) / 1e9
+    state = state_bytes(parameters, weight=2, gradient=2, optimizer=12).total / 1e9
     rows = []
     for sequence in SEQUENCES:
         block = block_bytes(int(sequence), hidden=hidden, heads=heads, batch=batch)
-        fused = sum(block) - block.scores
+        fused = block.total - block.scores
         each = depth * block.norms / 2 + fused
-        rows.append([depth * sum(block), depth * fused, each])
+        rows.append([depth * block.total, depth * fused, each])
     kept, fused, each = state + np.asarray(rows).T / 1e9
     return Fit(state, kept, fused, each)
 
@@ -136,7 +136,7 @@ def _keeps(sequence: int, batch: int, depth: int, fused: bool) -> tuple[float, f
     block = block_bytes(
         sequence, hidden=hidden, heads=heads, batch=batch, itemsize=4, dropout=False
     )
-    counted = depth * (sum(block) - (block.scores if fused else 0))
+    counted = depth * (block.total - (block.scores if fused else 0))
     return (saved.inputs + saved.activations) / 2**20, counted / 2**20
 
 
@@ -158,7 +158,7 @@ def measured_data() -> dict[str, Measured]:
 def measured() -> Figure:
     """Draw what transformer blocks keep, measured (dots) and counted (lines)."""
     data = measured_data()
-    figure, axes = plt.subplots(1, 3, figsize=(8.4, 3.0))
+    figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.8))
     for ax, name in zip(axes, ("batch", "depth"), strict=False):
         row = data[name]
         ax.plot(row.at, row.counted, color="C1", gid="counted")
@@ -181,7 +181,7 @@ def measured_says() -> dict[str, bool]:
     gaps = [abs(row.kept / row.counted - 1).max() for row in data.values()]
     ends = {name: np.log2(row.kept[-1] / row.kept[-2]) for name, row in data.items()}
     return {
-        "Kept bytes grow in proportion to the batch and to the depth": all(
+        "The bytes that transformer blocks keep grow in proportion to the batch and to the depth": all(
             np.allclose(data[name].kept / data[name].at, data[name].kept[0] / data[name].at[0])
             for name in ("batch", "depth")
         ),
@@ -235,10 +235,10 @@ def segments_data(kind: str) -> Segments:
         model.zero_grad()
         return peak_memory(lambda: model(x).sum().backward()) / x.nbytes
 
-    at = 2.0 ** np.arange(7)
+    at = np.asarray([2.0**i for i in range(7)])
     one, two = (saved_memory(nn.Sequential(*layers[:n]), x).activations for n in (1, 2))
     inner = (two - one) / x.nbytes  # of a layer among others: tanh shares its output with the next
-    counted = checkpoint_bytes(at, depth=DEPTH, boundary=1, inner=inner)
+    counted: Array = checkpoint_bytes(at, depth=DEPTH, boundary=1, inner=inner)
     found = [peak(Segmented(layers, int(k))) for k in at]
     return Segments(at, np.asarray(found), counted, inner, peak(nn.Sequential(*layers)))
 

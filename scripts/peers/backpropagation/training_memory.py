@@ -1,9 +1,5 @@
 """What libraries keep for the backward pass, found by running them on float32 entries."""
 
-import os
-
-os.environ.setdefault("KERAS_BACKEND", "torch")
-
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -25,22 +21,29 @@ X = np.random.default_rng(0).normal(size=(64, 256)).astype(np.float32)
 KEY = jax.random.key(0)
 
 
-class Behind(nn.Module):
-    """A function behind a product, so that its input is no leaf and is kept for nothing else."""
+class Of(nn.Module):
+    """A function as a module."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the function of three times the input."""
-        return self.function(x * 3)
+        """Return the function of the input."""
+        return self.function(x)
 
 
-def torch_keeps(function: Callable[[Tensor], Tensor]) -> float:
-    """Return the bytes that are kept for an entry."""
+def torch_keeps(model: nn.Module) -> float:
+    """Return the bytes that are kept for an entry, the input's own included."""
     x = torch.tensor(X, requires_grad=True)
-    return saved_memory(Behind(function), x).activations / x.numel()
+    saved = saved_memory(model, x)
+    return (saved.inputs + saved.activations) / x.numel()
+
+
+def compiled(model: nn.Module) -> Any:
+    """Return a module whose kept tensors the compiler chooses."""
+    torch._dynamo.reset()
+    return torch.compile(model, backend="aot_eager_decomp_partition")
 
 
 def jax_keeps(function: Callable[[Any], Any]) -> float:
@@ -61,7 +64,7 @@ OPERATIONS: dict[str, tuple[nn.Module, Callable[[Any], Any]]] = {
     "SiLU": (nn.SiLU(), jax.nn.silu),
     "softmax": (nn.Softmax(-1), jax.nn.softmax),
     "dropout": (nn.Dropout(0.1), _jax_dropout),
-    "adding a number": (Behind(lambda x: x + 1), lambda x: x + 1),
+    "adding a number": (Of(lambda x: x + 1), lambda x: x + 1),
 }
 
 
@@ -69,9 +72,7 @@ def what_is_kept() -> dict[str, tuple[str, ...]]:
     """Return bytes an entry that three ways of differentiating keep."""
     rows = {}
     for name, (layer, function) in OPERATIONS.items():
-        torch._dynamo.reset()
-        compiled = torch.compile(layer, backend="aot_eager_decomp_partition")
-        found = (torch_keeps(layer), torch_keeps(compiled), jax_keeps(function))
+        found = (torch_keeps(layer), torch_keeps(compiled(layer)), jax_keeps(function))
         rows[name] = tuple(f"{value:.0f}" for value in found)
     return rows
 
@@ -103,7 +104,7 @@ def _says(again: bool, learns: bool) -> tuple[str, str]:
 
 
 def _torch_row(reentrant: bool) -> tuple[str, ...]:
-    kept = torch_keeps(lambda x: checkpoint(_three, x, torch.tanh, use_reentrant=reentrant))
+    kept = torch_keeps(Of(lambda x: checkpoint(_three, x, torch.tanh, use_reentrant=reentrant)))
     return (f"{kept / 4:.0f}", *_says(_mask_again(reentrant), _learns_from_data(reentrant)))
 
 
@@ -122,7 +123,7 @@ def _jax_row() -> tuple[str, ...]:
 def _keras_row() -> tuple[str, ...]:
     if keras.backend.backend() != "torch":
         raise LookupError("the row is that of Keras on PyTorch: set KERAS_BACKEND=torch")
-    kept = torch_keeps(keras.remat(lambda x: _three(x, torch.tanh)))
+    kept = torch_keeps(Of(keras.remat(lambda x: _three(x, torch.tanh))))
     torch.manual_seed(0)
     x = torch.ones(1000, requires_grad=True)
     y = keras.remat(lambda x: nn.functional.dropout(x, 0.5).exp())(x)
