@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
-from scripts.figures.backpropagation import backprop
+from scripts.figures.backpropagation import backprop, training_memory
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -176,6 +176,12 @@ def depths(last, blocks):
     return [columns(data.block / blocks, data.survival), share, mean]
 
 
+def what_fits(size, batch):
+    data, at = training_memory.fit_data(size, int(batch)), training_memory.SEQUENCES
+    rows = (data.kept, data.fused, data.checkpointed, np.full(len(at), data.state))
+    return [columns(at, row) for row in rows]
+
+
 def dying(lr, slope):
     percent = 100 * relu.deaths(lr, slope).inactive
     steps = np.arange(0, relu.STEPS + 1, relu.EVERY)
@@ -250,6 +256,7 @@ COMPUTED = {
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
+    "backpropagation/training_memory/what_fits": what_fits,
     "regularization/stochastic_depth/depths": depths,
     "regularization/dropout/explore_bands": explore_bands,
     "normalization/layer_norm/before_and_behind": row,

@@ -19,6 +19,7 @@ QUERIES = {
     "activations/gelu": "gelu · mish",
     "activations/glu": "swiglu · geglu",
     "backpropagation/backprop": "backpropagation · reverse mode",
+    "backpropagation/training_memory": "training memory · gradient checkpointing",
     "losses/cross_entropy": "cross entropy · label smoothing",
     "losses/perplexity": "perplexity · bits per byte",
     "normalization/layer_norm": "layer norm · layernorm",

@@ -75,8 +75,8 @@ def what_fits() -> Explorable:
     ]
     edge = float(SEQUENCES[0]), float(SEQUENCES[-1])
     ax.plot(edge, [GPU, GPU], color=plt.rcParams["axes.edgecolor"], ls="--", lw=1, gid="GPU")
-    ax.annotate("80 GB", (edge[1], GPU), xytext=(-4, 4), textcoords="offset points", ha="right")
-    ax.set(xscale="log", yscale="log", xlim=edge, ylim=(1, 1e5))
+    ax.annotate("80 GB", (edge[0], GPU), xytext=(4, 4), textcoords="offset points")
+    ax.set(xscale="log", yscale="log", xlim=edge, ylim=(5, 2e5))
     ax.set_xscale("log", base=2)
     ax.set(xlabel="tokens of a sequence, s", ylabel="memory in GB")
     ax.set_xticks(SEQUENCES[::2], [str(s) for s in SEQUENCES[::2]])
@@ -163,7 +163,7 @@ def measured() -> Figure:
         row = data[name]
         ax.plot(row.at, row.counted, color="C1", gid="counted")
         ax.plot(row.at, row.kept, "o", color="C1", gid="measured")
-        ax.set(xlim=(0, 8.5), ylim=(0, None), xlabel=name)
+        ax.set(xlim=(0, 8.5), ylim=(0, None), xlabel=name, xticks=range(0, 9, 2))
     axes[0].set_ylabel("kept, MiB")
     for name, color, text in (("kept", "C1", "scores kept"), ("fused", "C0", "fused")):
         row = data[name]
@@ -171,7 +171,9 @@ def measured() -> Figure:
         axes[2].loglog(row.at, row.kept, "o", color=color, gid=f"measured {name}")
         place = (-4, 8) if name == "kept" else (4, -14)
         label_line(axes[2], line, text, 4, offset=place, ha="right" if name == "kept" else "left")
+    axes[2].set_xscale("log", base=2)
     axes[2].set(xlabel="tokens")
+    axes[2].set_xticks(data["kept"].at[::2], [f"{s:g}" for s in data["kept"].at[::2]])
     return figure
 
 
@@ -180,8 +182,9 @@ def measured_says() -> dict[str, bool]:
     data = measured_data()
     gaps = [abs(row.kept / row.counted - 1).max() for row in data.values()]
     ends = {name: np.log2(row.kept[-1] / row.kept[-2]) for name, row in data.items()}
+    straight = "grow in proportion to the batch and to the depth"
     return {
-        "The bytes that transformer blocks keep grow in proportion to the batch and to the depth": all(
+        f"The bytes that transformer blocks keep {straight}": all(
             np.allclose(data[name].kept / data[name].at, data[name].kept[0] / data[name].at[0])
             for name in ("batch", "depth")
         ),
@@ -199,6 +202,8 @@ class Segments(NamedTuple):
     at: Array
     measured: Array
     counted: Array
+    along: Array
+    curve: Array
     inner: float
     plain: float
 
@@ -238,9 +243,13 @@ def segments_data(kind: str) -> Segments:
     at = np.asarray([2.0**i for i in range(7)])
     one, two = (saved_memory(nn.Sequential(*layers[:n]), x).activations for n in (1, 2))
     inner = (two - one) / x.nbytes  # of a layer among others: tanh shares its output with the next
-    counted: Array = checkpoint_bytes(at, depth=DEPTH, boundary=1, inner=inner)
+    along = np.geomspace(1, DEPTH, 61)
+    counted, curve = (
+        checkpoint_bytes(k, depth=DEPTH, boundary=1, inner=inner) for k in (at, along)
+    )
     found = [peak(Segmented(layers, int(k))) for k in at]
-    return Segments(at, np.asarray(found), counted, inner, peak(nn.Sequential(*layers)))
+    plain = peak(nn.Sequential(*layers))
+    return Segments(at, np.asarray(found), counted, along, curve, inner, plain)
 
 
 def segments() -> Figure:
@@ -249,10 +258,11 @@ def segments() -> Figure:
     rows = (("blocks", "C1", "transformer blocks"), ("tanh", "C0", "linear layers with tanh"))
     for kind, color, text in rows:
         data = segments_data(kind)
-        (line,) = ax.loglog(data.at, data.counted, color=color)
+        (line,) = ax.loglog(data.along, data.curve, color=color)
         ax.loglog(data.at, data.measured, "o", color=color, gid=f"measured {kind}")
-        label_line(ax, line, text, 3, offset=(-6, 10), ha="right" if kind == "blocks" else "center")
-    ax.set(ylim=(10, 3000), xlabel="layers of a segment, k", ylabel="peak, in inputs of a layer")
+        place = (-6, 10) if kind == "blocks" else (0, -18)
+        label_line(ax, line, text, 30, offset=place, ha="right" if kind == "blocks" else "center")
+    ax.set(ylim=(8, 2000), xlabel="layers of a segment, k", ylabel="peak, in inputs of a layer")
     ax.set_xscale("log", base=2)
     ax.set_xticks(data.at, [f"{k:g}" for k in data.at])
     return figure

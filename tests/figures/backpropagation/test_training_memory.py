@@ -95,9 +95,9 @@ def test_segments_draws_dots_and_lines():
     assert_draws(
         figures.segments(),
         lines={
-            "linear layers with tanh": (tanh.at, tanh.counted),
+            "linear layers with tanh": (tanh.along, tanh.curve),
             "measured tanh": (tanh.at, tanh.measured),
-            "transformer blocks": (blocks.at, blocks.counted),
+            "transformer blocks": (blocks.along, blocks.curve),
             "measured blocks": (blocks.at, blocks.measured),
         },
         xlabel="layers of a segment, k",
@@ -105,4 +105,5 @@ def test_segments_draws_dots_and_lines():
     )
     for data in (tanh, blocks):
         assert np.allclose(data.measured, data.counted, rtol=0.1)
+        assert np.allclose(np.interp(data.at, data.along, data.curve), data.counted, rtol=0.01)
         assert data.measured[-1] == pytest.approx(data.plain, rel=0.01)
