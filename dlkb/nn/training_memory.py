@@ -116,7 +116,8 @@ def saved_memory(
     Note:
         Runs one forward pass, which advances the random state where there is dropout. Tensors that
         an `autograd.Function` keeps without `save_for_backward` are not seen, nor is what a kernel
-        allocates only while it runs: for these, `peak_memory` or `torch.cuda.memory`.
+        allocates only while it runs: for these, `peak_memory` or `torch.cuda.memory`. On "meta"
+        PyTorch's fused attention keeps its scores, as it does with dropout on the CPU.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4))

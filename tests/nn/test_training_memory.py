@@ -155,12 +155,13 @@ def test_keywords_autocast_and_grad_mode():
     assert half.activations > saved.activations / 2
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_on_meta_the_same_as_for_real(fused):
-    real = saved_memory(Block(16, 2, fused=False), torch.ones(2, 5, 16))
+def test_on_meta_the_same_as_for_real():
+    real = saved_memory(Block(16, 2), torch.ones(2, 5, 16))
     with torch.device("meta"):
-        large = saved_memory(Block(16, 2, fused=False), torch.ones(2, 5, 16))
+        large = saved_memory(Block(16, 2), torch.ones(2, 5, 16))
+        fused = saved_memory(Block(16, 2, fused=True), torch.ones(2, 5, 16))
     assert real == large
+    assert fused.activations >= large.activations
 
 
 def test_wrappers_and_sparse_tensors_are_counted_by_what_is_inside():
