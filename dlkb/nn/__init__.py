@@ -6,6 +6,7 @@ if find_spec("torch") is None:
     raise ModuleNotFoundError("dlkb.nn needs PyTorch: pip install 'dlkb[torch]'", name="torch")
 
 from dlkb.nn import init
+from dlkb.nn.augmentation import CutMix, MixUp
 from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import (
     clip_grad_norm_,
@@ -56,6 +57,7 @@ __all__ = [
     "GLU",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
+    "CutMix",
     "Dropout",
     "EarlyStopping",
     "GatedMLP",
@@ -69,6 +71,7 @@ __all__ = [
     "LoRAMultiheadAttention",
     "LogSigmoid",
     "Mish",
+    "MixUp",
     "PReLU",
     "QuickGELU",
     "RMSNorm",
