@@ -1,5 +1,6 @@
 """Images that are moved, turned and made noisy, and the penalty that noise amounts to."""
 
+import math
 from typing import NamedTuple
 
 from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
@@ -140,7 +141,7 @@ def warp_vjp(image: Array, grid: Grid, cotangent: Array) -> Array:
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the image or the grid has fewer than two axes.
+        ValueError: If the image or the grid has fewer than two axes, or the cotangent does not fit.
 
     Example:
         >>> import numpy as np
@@ -153,7 +154,12 @@ def warp_vjp(image: Array, grid: Grid, cotangent: Array) -> Array:
     check_float("cotangent", cotangent)
     across, along = _weights(image, grid)
     xp = namespace(image, cotangent)
-    each = xp.reshape(cotangent, (*cotangent.shape[:-2], -1, 1))
+    if tuple(cotangent.shape[-2:]) != tuple(grid.rows.shape[-2:]):
+        raise ValueError(
+            f"cotangent has shape {tuple(cotangent.shape)} and grid {tuple(grid.rows.shape)}: the "
+            "last two axes must be equal"
+        )
+    each = xp.reshape(cotangent, (*cotangent.shape[:-2], math.prod(cotangent.shape[-2:]), 1))
     back = xp.matrix_transpose(across) @ (each * along)
     return sum_to_shape(back, tuple(image.shape))
 
@@ -214,7 +220,7 @@ def _weights(image: Array, grid: Grid) -> tuple[Array, Array]:
     xp = namespace(image, grid.rows, grid.columns)
 
     def hat(at: Array, number: Array) -> Array:
-        flat = xp.reshape(at, (*at.shape[:-2], -1, 1))
+        flat = xp.reshape(at, (*at.shape[:-2], math.prod(at.shape[-2:]), 1))
         away = xp.abs(flat - xp.reshape(number, (-1,)))
         return xp.where(away < 1, 1 - away, 0.0)
 

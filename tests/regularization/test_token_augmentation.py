@@ -18,7 +18,10 @@ def tokens(rng, *shape):
 
 CASES = [
     Case(
-        protect, lambda rng: ((rng.random(7) < 0.5, tokens(rng), np.asarray([2, 3])), {}), batch=()
+        protect,
+        lambda rng: ((rng.random(7) < 0.5, tokens(rng), np.asarray([2, 3])), {}),
+        batch=(),
+        broadcasts=("words",),
     ),
     Case(delete_tokens, lambda rng: ((tokens(rng, 2, 7), rng.random((2, 7)) < 0.5), {"pad": 0})),
     Case(swap_tokens, lambda rng: ((tokens(rng), rng.integers(7), rng.integers(7)), {}), batch=()),
@@ -31,6 +34,7 @@ CASES = [
         replace_tokens,
         lambda rng: ((tokens(rng), rng.random(7) < 0.5, np.arange(9)[::-1].copy()), {}),
         batch=(),
+        broadcasts=("table",),
     ),
 ]
 
