@@ -16,8 +16,8 @@ from dlkb.regularization.mixing import cut_box, cut_mix, kept_area, mix
 
 Kind = Literal["shift", "rotate", "turn", "mirror", "noise", "mixup", "cutmix"]
 KINDS: tuple[Kind, ...] = ("shift", "rotate", "turn", "mirror", "noise", "mixup", "cutmix")
-"""By up to 0.7 pixels; by up to 15 degrees; by any angle; left and right exchanged; noise of deviation
-0.1; mixed with another digit; with a box of another digit."""
+"""By up to 0.7 pixels; by up to 15 degrees; by any angle; left and right exchanged; noise of
+standard deviation 0.1; mixed with another digit; with a box of another digit."""
 SIZE = 8
 
 Array = NDArray[Any]
@@ -86,8 +86,8 @@ def classify(
         data: One split, or one for each of several seeds.
         kind: One of `KINDS`, or None for the digits alone.
         copies: How many of each image, ≥ 1.
-        ridge: Penalty of the regression. It is multiplied by `1 + copies` where there are copies, so
-            that unchanged copies would change nothing.
+        ridge: Penalty of the regression, multiplied by `1 + copies` where there are copies: copies
+            without a change then change nothing.
         seed: Decides the draws.
 
     Returns:

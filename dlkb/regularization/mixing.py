@@ -46,7 +46,7 @@ def mix(x: Array, partner: Array, weight: Array) -> Array:
         ValueError: If the shapes do not fit.
 
     Reference:
-        Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018, equation 1.
+        Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018.
 
     Example:
         >>> import numpy as np
@@ -131,7 +131,7 @@ def cut_box(row: Array, column: Array, weight: Array, *, height: int, width: int
         ValueError: If the shapes differ, or a size is below 1.
 
     Reference:
-        Yun et al., CutMix, ICCV 2019, equation 2.
+        Yun et al., CutMix, ICCV 2019.
 
     Example:
         >>> import numpy as np
@@ -204,7 +204,7 @@ def cut_mix(x: Array, partner: Array, box: Box) -> Array:
         With zeros for a partner this is Cutout, or random erasing.
 
     Reference:
-        Yun et al., CutMix, ICCV 2019, equation 1.
+        Yun et al., CutMix, ICCV 2019.
 
     Example:
         >>> import numpy as np

@@ -22,7 +22,13 @@ from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.losses import cross_entropy, perplexity
 from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adam, adamw
-from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
+from scripts.figures.regularization import (
+    augmentation,
+    dropout,
+    l1_l2,
+    overfitting,
+    stochastic_depth,
+)
 from tests.book.draw.test_explorable import points
 
 
@@ -176,6 +182,13 @@ def depths(last, blocks):
     return [columns(data.block / blocks, data.survival), share, mean]
 
 
+def gains(images):
+    gain = augmentation.gains_data(int(images)).gain
+    spread = np.percentile(gain, [25, 75], axis=0).T
+    bars = [augmentation.bar(mean, at) for at, mean in enumerate(gain.mean(0))]
+    return bars + [columns(edges, [at, at]) for at, edges in enumerate(spread)]
+
+
 def what_fits(size, batch):
     data, at = training_memory.fit_data(size, int(batch)), training_memory.SEQUENCES
     rows = (data.kept, data.fused, data.checkpointed, np.full(len(at), data.state))
@@ -257,6 +270,7 @@ COMPUTED = {
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
     "backpropagation/training_memory/what_fits": what_fits,
+    "regularization/augmentation/gains": gains,
     "regularization/stochastic_depth/depths": depths,
     "regularization/dropout/explore_bands": explore_bands,
     "normalization/layer_norm/before_and_behind": row,

@@ -1,9 +1,47 @@
+import numpy as np
+
 from scripts.figures.regularization import augmentation as figures
+from scripts.figures.regularization.augmentation import (
+    NAMES,
+    SIZES,
+    START,
+    changed_data,
+    gains_data,
+    turned_data,
+)
 from tests.figures.drawn import assert_draws
 
 
-def test_overview_draws_its_data():
-    assert_draws(figures.overview(), lines={"": figures.overview_data()}, xlabel="x", ylabel="y")
+def test_gains_start_with_fifty_images_and_say_so():
+    explorable = figures.gains()
+    for images in SIZES[:2]:
+        data = gains_data(images)
+        sentence = explorable.show(images)
+        assert f"With {images} images, {data.plain:.0f} %" in sentence
+        assert f"{data.gain[:, 0].mean():+.1f} points" in sentence
+        assert data.gain.shape == (10, len(NAMES))
+    assert (gains_data(SIZES[START]).gain[:, -1] < 0).all()
 
 
-# to write: what the page says of the figure, asserted on its data
+def test_changed_draws_the_images():
+    six, found = changed_data()
+    short = {"rotate": "rotation", "turn": "half a turn", "mirror": "flip"}
+    images = {"as it is": six} | {short.get(kind, kind): image for kind, image in found.items()}
+    assert_draws(figures.changed(), images=images)
+    assert np.array_equal(found["mirror"], six[:, ::-1])
+    assert np.allclose(found["turn"], six[::-1, ::-1], atol=1e-9)
+
+
+def test_turned_draws_its_data():
+    data = turned_data()
+    assert_draws(
+        figures.turned(),
+        lines={
+            "all digits, right": (data.angle, data.right),
+            "sixes that are called nine": (data.angle, data.nines),
+        },
+        xlabel="turned by, degrees",
+        ylabel="share in %",
+    )
+    assert data.right[0] > 95
+    assert data.nines[-1] > 80
