@@ -24,7 +24,7 @@ def test_gains_start_with_fifty_images_and_say_so():
 
 
 def test_changed_draws_the_images():
-    six, found = changed_data()
+    six, _, found = changed_data()
     short = {"rotate": "rotation", "turn": "half a turn", "mirror": "flip"}
     images = {"as it is": six} | {short.get(kind, kind): image for kind, image in found.items()}
     assert_draws(figures.changed(), images=images)
