@@ -14,6 +14,7 @@ BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
     "regularization/stochastic_depth": "stochastic depth · drop path",
+    "regularization/augmentation": "augmentation · mixup",
     "activations/relu": "relu · leaky relu",
     "activations/sigmoid": "sigmoid · softplus",
     "activations/gelu": "gelu · mish",

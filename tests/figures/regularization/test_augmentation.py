@@ -23,6 +23,17 @@ def test_gains_start_with_fifty_images_and_say_so():
     assert (gains_data(SIZES[START]).gain[:, -1] < 0).all()
 
 
+def test_gains_draws_its_data():
+    explorable, data = figures.gains(), gains_data(SIZES[START])
+    explorable.show(SIZES[START])
+    bars, spreads = explorable.moving[: len(NAMES)], explorable.moving[len(NAMES) :]
+    for at, (patch, line) in enumerate(zip(bars, spreads, strict=True)):
+        column = data.gain[:, at]
+        np.testing.assert_allclose(patch.get_xy()[:4], figures.bar(column.mean(), at))
+        np.testing.assert_allclose(line.get_xdata(), np.percentile(column, [25, 75]))
+    assert_draws(figures.gains(), xlabel="gain in points of test accuracy")
+
+
 def test_changed_draws_the_images():
     six, _, found = changed_data()
     short = {"rotate": "rotation", "turn": "half a turn", "mirror": "flip"}
