@@ -63,7 +63,8 @@ def gains() -> Explorable:
     for at, _ in enumerate(NAMES):
         patch = Polygon(bar(0.0, at), closed=True, color="C0" if at < 5 else "C1", lw=0)
         bars.append(ax.add_patch(patch))
-    spreads = [ax.plot([], [], color=plt.rcParams["text.color"], lw=1.5)[0] for _ in NAMES]
+    dark = plt.rcParams["text.color"]
+    spreads = [ax.plot([], [], color=dark, lw=1.5, gid=kind)[0] for kind in NAMES]
     ax.axvline(0, color=plt.rcParams["axes.edgecolor"], lw=1)
     ax.set(xlim=(-10, 6), ylim=(len(NAMES) - 0.4, -0.6), xlabel="gain in points of test accuracy")
     ax.set_yticks(range(len(NAMES)), list(NAMES.values()))

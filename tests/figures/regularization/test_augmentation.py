@@ -31,7 +31,12 @@ def test_gains_draws_its_data():
         column = data.gain[:, at]
         np.testing.assert_allclose(patch.get_xy()[:4], figures.bar(column.mean(), at))
         np.testing.assert_allclose(line.get_xdata(), np.percentile(column, [25, 75]))
-    assert_draws(figures.gains(), xlabel="gain in points of test accuracy")
+    edges = {k: np.percentile(data.gain[:, at], [25, 75]) for at, k in enumerate(NAMES)}
+    assert_draws(
+        figures.gains(),
+        lines={kind: (edges[kind], [at, at]) for at, kind in enumerate(NAMES)},
+        xlabel="gain in points of test accuracy",
+    )
 
 
 def test_changed_draws_the_images():
