@@ -142,9 +142,28 @@ def bernoulli(like: Array, *, p: float, generator: Generator) -> Array:
     """
     check_between("p", p, 0, 1)
     check_float("like", like)
-    xp = namespace(like)
-    wide = like if xp.finfo(like.dtype).bits >= 32 else xp.astype(like, xp.float32)
-    return uniform(wide, generator=generator) < p
+    return uniform(widen(like), generator=generator) < p
+
+
+def widen(x: Array) -> Array:
+    """Return the array in float32 if it is in half precision, or no float; else as it is.
+
+    Sums overflow float16, whose largest number is 65504, and bfloat16 keeps two or three digits.
+
+    Args:
+        x: An array of any shape.
+
+    Returns:
+        An array of the same values, in float32 or float64.
+
+    Example:
+        >>> import numpy as np
+        >>> widen(np.ones(2, dtype=np.float16)).dtype, widen(np.ones(2)).dtype
+        (dtype('float32'), dtype('float64'))
+    """
+    xp = namespace(x)
+    is_wide = xp.isdtype(x.dtype, "real floating") and xp.finfo(x.dtype).bits >= 32
+    return x if is_wide else xp.astype(x, xp.float32)
 
 
 def norm(x: Array, *, ord: float = 2.0, axis: int | None = None, keepdims: bool = False) -> Array:

@@ -20,6 +20,7 @@ from dlkb.arrays import (
     norm,
     normal,
     uniform,
+    widen,
 )
 from tests.cases import Case
 from tests.close import assert_close
@@ -36,6 +37,18 @@ CASES = [
     ),
     Case(norm, lambda rng: ((rng.normal(size=(3, 4)),), {"ord": math.inf, "axis": -1}), "largest"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wide"),
+    [("float16", "float32"), ("bfloat16", "float32"), ("bool", "float32"), ("int64", "float32")]
+    + [(same, same) for same in ("float32", "float64")],
+)
+def test_half_precision_is_widened(dtype, wide, device):
+    x = torch.ones(3, dtype=getattr(torch, dtype), device=device)
+    assert widen(x).dtype == getattr(torch, wide)
+    assert bool((widen(x) == 1).all())
+    assert (widen(x) is x) == (dtype == wide)
 
 
 @pytest.mark.parametrize("ord", [0.5, 1.0, 2.0, 3.0, math.inf])

@@ -73,6 +73,7 @@ STANDARD = (
     "typing",
     "collections",
     "functools",
+    "inspect",
     "itertools",
     "enum",
     "dataclasses",

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from dlkb.arrays import Array, check_between, namespace
 from dlkb.optimizers.adam import AdamState, adam, adam_init
 from dlkb.optimizers.adamw import adamw
+from dlkb.optimizers.momentum import momentum as momentum_step
+from dlkb.optimizers.sgd import sgd
 
 
 class Rule(NamedTuple):
@@ -48,23 +50,6 @@ def plain_rule(step: Callable[[Array, Array], Array]) -> Rule:
     return Rule(lambda theta: None, lambda theta, grad, state: (step(theta, grad), state))
 
 
-def _sgd(
-    theta: Array,
-    grad: Array,
-    velocity: Array,
-    *,
-    lr: float,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-) -> tuple[Array, Array]:
-    # Terms that are zero are left out: they would cost as much as the step, and 0 · inf is NaN.
-    grad = grad + weight_decay * theta if weight_decay else grad
-    velocity = momentum * velocity + grad if momentum else grad
-    ahead = grad + momentum * velocity if nesterov else velocity
-    return theta - lr * ahead, velocity
-
-
 def sgd_rule(
     *, lr: float, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
 ) -> Rule:
@@ -79,7 +64,8 @@ def sgd_rule(
         weight_decay: λ ≥ 0, added to the gradient.
 
     Returns:
-        The rule; its state is the velocity. It is `torch.optim.SGD` without dampening.
+        The rule; its state is the velocity, None without momentum. It is `torch.optim.SGD`
+        without dampening.
 
     Raises:
         ValueError: If a hyperparameter is out of its range.
@@ -94,8 +80,12 @@ def sgd_rule(
     check_between("lr", lr, 0, float("inf"), closed="left")
     check_between("momentum", momentum, 0, 1, closed="left")
     check_between("weight_decay", weight_decay, 0, float("inf"), closed="left")
-    options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-    return Rule(lambda theta: 0 * theta, partial(_sgd, nesterov=nesterov, **options))
+    if momentum == 0:
+        return plain_rule(partial(sgd, lr=lr, weight_decay=weight_decay))
+    step = partial(
+        momentum_step, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
+    )
+    return Rule(lambda theta: 0 * theta, step)
 
 
 def _adam_start(theta: Array, amsgrad: bool = False) -> AdamState:
@@ -150,9 +140,10 @@ def at_step(rule: Rule | Schedule, t: int) -> Rule:
         A rule.
 
     Example:
+        >>> import numpy as np
         >>> rule = at_step(lambda t: sgd_rule(lr=1 / t), 4)
-        >>> rule.step(0.0, 1.0, 0.0)
-        (-0.25, 1.0)
+        >>> rule.step(np.zeros(1), np.ones(1), None)[0]
+        array([-0.25])
     """
     return rule if isinstance(rule, Rule) else rule(t)
 

@@ -3,15 +3,9 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 
 REDUCTIONS = ("none", "mean", "sum")
-
-
-def _wide(x: Array) -> Array:
-    # Sums of many losses overflow float16, and eight bits do not resolve log p.
-    xp = namespace(x)
-    return xp.astype(x, xp.result_type(x.dtype, xp.float32), copy=False)
 
 
 def _check_logits(logits: Array) -> None:
@@ -58,7 +52,7 @@ def log_softmax(logits: Array) -> Array:
     """
     _check_logits(logits)
     xp = namespace(logits)
-    z = _wide(logits)
+    z = widen(logits)
     z = z - xp.max(z, axis=-1, keepdims=True)
     log_p = z - xp.log(xp.sum(xp.exp(z), axis=-1, keepdims=True))
     return xp.astype(log_p, logits.dtype, copy=False)
@@ -86,7 +80,7 @@ def softmax(logits: Array) -> Array:
     """
     _check_logits(logits)
     xp = namespace(logits)
-    z = _wide(logits)
+    z = widen(logits)
     e = xp.exp(z - xp.max(z, axis=-1, keepdims=True))
     return xp.astype(e / xp.sum(e, axis=-1, keepdims=True), logits.dtype, copy=False)
 
@@ -102,7 +96,7 @@ def _targets(
     _check_logits(logits)
     check_between("label_smoothing", label_smoothing, 0, 1)
     xp = namespace(logits, labels)
-    dtype = xp.result_type(logits.dtype, xp.float32)
+    dtype = widen(logits).dtype
     classes = logits.shape[-1]
     if weight is not None and tuple(weight.shape) != (classes,):
         raise ValueError(f"weight has shape {tuple(weight.shape)}: it must be ({classes},)")
@@ -176,7 +170,7 @@ def cross_entropy(
     _check_reduction(reduction)
     target, share = _targets(logits, labels, weight, ignore_index, label_smoothing)
     xp = namespace(logits)
-    log_p = log_softmax(_wide(logits))
+    log_p = log_softmax(widen(logits))
     losses = -xp.sum(target * xp.where(target == 0, xp.zeros_like(log_p), log_p), axis=-1)
     if reduction == "sum":
         losses = xp.sum(losses)
@@ -230,10 +224,10 @@ def cross_entropy_vjp(
     shape = tuple(share.shape) if reduction == "none" else ()
     if tuple(cotangent.shape) != shape:
         raise ValueError(f"cotangent has shape {tuple(cotangent.shape)}: it must be {shape}")
-    each = _wide(cotangent)
+    each = widen(cotangent)
     if reduction == "mean":
         each = each / _total(share)
-    p = softmax(_wide(logits))
+    p = softmax(widen(logits))
     grad = each[..., None] * (xp.sum(target, axis=-1, keepdims=True) * p - target)
     return xp.astype(grad, logits.dtype, copy=False)
 
@@ -290,7 +284,7 @@ def binary_cross_entropy(
         positive = xp.where(x == 0, xp.ones_like(x), x)
         return xp.where(x == 0, xp.full_like(x, -100.0), xp.clip(xp.log(positive), -100.0, None))
 
-    wide, y = _wide(p), _wide(targets)
+    wide, y = widen(p), widen(targets)
     losses = -(y * log(wide) + (1 - y) * log(1 - wide))
     return _mean(losses if weight is None else losses * weight, reduction, p.dtype)
 
@@ -381,7 +375,7 @@ def binary_cross_entropy_with_logits_vjp(
     if tuple(cotangent.shape) != shape:
         raise ValueError(f"cotangent has shape {tuple(cotangent.shape)}: it must be {shape}")
     yes, no = (xp.exp(-_minus_log_sigmoid(s * z)) for s in (1, -1))
-    grad = _wide(cotangent) * (negative * yes - positive * no)
+    grad = widen(cotangent) * (negative * yes - positive * no)
     if weight is not None:
         grad = grad * weight
     if reduction == "mean":
@@ -408,7 +402,7 @@ def _binary(
     check_float("targets", targets)
     check_same_shape("targets", targets, "logits", logits)
     _check_reduction(reduction)
-    z, y = _wide(logits), _wide(targets)
+    z, y = widen(logits), widen(targets)
     return z, y, y if pos_weight is None else y * pos_weight, 1 - y
 
 
@@ -489,7 +483,7 @@ def weighted_probability(p: Array, *, pos_weight: float) -> Array:
     check_float("p", p)
     check_between("pos_weight", pos_weight, 0, math.inf, closed="neither")
     xp = namespace(p)
-    wide = _wide(p)
+    wide = widen(p)
     return xp.astype(pos_weight * wide / (pos_weight * wide + 1 - wide), p.dtype, copy=False)
 
 
@@ -540,7 +534,7 @@ def reliability(confidence: Array, correct: Array, *, bins: int = 15) -> Reliabi
     if confidence.ndim != 1:
         raise ValueError(f"confidence has shape {tuple(confidence.shape)}: it must have one axis")
     xp = namespace(confidence, correct)
-    c, right = _wide(confidence), _wide(correct)
+    c, right = widen(confidence), widen(correct)
     edges = xp.arange(1, bins, dtype=c.dtype, device=c.device) / bins
     number = xp.sum(xp.astype(c[:, None] > edges, xp.int32), axis=-1, dtype=xp.int32)
     here = number[:, None] == xp.arange(bins, dtype=xp.int32, device=c.device)
@@ -581,7 +575,7 @@ def calibration_error(confidence: Array, correct: Array, *, bins: int = 15) -> A
         >>> calibration_error(confidence, correct).round(3)
         np.float64(0.4)
     """
-    data = reliability(_wide(confidence), _wide(correct), bins=bins)
+    data = reliability(widen(confidence), widen(correct), bins=bins)
     xp = namespace(confidence)
     error = xp.sum(data.share * xp.abs(data.accuracy - data.confidence))
     return xp.astype(error, confidence.dtype, copy=False)

@@ -3,13 +3,7 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
-
-
-def _wide(x: Array) -> Array:
-    # A sum over a text overflows float16, and its count has more digits than bfloat16.
-    xp = namespace(x)
-    return xp.astype(x, xp.result_type(x.dtype, xp.float32), copy=False)
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 
 
 def _not_zero(total: Array) -> Array:
@@ -53,7 +47,7 @@ def perplexity(log_p: Array, *, scored: Array | None = None, base: float = math.
     check_float("log_p", log_p)
     check_between("base", base, 1, math.inf, closed="neither")
     xp = namespace(log_p)
-    wide = _wide(log_p)
+    wide = widen(log_p)
     counts = xp.ones_like(wide, dtype=xp.bool)
     if scored is not None:
         check_same_shape("scored", scored, "log_p", log_p)
@@ -91,7 +85,7 @@ def pooled_perplexity(losses: Array, tokens: Array) -> Array:
     check_float("tokens", tokens)
     check_same_shape("tokens", tokens, "losses", losses)
     xp = namespace(losses, tokens)
-    wide, n = _wide(losses), _wide(tokens)
+    wide, n = widen(losses), widen(tokens)
     total = xp.sum(n * xp.where(n == 0, xp.zeros_like(wide), wide))
     return xp.astype(xp.exp(total / _not_zero(xp.sum(n))), losses.dtype, copy=False)
 

@@ -7,6 +7,7 @@ if find_spec("torch") is None:
 
 from dlkb.nn import init
 from dlkb.nn.augmentation import CutMix, MixUp
+from dlkb.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, fold_batch_norm
 from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import (
     clip_grad_norm_,
@@ -19,6 +20,7 @@ from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
 from dlkb.nn.gelu import GELU, Mish, QuickGELU, SiLU
 from dlkb.nn.glu import GLU, GatedMLP
+from dlkb.nn.grad_scaler import GradScaler
 from dlkb.nn.gradient_probe import gradient_norms, signal_norms
 from dlkb.nn.jacobian_probe import jacobian_singular_values
 from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
@@ -45,23 +47,31 @@ from dlkb.nn.lora import (
     without_lora,
 )
 from dlkb.nn.norm_axes import GroupNorm
+from dlkb.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
 from dlkb.nn.rms_norm import RMSNorm
 from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
 from dlkb.nn.stochastic_depth import StochasticDepth
 from dlkb.nn.training_memory import SavedMemory, peak_memory, saved_memory
+from dlkb.nn.two_graphs import compiled
 
 __all__ = [
     "ELU",
     "GELU",
     "GLU",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "CrossEntropyLoss",
     "CutMix",
     "Dropout",
     "EarlyStopping",
     "GatedMLP",
+    "GradScaler",
     "GroupNorm",
+    "HuberLoss",
+    "L1Loss",
     "LayerNorm",
     "LeakyReLU",
     "LoRAConv",
@@ -70,6 +80,7 @@ __all__ = [
     "LoRALinear",
     "LoRAMultiheadAttention",
     "LogSigmoid",
+    "MSELoss",
     "Mish",
     "MixUp",
     "PReLU",
@@ -79,6 +90,7 @@ __all__ = [
     "SavedMemory",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softplus",
     "StochasticDepth",
     "Tanh",
@@ -89,7 +101,9 @@ __all__ = [
     "clip_grad_value_",
     "clip_grads_with_norm_",
     "combine_lora",
+    "compiled",
     "detach_lora",
+    "fold_batch_norm",
     "get_total_norm",
     "gradient_norms",
     "init",

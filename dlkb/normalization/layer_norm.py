@@ -3,7 +3,7 @@ r"""Layer normalization: take away the mean of the features, divide by their spr
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 from dlkb.normalization.rms_norm import rms_norm, rms_norm_vjp
 
 
@@ -211,7 +211,7 @@ def fold_affine(
 def _centre(x: Array, dims: int) -> Array:
     check_float("x", x)
     xp = namespace(x)
-    wide = xp.astype(x, xp.result_type(x.dtype, xp.float32), copy=False)
+    wide = widen(x)
     if 0 in x.shape or not 1 <= dims <= x.ndim:  # rms_norm says what is wrong
         return wide
     return wide - xp.mean(wide, axis=tuple(range(-dims, 0)), keepdims=True)

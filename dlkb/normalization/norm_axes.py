@@ -3,7 +3,7 @@ r"""Which numbers share a mean and a spread: normalization over any axes, and ov
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_float, check_same_shape, namespace, widen
 from dlkb.normalization.rms_norm import unit_rms, unit_rms_vjp
 
 Axes = int | tuple[int, ...]
@@ -117,7 +117,7 @@ def group_norm(
     _check_groups(x, num_groups, weight=weight, bias=bias)
     xp = namespace(x, weight, bias)
     shape = tuple(x.shape)
-    wide = xp.astype(x, xp.result_type(x.dtype, xp.float32), copy=False)
+    wide = widen(x)
     grouped = xp.reshape(wide, _grouped(shape, num_groups))
     y = xp.reshape(standardize(grouped, axis=-1, eps=eps), shape)
     y = y if weight is None else y * _by_channel(weight, x.ndim)
@@ -172,7 +172,7 @@ def group_norm_vjp(
     check_same_shape("cotangent", cotangent, "x", x)
     xp = namespace(x, cotangent, weight, bias)
     shape = tuple(x.shape)
-    wide = xp.astype(x, xp.result_type(x.dtype, xp.float32), copy=False)
+    wide = widen(x)
     g = xp.astype(cotangent, wide.dtype, copy=False)
     grouped = xp.reshape(wide, _grouped(shape, num_groups))
     h = g if weight is None else g * _by_channel(weight, x.ndim)
@@ -188,7 +188,7 @@ def group_norm_vjp(
 
 def _centre(x: Array, axis: Axes) -> Array:
     xp = namespace(x)
-    wide = xp.astype(x, xp.result_type(x.dtype, xp.float32), copy=False)
+    wide = widen(x)
     return wide if 0 in x.shape else wide - xp.mean(wide, axis=axis, keepdims=True)
 
 

@@ -10,6 +10,7 @@ from dlkb.arrays import (
     check_same_shape,
     namespace,
     stop_gradient,
+    widen,
 )
 
 
@@ -134,7 +135,7 @@ def rms_norm(
     _check_last_axes(x, dims, weight)
     xp = namespace(x, weight)
     eps = _machine_eps(x) if eps is None else eps
-    unit, _ = unit_rms(_widen(x), axis=tuple(range(-dims, 0)), eps=eps)
+    unit, _ = unit_rms(widen(x), axis=tuple(range(-dims, 0)), eps=eps)
     return xp.astype(unit if weight is None else unit * weight, x.dtype, copy=False)
 
 
@@ -186,7 +187,7 @@ def rms_norm_vjp(
     xp = namespace(x, cotangent, weight)
     axis = tuple(range(-dims, 0))
     eps = _machine_eps(x) if eps is None else eps
-    unit, inverse = unit_rms(_widen(x), axis=axis, eps=eps)
+    unit, inverse = unit_rms(widen(x), axis=axis, eps=eps)
     g = xp.astype(cotangent, unit.dtype, copy=False)
     h = g * inverse  # first: gain times gradient may overflow, the result does not
     h = h if weight is None else h * weight
@@ -237,16 +238,9 @@ def center_output(weight: Array, bias: Array | None = None) -> tuple[Array, Arra
     return centred, bias - xp.mean(bias)
 
 
-def _widen(x: Array) -> Array:
-    # In half precision squares overflow from 256 on, and a mean of many loses its digits.
-    xp = namespace(x)
-    return xp.astype(x, xp.result_type(x.dtype, xp.float32), copy=False)
-
-
 def _machine_eps(x: Array) -> float:
     # Of the dtype that is computed in, as in torch.nn.RMSNorm.
-    xp = namespace(x)
-    return float(xp.finfo(xp.result_type(x.dtype, xp.float32)).eps)
+    return float(namespace(x).finfo(widen(x).dtype).eps)
 
 
 def _project(h: Array, unit: Array, axis: int | tuple[int, ...]) -> Array:

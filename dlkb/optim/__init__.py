@@ -5,7 +5,19 @@ from importlib.util import find_spec
 if find_spec("torch") is None:
     raise ModuleNotFoundError("dlkb.optim needs PyTorch: pip install 'dlkb[torch]'", name="torch")
 
+from dlkb.optim.adagrad import Adagrad
 from dlkb.optim.adam import Adam
 from dlkb.optim.adamw import AdamW, decay_groups
+from dlkb.optim.lion import Lion
+from dlkb.optim.rmsprop import RMSprop
+from dlkb.optim.sgd import SGD
 
-__all__ = ["Adam", "AdamW", "decay_groups"]
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "RMSprop",
+    "decay_groups",
+]

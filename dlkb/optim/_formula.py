@@ -67,7 +67,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
         """Enter the state before the first gradient; where torch does so early, call it early."""
         if self.COUNTED:
             self.state[p]["step"] = new_counter().to(p.device if group.get("capturable") else "cpu")
-        self.state[p].update(self._start(p, group))
+        if start := self._start(p, group):  # what keeps no state gets no entry, as in torch
+            self.state[p].update(start)
 
     def _options(self, group: dict[str, Any]) -> Any:
         raise NotImplementedError
@@ -153,7 +154,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         """Raise before anything is written."""
         self._check(group)
         capturing = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
-        if capturing and not group.get("capturable"):
+        if capturing and self.COUNTED and not group.get("capturable"):
             raise RuntimeError("capturable is False: set it to True to capture a CUDA graph")
         names = self._names(group)
         for p in params:
@@ -187,14 +188,14 @@ class FormulaOptimizer(torch.optim.Optimizer):
             options = self._options(group)
         counts, steps = [], []
         for p in params:
-            state = self.state[p]
-            fresh = not state
+            fresh = not self.state.get(p)
             if fresh:
                 self._begin(p, group)
             if self.COUNTED:
-                steps.append(state["step"])
+                step = self.state[p]["step"]
+                steps.append(step)
                 # A number costs no kernel and is exact; a tensor does not leave the device.
-                counts.append(state["step"] if capturable else state["step"].item())
+                counts.append(step if capturable else step.item())
             else:
                 counts.append(0.0 if fresh else 1.0)
         if differentiable:
@@ -228,8 +229,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
     ) -> None:
         alike: dict[Any, list[Row]] = {}
         for p, count in zip(params, counts, strict=True):
-            state = self.state[p]
-            row = as_arrays((p, dense(p.grad), *(state[name] for name in names)))
+            state = (self.state[p][name] for name in names)
+            row = as_arrays((p, dense(p.grad), *state))
             alike.setdefault((count, row[0].dtype, row[0].device), []).append(row)
         if fused is None:
             rows = [row for of_one_kind in alike.values() for row in of_one_kind]

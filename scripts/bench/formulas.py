@@ -4,18 +4,24 @@ A copy reads and writes each entry once. No formula that returns an array like i
 be faster than that on memory-bound sizes, so it is the limit set beside each time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dlkb.activations.gelu import gelu, gelu_vjp, silu, silu_vjp
+from dlkb.activations.glu import gated, gated_vjp
 from dlkb.book.publish.measured import CONTROL
 from dlkb.gradients.clipping import clip_by_value, global_norm
-from dlkb.nn import Dropout
-from dlkb.regularization.l1_l2 import penalty, soft_threshold
+from dlkb.losses.cross_entropy import cross_entropy, cross_entropy_vjp
+from dlkb.nn import Dropout, compiled
+from dlkb.normalization.layer_norm import layer_norm, layer_norm_vjp
+from dlkb.normalization.rms_norm import rms_norm, rms_norm_vjp
+from dlkb.regularization.l1_l2 import penalty, penalty_vjp, soft_threshold, soft_threshold_vjp
 from scripts.bench.timing import in_turn
 
 SIZES = {"cpu": (2**14, 2**18, 2**22, 2**24), "cuda": (2**18, 2**22, 2**25, 2**28)}
@@ -23,7 +29,10 @@ SIZES = {"cpu": (2**14, 2**18, 2**22, 2**24), "cuda": (2**18, 2**22, 2**25, 2**2
 DTYPES = (torch.float32, torch.bfloat16)
 ROUNDS = 7
 
-Function = Callable[[Tensor], Tensor]
+WIDTH = 1024
+"""Entries of a row: features, or classes."""
+
+Function = Callable[..., Tensor]
 
 
 class Pair(NamedTuple):
@@ -33,6 +42,12 @@ class Pair(NamedTuple):
     peer: str
     ours: Function
     theirs: Function
+    vjp: Callable[..., Any] | None = None
+    """The gradient by hand: where there is one, it is compiled as a graph of its own."""
+    options: Mapping[str, Any] = MappingProxyType({})
+    """Of the formula and its gradient."""
+    others: Callable[[Tensor], tuple[Tensor, ...]] = lambda x: ()
+    """The arguments after the first."""
     same: bool = True
     """Whether the values must agree; masks are drawn anew."""
     kink: float = 0.0
@@ -42,25 +57,65 @@ class Pair(NamedTuple):
 def pairs() -> Iterator[Pair]:
     """Yield what PyTorch has a function of its own for."""
     yield Pair("dropout", "F.dropout", Dropout(0.1), partial(F.dropout, p=0.1), same=False)
+    yield Pair("gelu", "F.gelu", gelu, F.gelu, gelu_vjp)
+    yield Pair("silu", "F.silu", silu, F.silu, silu_vjp)
+    yield Pair(
+        "swiglu",
+        "F.silu times x",
+        gated,
+        lambda value, gate: value * F.silu(gate),
+        gated_vjp,
+        {"variant": "swiglu"},
+        others=lambda x: (x.flip(0),),
+    )
+    yield Pair(
+        "layer_norm",
+        "F.layer_norm",
+        layer_norm,
+        lambda x, w, b: F.layer_norm(x, (WIDTH,), w, b),
+        layer_norm_vjp,
+        others=lambda x: (x[0].abs(), x[1].clone()),
+    )
+    yield Pair(
+        "rms_norm",
+        "F.rms_norm",
+        rms_norm,
+        lambda x, w: F.rms_norm(x, (WIDTH,), w),
+        rms_norm_vjp,
+        others=lambda x: (x[0].abs(),),
+    )
+    yield Pair(
+        "cross_entropy",
+        "F.cross_entropy",
+        cross_entropy,
+        F.cross_entropy,
+        cross_entropy_vjp,
+        others=lambda x: (x.argmin(-1),),
+    )
     yield Pair(
         "soft_threshold",
         "F.softshrink",
-        partial(soft_threshold, threshold=0.5),
+        soft_threshold,
         partial(F.softshrink, lambd=0.5),
+        soft_threshold_vjp,
+        {"threshold": 0.5},
         kink=0.5,
     )
     yield Pair(
         "clip_by_value",
         "F.hardtanh",
-        partial(clip_by_value, clip_value=1.0),
+        clip_by_value,
         F.hardtanh,
+        options={"clip_value": 1.0},
         kink=1.0,
     )
     yield Pair(
         "penalty, L1",
         "linalg.vector_norm",
-        partial(penalty, l1=1.0),
+        penalty,
         partial(torch.linalg.vector_norm, ord=1),
+        penalty_vjp,
+        {"l1": 1.0},
     )
     yield Pair(
         "global_norm",
@@ -72,40 +127,56 @@ def pairs() -> Iterator[Pair]:
     yield Pair(CONTROL, "itself", torch.relu, torch.relu)
 
 
-def runner(f: Function, x: Tensor, backward: bool) -> Callable[[], object]:
+def graphs(pair: Pair) -> Function:
+    """Return the formula, compiled: with its gradient by hand where there is one."""
+    if pair.vjp is not None:
+        return compiled(pair.ours, pair.vjp, pair.options)
+    # Masks from PyTorch's own generator: the compiler's draws number by number.
+    options: dict[str, str | int | bool | Callable[..., Any]] = {"fallback_random": not pair.same}
+    return torch.compile(partial(pair.ours, **pair.options), fullgraph=True, options=options)
+
+
+def leaves(pair: Pair, x: Tensor, *, backward: bool) -> list[Tensor]:
+    """Return the arguments, of which the floating-point ones have a gradient if it is wanted."""
+    given = [a.detach().clone() for a in (x, *pair.others(x))]
+    return [a.requires_grad_(backward and a.is_floating_point()) for a in given]
+
+
+def runner(f: Function, arguments: list[Tensor], *, backward: bool) -> Callable[[], object]:
     """Return a call of `f`, followed by its backward pass if that is wanted."""
     if not backward:
-        with_constant = x.detach()
-        return lambda: f(with_constant)
-    x = x.detach().requires_grad_()
-    cotangent = torch.ones_like(f(x))
+        return lambda: f(*arguments)
+    cotangent = torch.ones_like(f(*arguments))
 
     def forward_and_backward() -> None:
-        x.grad = None
-        f(x).backward(cotangent)
+        for a in arguments:
+            a.grad = None
+        f(*arguments).backward(cotangent)
 
     return forward_and_backward
 
 
-def check_equal(pair: Pair, compiled: Function, x: Tensor) -> None:
+def check_equal(pair: Pair, both: Function, x: Tensor) -> None:
     """Refuse to time what does not compute the same values and gradients."""
     tolerance = 2e-2 if x.dtype == torch.bfloat16 else 2e-4
     found = []
-    for f in (pair.ours, compiled, pair.theirs):
-        leaf = x.detach().clone().requires_grad_()
-        y = f(leaf)
+    for f in (partial(pair.ours, **pair.options), both, pair.theirs):
+        given = leaves(pair, x, backward=True)
+        y = f(*given)
         y.sum().backward()
-        assert leaf.grad is not None
-        found.append((y.detach(), leaf.grad))
+        found.append((y.detach(), [a.grad for a in given if a.grad is not None]))
     smooth = (x.abs() - pair.kink).abs() > 0.01
-    y, gradient = found.pop()
-    for ours, our_gradient in found if pair.same else []:
+    y, (gradient, *more) = found.pop()
+    for ours, (our_gradient, *ours_more) in found if pair.same else []:
         # torch's own norm of order 1 is off by 0.5 % on 16 million float32 entries.
         loss = 1e-2 if y.ndim == 0 else 0.0
         torch.testing.assert_close(ours, y, rtol=tolerance + loss, atol=tolerance)
         torch.testing.assert_close(
             our_gradient[smooth], gradient[smooth], rtol=tolerance, atol=tolerance
         )
+        for a, b in zip(ours_more, more, strict=True):
+            # Of a gain: a sum over all rows, whose rounding grows with their number.
+            torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * float(b.abs().max()))
 
 
 def measure(device: str) -> Iterator[dict[str, Any]]:
@@ -114,19 +185,18 @@ def measure(device: str) -> Iterator[dict[str, Any]]:
     for pair in pairs():
         for dtype in DTYPES:
             for size in SIZES[device]:
-                x = torch.randn(size // 1024, 1024, generator=generator, device=device).to(dtype)
+                x = torch.randn(size // WIDTH, WIDTH, generator=generator, device=device).to(dtype)
                 torch.compiler.reset()  # one shape, one kernel
-                # Masks from PyTorch's own generator: the compiler's draws number by number.
-                options = {"fallback_random": not pair.same}
-                compiled = torch.compile(pair.ours, fullgraph=True, options=options)
-                check_equal(pair, compiled, x)
+                both, eager = graphs(pair), partial(pair.ours, **pair.options)
+                check_equal(pair, both, x)
                 out = torch.empty_like(x)
                 for backward in (False, True):
+                    given = leaves(pair, x, backward=backward)
                     rounds = in_turn(
                         {
-                            "compiled": runner(compiled, x, backward),
-                            "eager": runner(pair.ours, x, backward),
-                            "torch": runner(pair.theirs, x, backward),
+                            "compiled": runner(both, given, backward=backward),
+                            "eager": runner(eager, given, backward=backward),
+                            "torch": runner(pair.theirs, given, backward=backward),
                             "copy": partial(out.copy_, x),
                         },
                         ROUNDS,

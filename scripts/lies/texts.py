@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dlkb.book.hold.numbers import held_numbers
 from dlkb.book.read.numerals import numerals
-from dlkb.book.read.parts import Page
+from dlkb.book.read.parts import ALT, Page
 from dlkb.book.read.readable import readable
 from dlkb.book.read.references import citations, read_sources
 from dlkb.book.read.rows import rows
@@ -20,7 +20,7 @@ _CARD = re.compile(
     re.MULTILINE,
 )
 _FIGURE = re.compile(
-    r"!\[(?P<alt>[^\]]*)\]\((?:\.\./)*assets/figures/(?P<stem>[\w/]+)/(?P<name>\w+)\.svg\)"
+    rf"!\[(?P<alt>{ALT})\]\((?:\.\./)*assets/figures/(?P<stem>[\w/]+)/(?P<name>\w+)\.svg\)"
     r"(?:\{[^}\n]*\})?(?:\s*\n(?P<marks>/{3,}) *figure-caption[^\n]*\n(?: {4}[^\n]*\n)*"
     r"(?P<caption>.*?)\n(?P=marks))?",
     re.DOTALL,

@@ -19,9 +19,9 @@ from scripts.figures.gradients import (
 )
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
-from scripts.figures.losses import cross_entropy, perplexity
-from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
-from scripts.figures.optimizers import adam, adamw
+from scripts.figures.losses import cross_entropy, model_selection, perplexity, regression
+from scripts.figures.normalization import batch_norm, layer_norm, norm_axes, rms_norm
+from scripts.figures.optimizers import adagrad, adam, adamw, momentum, sgd
 from scripts.figures.regularization import (
     augmentation,
     dropout,
@@ -29,6 +29,7 @@ from scripts.figures.regularization import (
     overfitting,
     stochastic_depth,
 )
+from scripts.figures.training import accumulation, mixed_precision
 from tests.book.draw.test_explorable import points
 
 
@@ -78,6 +79,12 @@ def axes(kind, channel):
     return [columns(*norm_axes.dots(mask)), columns(*norm_axes.dots(one))]
 
 
+def stored_moments(momentum, size):
+    data = batch_norm.stored_data(momentum, int(size))
+    steps = np.arange(1, batch_norm.STEPS + 1)
+    return [columns(steps, data.batch), columns(steps, data.stored)]
+
+
 def plane(shift, scale):
     data = rms_norm.plane_data(shift, scale)
     return [data.x, data.rms, data.x, data.layer]
@@ -96,6 +103,24 @@ def largest_steps(beta1, beta2):
     k = np.arange(1, len(data.steps) + 1)
     bound = np.asarray([[0, data.bound], [60, data.bound]])
     return [bound, *(columns(k, steps) for steps in data.steps.T)]
+
+
+def momentum_path(lr, beta):
+    way = momentum.descend(lr, beta).path
+    return [way, way, np.asarray([[beta, lr]])]
+
+
+def momentum_phase(rate, beta):
+    data = momentum.phase_data(rate, beta)
+    portrait = columns(data.error, data.move)
+    return [portrait, portrait, columns(np.arange(momentum.PHASE_STEPS + 1), data.error)]
+
+
+def sgd_noise(lr, batch):
+    data, steps = sgd.noisy(lr, int(batch)), np.arange(sgd.STEPS + 1)
+    floor = np.asarray([[0, data.floor], [sgd.STEPS, data.floor]])
+    run, expected = columns(steps, data.run), columns(steps, data.expected)
+    return [run[:: sgd.SHOWN], expected[::5], floor]
 
 
 def decay_times(lr, weight_decay):
@@ -248,6 +273,41 @@ def windows_and_stride(window, share):
     ]
 
 
+def outlier(height, delta):
+    data, by_height = regression.fits(height, delta), regression.errors(delta)
+    lines = [columns(regression.ENDS, line) for line in data.lines]
+    curves = [columns(regression.HEIGHTS, y) for y in by_height.T]
+    dots = [np.asarray([[height, error]]) for error in data.error]
+    return [*lines, np.asarray([[regression.X[regression.BAD], height]]), *curves, *dots]
+
+
+def best_of_many(examples, accuracy):
+    data = model_selection.scores(int(examples), accuracy)
+    truth = np.asarray([[1, accuracy], [1e4, accuracy]])
+    return [truth, columns(model_selection.MODELS, data)]
+
+
+def adaptive_rates(decay, spike):
+    data = adagrad.rates(decay, spike)
+    at = adagrad.shown(data.t)
+    return [columns(data.t[at], rate[at]) for rate in data.rates]
+
+
+def mean_of_means(ratio, count):
+    data = accumulation.mean_of_means(ratio, int(count))
+    return [
+        columns(np.asarray(accumulation.RATIOS), 100 * accumulation.worth(int(count))),
+        columns(np.linspace(0, 1, int(count)), data.weight),
+        np.asarray([[ratio, 100 * data.worth]]),
+    ]
+
+
+def gradient_window(power, exponent):
+    shapes = [mixed_precision.stairs(shares) for shares in mixed_precision.fates(power, exponent)]
+    edges = [np.asarray([[x, 0], [x, 20]]) for x in mixed_precision.window(exponent)]
+    return [*shapes, *edges]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -265,20 +325,29 @@ COMPUTED = {
     "linear_algebra/singular_values/transient": transient,
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "losses/cross_entropy/loss_and_push": loss_and_push,
+    "losses/model_selection/best_of_many": best_of_many,
     "losses/perplexity/windows_and_stride": windows_and_stride,
+    "losses/regression/outlier": outlier,
+    "optimizers/adagrad/learning_rates": adaptive_rates,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
     "backpropagation/training_memory/what_fits": what_fits,
     "regularization/augmentation/gains": gains,
+    "optimizers/momentum/path": momentum_path,
+    "optimizers/momentum/phase": momentum_phase,
+    "optimizers/sgd/noise": sgd_noise,
     "regularization/stochastic_depth/depths": depths,
     "regularization/dropout/explore_bands": explore_bands,
+    "normalization/batch_norm/stored_moments": stored_moments,
     "normalization/layer_norm/before_and_behind": row,
     "normalization/norm_axes/axes_shared": axes,
     "normalization/rms_norm/shift_and_scale": plane,
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
+    "training/accumulation/token_weights": mean_of_means,
+    "training/mixed_precision/gradient_window": gradient_window,
 }
 
 

@@ -22,10 +22,16 @@ QUERIES = {
     "backpropagation/backprop": "backpropagation · reverse mode",
     "backpropagation/training_memory": "training memory · gradient checkpointing",
     "losses/cross_entropy": "cross entropy · label smoothing",
+    "losses/model_selection": "model selection · cross validation",
     "losses/perplexity": "perplexity · bits per byte",
+    "losses/regression": "mean squared error · huber loss",
+    "normalization/batch_norm": "batch normalization · batchnorm · running_mean",
     "normalization/layer_norm": "layer norm · layernorm",
     "normalization/rms_norm": "rms norm · rmsnorm",
     "normalization/norm_axes": "group norm · groupnorm",
+    "optimizers/adagrad": "adagrad · rmsprop · adadelta · muon",
+    "training/accumulation": "gradient accumulation · no_sync · micro-batch",
+    "training/mixed_precision": "loss scaling · gradscaler · bfloat16 · ZeRO · autocast",
     "symptoms": """
         symptoms · troubleshooting · network does not learn · training is slow
         loss is nan · nan loss · nan gradients · nan after eigh · fp16 nan
@@ -88,6 +94,14 @@ QUERIES = {
     "regularization/dropout": """
         dropout · mc dropout · monte carlo dropout · dropconnect · keep_prob · uncertainty
         inverted dropout · variance shift · model.eval · predictions change
+    """,
+    "optimizers/sgd": """
+        sgd · stochastic gradient descent · gradient descent · mini-batch · random reshuffling
+        learning rate decay · noise floor · robbins-monro
+    """,
+    "optimizers/momentum": """
+        momentum · heavy ball · nesterov · nag · dampening · effective learning rate
+        critical damping · momentum_buffer · polyak · overshoot
     """,
     "optimizers/adam": """
         adam · amsgrad · rmsprop · bias correction · epsilon · adaptive learning rate · loss scale

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dlkb.book.read.parts import VERDICTS, Page
+from dlkb.book.read.parts import ALT, VERDICTS, Page
 from dlkb.book.read.rows import Row, rows
 from dlkb.book.read.tex import matches
 
@@ -16,7 +16,9 @@ WORDS = {"L": 1200, "M": 1200, "S": 600}
 _NOT_TEXT = re.compile(
     r"""
     <!--.*?-->                    # comments
-  | !\[[^\]]*\]\([^)]*\)          # figures
+  | !\["""
+    + ALT
+    + r"""\]\([^)]*\)   # figures
   | (?<=\])\([^)\s]*\)            # the targets of links
   | </?[a-zA-Z][^<>]*>            # HTML
   | \{:?[ ]?[.\#][a-z][^{}]*\}    # attributes

@@ -13,7 +13,7 @@ from dlkb.book.draw.drawing import SCRIPTS, Says
 from dlkb.book.draw.figures import FigureSource, figures_of
 from dlkb.book.read.freshness import parse
 from dlkb.book.read.numerals import numerals
-from dlkb.book.read.parts import Page
+from dlkb.book.read.parts import ALT, Page
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-ZÀ-Þ\d$`*_“\[])")
 _PERCENT = re.compile(r"[ \u00a0]?%")
@@ -31,7 +31,7 @@ class Description(NamedTuple):
 def descriptions(page: Page) -> list[Description]:
     """Return what a page says of the figures that its own script draws, in their order."""
     image = re.compile(
-        rf"!\[([^\]]*)\]\((?:\.\./)*assets/figures/{re.escape(page.stem)}/(\w+)\.svg\)"
+        rf"!\[({ALT})\]\((?:\.\./)*assets/figures/{re.escape(page.stem)}/(\w+)\.svg\)"
         r"(?:\{[^}\n]*\})?"
         r"(?:[ \t]*\n+(/{3,}) *figure-caption[^\n]*\n(?: {4}[^\n]*\n)*(.*?)\n\3[ \t]*(?=\n|\Z))?",
         re.DOTALL,

@@ -15,13 +15,13 @@ from dlkb.book.publish.claim_markup import source_text
 from dlkb.book.publish.peers_markup import with_versions
 from dlkb.book.publish.reference import reference
 from dlkb.book.read.addresses import Addresses, addresses
-from dlkb.book.read.parts import Claim, Fence, Page, PageError
+from dlkb.book.read.parts import ALT, Claim, Fence, Page, PageError
 from dlkb.book.read.readable import without_comments
 from dlkb.book.read.references import citations, cite, read_sources
 
 _FENCE_OPEN = re.compile(r"^( *)(`{3,}|~{3,}) *\{? *\.?([\w+-]*)")
 _ATTRIBUTES = re.compile(r"^( *`{3,}) *\{ *\.([\w+-]+)[^}]*\} *$")
-_IMAGE = re.compile(r"!\[([^\]]*)\]\((?:\.\./)*(assets/figures/[\w/]+)\.svg\)")
+_IMAGE = re.compile(rf"!\[({ALT})\]\((?:\.\./)*(assets/figures/[\w/]+)\.svg\)")
 _LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|data:)([^)\s#]*)(#[^)\s]*)?(?=\))")
 _BLOCK = re.compile(r"^ */{3,} *([a-z][\w-]*) *(?:\| *(.*?))? *$")
 _BLOCK_END = re.compile(r"^ */{3,} *$")

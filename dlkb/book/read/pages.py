@@ -12,14 +12,14 @@ from typing import Any
 
 import yaml
 
-from dlkb.book.read.parts import VERDICTS, Claim, Fence, Heading, Image, Page, PageError, Tie
+from dlkb.book.read.parts import ALT, VERDICTS, Claim, Fence, Heading, Image, Page, PageError, Tie
 
 _FENCE = re.compile(r"^( *)(`{3,}|~{3,}) *\{? *\.?([\w+-]*)(.*)$")
 _BLOCK = re.compile(r"^ *(/{3,}) *([a-z][\w-]*) *(?:\| *(.*?))? *$")
 _BLOCK_END = re.compile(r"^ *(/{3,}) *$")
 _HEADING = re.compile(r"^(#{1,6}) +(.*?) *#* *(?:\{.*\})? *$")
 _COMMENT = re.compile(r"<!--.*?-->")  # such as binds a number of a title
-_FIGURE = re.compile(r"!\[([^\]]*)\]\(((?:\.\./)*assets/figures/([\w/]+)\.svg)\)")
+_FIGURE = re.compile(rf"!\[({ALT})\]\(((?:\.\./)*assets/figures/([\w/]+)\.svg)\)")
 
 
 _TIE_ATTRIBUTES = ("data-equation", "data-where", "data-let", "data-left", "data-with")

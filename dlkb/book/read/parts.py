@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# The alt text of ![alt](picture): brackets in it come in pairs, as Markdown has it.
+ALT = r"(?:[^\[\]]|\[[^\[\]]*\])*"
 RUNNABLE = ("python", "pycon")
 VERDICTS = (
     "holds",

@@ -8,6 +8,7 @@ own phrases) and tables about libraries (executed).
 
 import re
 
+from dlkb.book.read.parts import ALT
 from dlkb.book.read.rows import rows
 
 _UNREAD_BLOCKS = ("tied", "figure-caption")
@@ -19,7 +20,9 @@ _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)((?:(?!\n[ ]*\n).)+?)(?<!`)\1(?!`)", re
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _UNREAD = re.compile(
     r"""
-    !\[[^\]]*\]\([^)]*\)          # an image, with its alt text
+    !\["""
+    + ALT
+    + r"""\]\([^)]*\)   # an image, with its alt text
   | (?<=\]) \([^)\s]*(?:[ ]"[^"]*")?\)   # the target of a link
   | \[@[^\]]*\]                   # a citation
   | ^[ ]*\[[^\]]+\]:[ ].*$        # the definition of a link

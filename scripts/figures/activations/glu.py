@@ -168,7 +168,7 @@ def gradient_by_depth_says() -> dict[str, bool]:
         "GLU's falls below a hundredth, GTU's to less than half of that": bool(
             1e-3 < start["GLU"][-1] < 1e-2 and start["GTU"][-1] < 0.5 * start["GLU"][-1]
         ),
-        "GLU loses less than GTU, whose value goes through tanh, at each gain": above,
-        "at 1 the gradient vanishes": bool((ends[1.0] < 1e-4).all()),
+        "GLU keeps more than GTU, whose value goes through tanh, at each gain": above,
+        "at 1 GLU's gradient vanishes": bool((ends[1.0] < 1e-4).all()),
         "at 1.8 it explodes": bool((ends[1.8] > 1).all() and np.median(ends[1.8]) > 100),
     }

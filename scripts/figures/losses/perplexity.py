@@ -178,6 +178,6 @@ def tokenizers_says() -> dict[str, bool]:
     return {
         f"At 0.9 bits per byte perplexity is {found[1, at[3]]:.1f} for tokens of 3 bytes": True,
         f"{found[1, at[5]]:.1f} for tokens of 5": bool(SIZES[at[3]] == 3 and SIZES[at[5]] == 5),
-        "The best of three models has a higher perplexity with long tokens than the worst with "
-        "short ones": bool(best[at[5]] > worst[at[3]]),
+        "The best of three models has a higher perplexity with tokens of 5 bytes than the worst "
+        "with tokens of 3": bool(best[at[5]] > worst[at[3]]),
     }

@@ -157,9 +157,8 @@ def batch_mates_says() -> dict[str, bool]:
         "Two falling lines, that of 64 places below that of 1 place": bool(
             (np.diff(few[1:]) < 0).all() and (np.diff(many) < 0).all() and (many < few).all()
         ),
-        "How far an output of batch norm moves when the other examples are drawn anew": bool(
-            few[-1] > 0
-        ),
+        "How far an output of batch norm moves when the other examples are drawn anew, for "
+        "independent normal numbers": bool(few[-1] > 0),
         f"From a batch of {BATCHES[1]} on, it falls about like one over the root of the "
         "numbers that share a mean": bool(all(abs(slope + 0.5) < 0.1 for slope in slopes)),
     }

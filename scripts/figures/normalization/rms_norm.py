@@ -114,6 +114,7 @@ SETTINGS = {
     "8 layers, large weights": (8, 4.2),
 }
 """Hidden layers, and the gain of the initialization; He's is 1.4."""
+STEPS = 60
 
 
 @cache
@@ -125,7 +126,7 @@ def halves_data() -> Array:
         for norm in NORMS:
             widths = (64, *[32] * depth, 10)
             start = draw(widths, seeds=10, norm=norm, gain=gain, dtype="float32")
-            run = train(start, data, rule=adam_rule(lr=0.005), steps=60, batch=50)
+            run = train(start, data, rule=adam_rule(lr=0.005), steps=STEPS, batch=50)
             rows.append(np.asarray(run.test_accuracy[:, -1]))
     return np.asarray(rows, dtype=np.float64).reshape(len(SETTINGS), len(NORMS), -1)
 
@@ -157,7 +158,7 @@ def halves_says() -> dict[str, bool]:
     every = halves_data()
     none, centred, rms, layer = every.mean(-1).T
     return {
-        "Test accuracy of four kinds of network under Adam": every.shape[0] == 4,
+        f"Test accuracy of four kinds of network after {STEPS} steps of Adam": every.shape[1] == 4,
         "with RMS norm and with layer norm it is alike": bool((np.abs(rms - layer) < 0.03).all()),
         "with the subtraction alone and with nothing lower, most so at 8 layers": bool(
             (np.minimum(rms, layer) > np.maximum(none, centred) + 0.02).all()
@@ -165,5 +166,7 @@ def halves_says() -> dict[str, bool]:
             and (rms - none)[3] > (rms - none)[2]
         ),
         f"Digits, mean of {every.shape[2]} networks": every.shape[1] == len(NORMS),
-        "The division does the work": bool((rms - none > 1.5 * (centred - none)).all()),
+        "Early in training, the division does the work": bool(
+            (rms - none > 1.5 * (centred - none)).all()
+        ),
     }

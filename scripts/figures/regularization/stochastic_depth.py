@@ -85,10 +85,12 @@ def depths_says() -> dict[str, bool]:
         f"a bell around {data.mean:.2f} blocks": bool(
             abs(data.depth[data.chance.argmax()] - data.mean) < 1
         ),
-        "Each step trains a shallower network, of another depth": bool(
+        "Each example of each step trains a shallower network, of a random depth": bool(
             data.chance[:-1].sum() > 0.999 and data.chance.max() < 0.5
         ),
-        "the deeper the network, the narrower the bell": spreads == sorted(spreads, reverse=True),
+        "As a share of its blocks, the bell is narrower the deeper the network": (
+            spreads == sorted(spreads, reverse=True)
+        ),
     }
 
 

@@ -20,26 +20,31 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 from transformers.models.phi3.modeling_phi3 import Phi3MLP
 from transformers.models.t5.modeling_t5 import T5DenseGatedActDense
 
-from dlkb.activations.glu import VARIANTS, gated, glu
+from dlkb.activations.gelu import gelu
+from dlkb.activations.glu import gated, glu
 
 LIBRARIES = ("torch", "keras", "jax", "mlx", "transformers")
 
 Values = NDArray[np.float64]
 VALUE, GATE = 2.0, -1.0
-ACTIVATIONS = {"bilinear": "none", "glu": "σ", "reglu": "ReLU", "geglu": "GELU", "swiglu": "SiLU"}
+ACTIVATIONS = {"σ": "glu", "ReLU": "reglu", "GELU": "geglu", "SiLU": "swiglu"}
 
 
-def order(function: Callable[[Values], object], *, tolerance: float = 1e-6) -> tuple[str, str]:
+def expected(value: float, gate: float) -> dict[str, float]:
+    """Return what a gated layer gives, by what the gate goes through."""
+    v, g = np.asarray(value), np.asarray(gate)
+    found = {words: float(gated(v, g, variant=name)) for words, name in ACTIVATIONS.items()}
+    return {**found, "GELU, tanh form": float(v * gelu(g, approximate="tanh"))}
+
+
+def order(function: Callable[[Values], object]) -> tuple[str, str]:
     """Return which of two entries is the gate, and what it goes through."""
-    found = []
-    for gate_is, pair in (("second", (VALUE, GATE)), ("first", (GATE, VALUE))):
-        result = np.asarray(function(np.asarray([pair])), dtype=np.float64).item()
-        for variant in VARIANTS:
-            if variant == "bilinear":
-                continue  # it does not tell the halves apart
-            expected = gated(np.asarray(VALUE), np.asarray(GATE), variant=variant)
-            if abs(result - expected) < tolerance:
-                found.append((gate_is, ACTIVATIONS[variant]))
+    found = [
+        (gate_is, words)
+        for gate_is, pair in (("second", (VALUE, GATE)), ("first", (GATE, VALUE)))
+        for words, result in expected(VALUE, GATE).items()
+        if abs(np.asarray(function(np.asarray([pair]))).item() - result) < 1e-6
+    ]
     if len(found) != 1:
         raise LookupError(f"{len(found)} orders fit: {found}")
     return found[0]
@@ -65,8 +70,7 @@ def block(module: nn.Module, down: nn.Linear, up: tuple[nn.Linear, ...]) -> tupl
         def run(x: Values) -> object:
             return module(torch.tensor(x, dtype=torch.float32))[..., :1].numpy()
 
-        # T5 computes GELU by its tanh form.
-        return order(run, tolerance=1e-3)
+        return order(run)
 
 
 def llama() -> tuple[str, str]:

@@ -5,11 +5,14 @@ convention that gives what the library gives.
 """
 
 import inspect
+import tempfile
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.text import Perplexity
+from transformers import Trainer, TrainingArguments
 from transformers.loss.loss_utils import ForCausalLMLoss
 
 from dlkb.losses.perplexity import perplexity, pooled_perplexity
@@ -72,6 +75,37 @@ def of_torchmetrics(*batches: tuple[torch.Tensor, torch.Tensor], ignored: int | 
     return float(metric.compute())
 
 
+class GivenLogits(nn.Module):
+    """A language model whose logits are part of the data."""
+
+    def forward(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return the loss of Transformers' causal models."""
+        return {"loss": ForCausalLMLoss(logits, labels, VOCABULARY)}
+
+
+def trainer_words() -> str:
+    """Say how Transformers' trainer pools a batch of two short texts and one of a long text."""
+    texts = [batch(length, seed) for seed, length in enumerate((4, 4, 31))]
+    data = [{"logits": logits[0], "labels": labels[0]} for logits, labels in texts]
+    with tempfile.TemporaryDirectory() as folder:
+        settings = TrainingArguments(
+            folder, per_device_eval_batch_size=2, report_to=[], use_cpu=True, disable_tqdm=True
+        )
+        settings.set_logging(level="error")
+        found = Trainer(GivenLogits(), settings, eval_dataset=data).evaluate()["eval_loss"]
+    first, second, long = (
+        ForCausalLMLoss(logits, labels, VOCABULARY).item() for logits, labels in texts
+    )
+    return which(
+        found,
+        {
+            "weighted by tokens": (3 * first + 3 * second + 30 * long) / 36,
+            "**weighted by texts**": (first + second + long) / 3,
+            "the mean of means": ((first + second) / 2 + long) / 2,
+        },
+    )
+
+
 def ignores(loss: float, without: float) -> bool:
     """Whether a loss with an ignored label is that without it."""
     return bool(np.isclose(loss, without, rtol=1e-5))
@@ -109,5 +143,10 @@ def which_convention() -> dict[str, tuple[str, ...]]:
             labels_words(ForCausalLMLoss(logits, labels, VOCABULARY).item()),
             "−100",
             "a mean a call" if one_mean else "",
+        ),
+        "Transformers, `Trainer.evaluate`": (
+            "by the model's loss",
+            "by the model's loss",
+            trainer_words(),
         ),
     }

@@ -66,25 +66,34 @@ def which_convention() -> dict[str, tuple[str, ...]]:
     }
 
 
-def rates(model: nn.Module, kind: str, attribute: str) -> list[float]:
-    """Return the probability of dropping of each branch, in order."""
-    return [
-        float(getattr(layer, attribute))
-        for layer in model.modules()
-        if type(layer).__name__ == kind
-    ]
-
-
-def schedule(found: list[float]) -> tuple[str, str, str]:
-    """Return the first rate, the last, and the number of blocks; checked to rise linearly."""
+def rates(model: nn.Module) -> list[float]:
+    """Return the probability of dropping of each layer, in order; checked to rise linearly."""
+    found = [float(m.p) for m in model.modules() if isinstance(m, Theirs)]
     rise = found[1] - found[0]
     if any(abs(p - (found[0] + k * rise)) > 1e-6 for k, p in enumerate(found)):
         raise LookupError(f"not linear: {found}")
-    return f"{found[0]:.2g}", f"{found[-1]:.2g}", f"{len(found)}"
+    return found
+
+
+def schedule(model: nn.Module) -> tuple[str, str, str]:
+    """Return the first rate that is used, the last, and on how many branches.
+
+    A block without a shortcut has a layer that it does not call; a block of Swin calls its
+    layer twice.
+    """
+    known, used = rates(model), []
+    for layer in model.modules():
+        if isinstance(layer, Theirs):
+            layer.register_forward_hook(lambda layer, inputs, output: used.append(layer.p))
+    with torch.no_grad():
+        model(torch.zeros(2, 3, 64, 64))
+    if not set(used) <= set(known) or used != sorted(used):
+        raise LookupError(f"{used} of {known}")
+    return f"{used[0]:.3g}", f"{used[-1]:.3g}", f"{len(used)}"
 
 
 def schedules() -> dict[str, tuple[str, ...]]:
-    """Return the rates of a network's first and last block, and the number of its blocks."""
+    """Return the rates of a network's first and last branch, and how many there are."""
     names = {
         "convnext_tiny": "torchvision ConvNeXt-T",
         "convnext_base": "torchvision ConvNeXt-B",
@@ -92,7 +101,4 @@ def schedules() -> dict[str, tuple[str, ...]]:
         "swin_b": "torchvision Swin-B",
         "efficientnet_b0": "torchvision EfficientNet-B0",
     }
-    return {
-        title: schedule(rates(getattr(models, name)(weights=None), "StochasticDepth", "p"))
-        for name, title in names.items()
-    }
+    return {title: schedule(getattr(models, name)(weights=None)) for name, title in names.items()}

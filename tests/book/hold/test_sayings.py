@@ -52,6 +52,13 @@ def test_alt_text_and_caption_are_found_with_their_line(tmp_path):
     assert found.caption == "Watch it: it falls to 0.25."
 
 
+def test_brackets_in_the_alt_text_are_part_of_it(tmp_path):
+    says = {"On [0, 1] the curve falls": True, **SAYS}
+    (problem,) = problems(tmp_path, alt=f"On [0, 1] the curve falls. {ALT}", said={"fall": SAYS})
+    assert "On [0, 1] the curve falls." in problem[1]
+    assert problems(tmp_path, alt=f"On [0, 1] the curve falls. {ALT}", said={"fall": says}) == []
+
+
 WRONG = {
     "a false number in the alt text": ({"alt": ALT.replace("0.25", "0.26")}, "the page does not"),
     "a false number in the caption": (

@@ -1,0 +1,204 @@
+"""A formula and its gradient as two graphs, against autograd and the functions of torch."""
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.func import grad, hessian, jvp, vmap
+
+from dlkb.activations.gelu import gelu, gelu_vjp, mish, mish_vjp, silu, silu_vjp
+from dlkb.activations.glu import gated, gated_vjp
+from dlkb.losses.cross_entropy import cross_entropy, cross_entropy_vjp
+from dlkb.nn import compiled
+from dlkb.normalization.layer_norm import layer_norm, layer_norm_vjp
+from dlkb.normalization.rms_norm import rms_norm, rms_norm_vjp
+from tests.close import assert_close
+
+
+def draws(*shapes: tuple[int, ...]):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+
+
+X, G, W, B = draws((6, 5), (6, 5), (5,), (5,))
+CASES = {
+    "gelu": (gelu, gelu_vjp, {}, F.gelu, [X]),
+    "gelu, tanh": (
+        gelu,
+        gelu_vjp,
+        {"approximate": "tanh"},
+        partial(F.gelu, approximate="tanh"),
+        [X],
+    ),
+    "silu": (silu, silu_vjp, {}, F.silu, [X]),
+    "mish": (mish, mish_vjp, {}, F.mish, [X]),
+    "swiglu": (gated, gated_vjp, {"variant": "swiglu"}, lambda v, g: v * F.silu(g), [X, G]),
+    "layer norm": (
+        layer_norm,
+        layer_norm_vjp,
+        {"eps": 0.1},
+        lambda x, w, b: F.layer_norm(x, (5,), w, b, eps=0.1),
+        [X, W, B],
+    ),
+    "rms norm, no gain": (
+        rms_norm,
+        rms_norm_vjp,
+        {"eps": 0.1},
+        lambda x, w: F.rms_norm(x, (5,), eps=0.1),
+        [X, None],
+    ),
+    "cross entropy": (
+        cross_entropy,
+        cross_entropy_vjp,
+        {"label_smoothing": 0.1},
+        partial(F.cross_entropy, label_smoothing=0.1),
+        [X, torch.tensor([0, 1, 2, 3, 4, -100])],
+    ),
+}
+
+
+def leaves(inputs, dtype, device):
+    def leaf(x):
+        floating = isinstance(x, torch.Tensor) and x.is_floating_point()
+        return x.to(device, dtype).requires_grad_() if floating else x
+
+    return [leaf(x.detach().clone() if isinstance(x, torch.Tensor) else x) for x in inputs]
+
+
+def gradients(function, inputs, *, create_graph=False):
+    at = [x for x in inputs if isinstance(x, torch.Tensor) and x.requires_grad]
+    y = function(*inputs)
+    weights = torch.linspace(0.5, 1.5, y.numel(), dtype=y.dtype, device=y.device)
+    loss = (y * weights.reshape(y.shape)).sum()
+    return y, torch.autograd.grad(loss, at, create_graph=create_graph)
+
+
+@pytest.fixture(autouse=True)
+def quick(request, monkeypatch):
+    """Trace as for the compiler, and run the graphs as they are; "compiler" takes all of it."""
+    torch.compiler.reset()
+    if "compiler" not in request.fixturenames:
+        monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+
+
+@pytest.fixture
+def compiler():
+    """The compiler that users have."""
+
+
+def test_the_compiler_itself(compiler, device):
+    for case in ("layer norm", "cross entropy"):
+        test_values_and_gradients_are_those_of_torch(case, torch.float32, device)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_values_and_gradients_are_those_of_torch(case, dtype, device):
+    formula, vjp, options, theirs, inputs = CASES[case]
+    ours = compiled(formula, vjp, options)
+    for transposed in (False, True):
+        given = leaves(inputs, dtype, device)
+        if transposed and len(given) == 1:  # strided as others leave it
+            given = [given[0].detach().mT.contiguous().mT.requires_grad_()]
+        y, found = gradients(ours, given)
+        wanted_y, wanted = gradients(theirs, given)
+        tolerance = str(dtype).removeprefix("torch.")
+        assert_close(y.detach(), wanted_y.detach(), dtype=tolerance)
+        for a, b in zip(found, wanted, strict=True):
+            assert a.dtype == b.dtype
+            assert_close(a, b, dtype=tolerance)
+
+
+def test_only_the_inputs_are_kept():
+    kept = []
+    x = X.clone().requires_grad_()
+    fast = compiled(gelu, gelu_vjp)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: (kept.append(t), t)[1], lambda t: t):
+        fast(x)
+    assert [t.data_ptr() for t in kept] == [x.data_ptr()]
+
+
+@pytest.mark.parametrize("case", ["gelu", "layer norm", "cross entropy"])
+def test_gradients_can_be_differentiated_again(case):
+    formula, vjp, options, theirs, inputs = CASES[case]
+    second = []
+    for function in (compiled(formula, vjp, options), theirs):
+        given = leaves(inputs, torch.float64, "cpu")
+        _, (first, *_) = gradients(function, given, create_graph=True)
+        second.append(torch.autograd.grad(first.square().sum(), given[0])[0])
+    assert_close(second[0], second[1], dtype="float64")
+
+
+def test_transforms_take_the_plain_formula():
+    fast, x = compiled(gelu, gelu_vjp), X[0]
+    assert_close(vmap(fast)(X), F.gelu(X), dtype="float64")
+    assert_close(
+        grad(lambda x: fast(x).sum())(x), grad(lambda x: F.gelu(x).sum())(x), dtype="float64"
+    )
+    assert_close(jvp(fast, (x,), (x,))[1], jvp(F.gelu, (x,), (x,))[1], dtype="float64")
+    assert_close(
+        hessian(lambda x: fast(x).sum())(x), hessian(lambda x: F.gelu(x).sum())(x), dtype="float64"
+    )
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, x)
+        tangent = torch.autograd.forward_ad.unpack_dual(fast(dual)).tangent
+    assert_close(tangent, jvp(F.gelu, (x,), (x,))[1], dtype="float64")
+
+
+def test_batched_gradients():
+    x = X.clone().requires_grad_()
+    each = torch.eye(X.numel(), dtype=torch.float64).reshape(-1, *X.shape)
+    found, wanted = (
+        torch.autograd.grad(f(x), x, each, is_grads_batched=True)[0]
+        for f in (compiled(gelu, gelu_vjp), F.gelu)
+    )
+    assert_close(found, wanted, dtype="float64")
+
+
+def test_inside_another_compiler():
+    fast = compiled(gelu, gelu_vjp)
+    outer = torch.compile(lambda x: fast(x) + 1, fullgraph=True, backend="aot_eager")
+    x = X.clone().requires_grad_()
+    assert_close(gradients(outer, [x])[1][0], gradients(F.gelu, [x])[1][0], dtype="float64")
+
+
+def test_autocast_is_off_inside():
+    fast = compiled(layer_norm, layer_norm_vjp)
+    x = X.float().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = fast(x)
+        y.sum().backward()
+    assert y.dtype == x.grad.dtype == torch.float32
+    assert_close(y.detach(), F.layer_norm(x, (5,)).detach(), dtype="float32")
+
+
+def test_without_gradients_nothing_is_kept():
+    fast = compiled(gelu, gelu_vjp)
+    with torch.no_grad():
+        assert not fast(X.clone().requires_grad_()).requires_grad
+    assert fast(X).grad_fn is None
+
+
+def test_labels_have_no_gradient_and_a_missing_one_is_refused():
+    soft = torch.softmax(X, -1).requires_grad_()
+    fast = compiled(cross_entropy, cross_entropy_vjp)
+    assert_close(fast(X, soft.detach()), F.cross_entropy(X, soft.detach()), dtype="float64")
+    with pytest.raises(NotImplementedError, match=r"cross_entropy_vjp returns 1 .* detach\(\) it"):
+        fast(X.clone().requires_grad_(), soft).backward()
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda: compiled(gelu, silu_vjp, {"approximate": "tanh"}), ValueError, "silu_vjp has no"),
+        (lambda: compiled(gelu, gelu_vjp, {"form": 1}), ValueError, "gelu has no argument form"),
+        (lambda: compiled(gelu, layer_norm), ValueError, "layer_norm has no argument cotangent"),
+        (lambda: compiled(gelu, gelu_vjp)(X, "tanh"), TypeError, "2 arguments are given"),
+        (lambda: compiled(layer_norm, layer_norm_vjp)(X, 2.0), TypeError, "weight is float"),
+        (lambda: compiled(gelu, gelu_vjp)(None), TypeError, "x is NoneType"),
+    ],
+)
+def test_bad_input(build, error, message):
+    with pytest.raises(error, match=message):
+        build()
