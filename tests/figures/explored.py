@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
-from scripts.figures.backpropagation import backprop
+from scripts.figures.backpropagation import backprop, training_memory
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -22,7 +22,7 @@ from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.losses import cross_entropy, model_selection, perplexity, regression
 from scripts.figures.normalization import batch_norm, layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adagrad, adam, adamw, momentum, sgd
-from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
+from scripts.figures.regularization import (, dropout, l1_l2, overfitting, stochastic_depth
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from tests.book.draw.test_explorable import points
 
@@ -201,6 +201,19 @@ def depths(last, blocks):
     return [columns(data.block / blocks, data.survival), share, mean]
 
 
+def gains(images):
+    gain = augmentation.gains_data(int(images)).gain
+    spread = np.percentile(gain, [25, 75], axis=0).T
+    bars = [augmentation.bar(mean, at) for at, mean in enumerate(gain.mean(0))]
+    return bars + [columns(edges, [at, at]) for at, edges in enumerate(spread)]
+
+
+def what_fits(size, batch):
+    data, at = training_memory.fit_data(size, int(batch)), training_memory.SEQUENCES
+    rows = (data.kept, data.fused, data.checkpointed, np.full(len(at), data.state))
+    return [columns(at, row) for row in rows]
+
+
 def dying(lr, slope):
     percent = 100 * relu.deaths(lr, slope).inactive
     steps = np.arange(0, relu.STEPS + 1, relu.EVERY)
@@ -336,6 +349,8 @@ COMPUTED = {
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
+    "backpropagation/training_memory/what_fits": what_fits,
+    "regularization/augmentation/gains": gains,
     "optimizers/momentum/path": momentum_path,
     "optimizers/momentum/phase": momentum_phase,
     "optimizers/sgd/noise": sgd_noise,
