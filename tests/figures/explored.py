@@ -22,7 +22,13 @@ from scripts.figures.linear_algebra import singular_values, symmetric_matrices
 from scripts.figures.losses import cross_entropy, model_selection, perplexity, regression
 from scripts.figures.normalization import batch_norm, layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adagrad, adam, adamw, momentum, sgd
-from scripts.figures.regularization import (, dropout, l1_l2, overfitting, stochastic_depth
+from scripts.figures.regularization import (
+    augmentation,
+    dropout,
+    l1_l2,
+    overfitting,
+    stochastic_depth,
+)
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from tests.book.draw.test_explorable import points
 
