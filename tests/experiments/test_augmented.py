@@ -22,14 +22,17 @@ def changed(kind, count=200):
 def test_every_kind_changes_most_images_and_keeps_targets_or_mixes_them(kind):
     x, y, images, targets = changed(kind)
     assert images.shape == x.shape
-    assert (np.abs(images - x).max(1) > 1e-6).mean() > 0.6
+    assert (np.abs(images - x).max(1) > 1e-6).mean() > (0.4 if kind == "mirror" else 0.6)
     np.testing.assert_allclose(targets.sum(1), 1)
     assert np.array_equal(targets, y) == (kind not in ("mixup", "cutmix"))
 
 
 def test_mirror_noise_and_moves_are_what_their_names_say():
     x, _, images, _ = changed("mirror")
-    assert np.array_equal(images.reshape(-1, 8, 8)[..., ::-1], x.reshape(-1, 8, 8))
+    flipped = x.reshape(-1, 8, 8)[..., ::-1].reshape(x.shape)
+    is_flipped, is_kept = (images == flipped).all(1), (images == x).all(1)
+    assert (is_flipped | is_kept).all()
+    assert 0.4 < is_flipped.mean() < 0.6
     x, _, images, _ = changed("noise")
     assert abs((images - x).std() - 0.1) < 0.005
     for kind in ("shift", "rotate"):
