@@ -108,6 +108,8 @@ def what_fits_says() -> dict[str, bool]:
     data = fit_data(size, batch)
     kept, fused, checkpointed = (longest(row) for row in data[1:])
     slope = np.log2((data.kept - data.state)[1:] / (data.kept - data.state)[:-1])[-1]
+    words = 50_000  # of which the loss keeps the logarithms of their probabilities, in float32
+    loss = 4 * batch * checkpointed * words / 1e9
     thin = np.log2((data.fused - data.state)[1:] / (data.fused - data.state)[:-1])
     return {
         f"Memory of a training step of {size} billion parameters and {batch} sequences": True,
@@ -117,6 +119,7 @@ def what_fits_says() -> dict[str, bool]:
         "Kept scores grow with the square of the sequence": bool(abs(slope - 2) < 0.05),
         "all else in proportion to it": bool(np.allclose(thin, 1)),
         "The state does not depend on it": len({fit_data(size, b).state for b in BATCHES}) == 1,
+        f"the loss over {words:,} words would add {loss:.0f} GB at {checkpointed} tokens": True,
     }
 
 

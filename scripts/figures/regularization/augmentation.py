@@ -207,7 +207,7 @@ def turned() -> Figure:
     (nines,) = ax.plot(data.angle, data.nines, "o-", color="C1")
     (trained,) = ax.plot(data.angle, data.trained, "o-", color="C2")
     label_line(ax, right, "right, trained upright", 3, offset=(8, 4))
-    label_line(ax, trained, "right, trained on all angles", 7, offset=(0, -16), ha="center")
+    label_line(ax, trained, "right, trained on all angles", 6, offset=(0, -26), ha="center")
     label_line(ax, nines, "sixes called nine", 10, offset=(-8, 2), ha="right")
     ax.set(xlim=(-4, 184), ylim=(-3, 103), xlabel="turned by, degrees", ylabel="share in %")
     ax.set_xticks(range(0, 181, 30))
