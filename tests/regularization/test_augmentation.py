@@ -66,7 +66,7 @@ CASES = [
         scale=8,
     ),
     Case(
-        noise_penalty, lambda rng: ((rng.normal(size=(3, 4)),), {"std": 0.1}), batch=("jacobian",)
+        noise_penalty, lambda rng: ((rng.normal(size=(3, 4)),), {"std": 0.9}), batch=("jacobian",)
     ),
 ]
 

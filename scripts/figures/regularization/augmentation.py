@@ -102,7 +102,8 @@ def gains_says() -> dict[str, bool]:
         "Small shifts keep the label and occur in use, and help; flips and turns harm": all(
             row.gain[:, 0].mean() > 0.5 > -0.5 > row.gain[:, -2:].mean(0).max() for row in every
         ),
-        "From 50 images on, shifts bring the more the fewer there are": shift[1:] == sorted(shift[1:], reverse=True),
+        "From 50 images on, shifts bring the more the fewer there are": shift[1:]
+        == sorted(shift[1:], reverse=True),
         f"Bars are means over {SEEDS} draws, lines reach from quartile to quartile": True,
     }
 
