@@ -66,7 +66,10 @@ CASES = [
         scale=8,
     ),
     Case(
-        noise_penalty, lambda rng: ((rng.normal(size=(3, 4)),), {"std": 0.9}), batch=("jacobian",)
+        noise_penalty,
+        lambda rng: ((rng.normal(size=(3, 4)),), {"std": 0.1}),
+        batch=("jacobian",),
+        unless={"float16": "the result is a sum of squares, which does not fit"},
     ),
 ]
 
