@@ -61,13 +61,13 @@ def best_of_many_says() -> dict[str, bool]:
         "for 10,000; the truth stays where it is": bool(
             np.isclose(data[0], 0.7) and MODELS[-1] == 10_000 and (np.diff(data) > 0).all()
         ),
-        "Up to a perfect score, more models make the best score flatter more": all(
+        "Until perfect, the best score exceeds the truth by more with more models": all(
             best > fewer or fewer > PERFECT
             for a in ACCURACIES
             for n in EXAMPLES
             for fewer, best in pairwise(scores(n, a))
         ),
-        "more examples less": all(
+        "by less with more examples": all(
             more < best or best > PERFECT
             for a in ACCURACIES
             for m, n in pairwise(EXAMPLES)
