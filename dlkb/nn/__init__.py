@@ -6,6 +6,7 @@ if find_spec("torch") is None:
     raise ModuleNotFoundError("dlkb.nn needs PyTorch: pip install 'dlkb[torch]'", name="torch")
 
 from dlkb.nn import init
+from dlkb.nn.augmentation import CutMix, MixUp
 from dlkb.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, fold_batch_norm
 from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import (
@@ -51,6 +52,7 @@ from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
 from dlkb.nn.rms_norm import RMSNorm
 from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
 from dlkb.nn.stochastic_depth import StochasticDepth
+from dlkb.nn.training_memory import SavedMemory, peak_memory, saved_memory
 from dlkb.nn.two_graphs import compiled
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "CrossEntropyLoss",
+    "CutMix",
     "Dropout",
     "EarlyStopping",
     "GatedMLP",
@@ -79,10 +82,12 @@ __all__ = [
     "LogSigmoid",
     "MSELoss",
     "Mish",
+    "MixUp",
     "PReLU",
     "QuickGELU",
     "RMSNorm",
     "ReLU",
+    "SavedMemory",
     "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
@@ -109,10 +114,12 @@ __all__ = [
     "lora_state_dict",
     "mc_dropout",
     "merge_lora",
+    "peak_memory",
     "penalized_parameters",
     "penalty",
     "prox_",
     "save_peft",
+    "saved_memory",
     "set_adapter",
     "signal_norms",
     "trainable_parameters",
