@@ -131,7 +131,8 @@ def gradient_window_says() -> dict[str, bool]:
         "dozens of powers of two": bool(np.ptp(np.flatnonzero(sum(plain) > 0)) >= 18),
         f"the loss is the mean over {examples} examples": True,
         "exact zeros are left out": bool((activation_gradients() > 0).all()),
-        f"In a batch of {few}, {100 * (of_few == 0).mean():.1f} % are zero in float16 without it": True,
+        f"In a batch of {few}, {100 * (of_few == 0).mean():.1f} % are zero in float16 without "
+        "it": True,
         f"Without a loss scale {plain.zero.sum():.0f} % of them are zero in float16": True,
         f"At a loss scale of {2**8} {scaled.zero.sum():.1f} % are zero": True,
         "none is too large": bool(scaled.infinite.sum() == 0),
