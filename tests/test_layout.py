@@ -243,7 +243,7 @@ def test_formulas_import_arrays_formulas_and_the_standard_library(stem):
 def test_shells_import_torch_and_formulas(package):
     allowed = (*STANDARD, "re", "sys", "warnings", "contextlib", "copy", "difflib", "torch", "dlkb")
     allowed += ("unittest.mock.patch",)
-    allowed += ("json", "pathlib", "importlib.util.find_spec")
+    allowed += ("json", "pathlib", "weakref", "importlib.util.find_spec")
     for path in (ROOT / "dlkb" / package).rglob("*.py"):
         for name in imports(path):
             assert within(name, allowed), f"{path} imports {name}"

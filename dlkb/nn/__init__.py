@@ -6,6 +6,8 @@ if find_spec("torch") is None:
     raise ModuleNotFoundError("dlkb.nn needs PyTorch: pip install 'dlkb[torch]'", name="torch")
 
 from dlkb.nn import init
+from dlkb.nn.augmentation import CutMix, MixUp
+from dlkb.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, fold_batch_norm
 from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import (
     clip_grad_norm_,
@@ -45,10 +47,12 @@ from dlkb.nn.lora import (
     without_lora,
 )
 from dlkb.nn.norm_axes import GroupNorm
+from dlkb.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
 from dlkb.nn.rms_norm import RMSNorm
 from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
 from dlkb.nn.stochastic_depth import StochasticDepth
+from dlkb.nn.training_memory import SavedMemory, peak_memory, saved_memory
 from dlkb.nn.two_graphs import compiled
 
 __all__ = [
@@ -56,12 +60,18 @@ __all__ = [
     "GELU",
     "GLU",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "CrossEntropyLoss",
+    "CutMix",
     "Dropout",
     "EarlyStopping",
     "GatedMLP",
     "GradScaler",
     "GroupNorm",
+    "HuberLoss",
+    "L1Loss",
     "LayerNorm",
     "LeakyReLU",
     "LoRAConv",
@@ -70,13 +80,17 @@ __all__ = [
     "LoRALinear",
     "LoRAMultiheadAttention",
     "LogSigmoid",
+    "MSELoss",
     "Mish",
+    "MixUp",
     "PReLU",
     "QuickGELU",
     "RMSNorm",
     "ReLU",
+    "SavedMemory",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softplus",
     "StochasticDepth",
     "Tanh",
@@ -89,6 +103,7 @@ __all__ = [
     "combine_lora",
     "compiled",
     "detach_lora",
+    "fold_batch_norm",
     "get_total_norm",
     "gradient_norms",
     "init",
@@ -99,10 +114,12 @@ __all__ = [
     "lora_state_dict",
     "mc_dropout",
     "merge_lora",
+    "peak_memory",
     "penalized_parameters",
     "penalty",
     "prox_",
     "save_peft",
+    "saved_memory",
     "set_adapter",
     "signal_norms",
     "trainable_parameters",

@@ -10,6 +10,7 @@ from dlkb.optim.adam import Adam
 from dlkb.optim.adamw import AdamW, decay_groups
 from dlkb.optim.lion import Lion
 from dlkb.optim.rmsprop import RMSprop
+from dlkb.optim.schedules import lr_lambda
 from dlkb.optim.sgd import SGD
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "Lion",
     "RMSprop",
     "decay_groups",
+    "lr_lambda",
 ]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
-from scripts.figures.backpropagation import backprop
+from scripts.figures.backpropagation import backprop, training_memory
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -19,11 +19,17 @@ from scripts.figures.gradients import (
 )
 from scripts.figures.initialization import signal_scale, xavier
 from scripts.figures.linear_algebra import singular_values, symmetric_matrices
-from scripts.figures.losses import cross_entropy, perplexity
-from scripts.figures.normalization import layer_norm, norm_axes, rms_norm
+from scripts.figures.losses import cross_entropy, model_selection, perplexity, regression
+from scripts.figures.normalization import batch_norm, layer_norm, norm_axes, rms_norm
 from scripts.figures.optimizers import adagrad, adam, adamw, momentum, sgd
-from scripts.figures.regularization import dropout, l1_l2, overfitting, stochastic_depth
-from scripts.figures.training import accumulation, mixed_precision
+from scripts.figures.regularization import (
+    augmentation,
+    dropout,
+    l1_l2,
+    overfitting,
+    stochastic_depth,
+)
+from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from tests.book.draw.test_explorable import points
 
 
@@ -71,6 +77,12 @@ def axes(kind, channel):
     one = np.zeros_like(mask)
     one[1, int(channel) - 1, 1] = True
     return [columns(*norm_axes.dots(mask)), columns(*norm_axes.dots(one))]
+
+
+def stored_moments(momentum, size):
+    data = batch_norm.stored_data(momentum, int(size))
+    steps = np.arange(1, batch_norm.STEPS + 1)
+    return [columns(steps, data.batch), columns(steps, data.stored)]
 
 
 def plane(shift, scale):
@@ -195,6 +207,19 @@ def depths(last, blocks):
     return [columns(data.block / blocks, data.survival), share, mean]
 
 
+def gains(images):
+    gain = augmentation.gains_data(int(images)).gain
+    spread = np.percentile(gain, [25, 75], axis=0).T
+    bars = [augmentation.bar(mean, at) for at, mean in enumerate(gain.mean(0))]
+    return bars + [columns(edges, [at, at]) for at, edges in enumerate(spread)]
+
+
+def what_fits(size, batch):
+    data, at = training_memory.fit_data(size, int(batch)), training_memory.SEQUENCES
+    rows = (data.kept, data.fused, data.checkpointed, np.full(len(at), data.state))
+    return [columns(at, row) for row in rows]
+
+
 def dying(lr, slope):
     percent = 100 * relu.deaths(lr, slope).inactive
     steps = np.arange(0, relu.STEPS + 1, relu.EVERY)
@@ -248,6 +273,20 @@ def windows_and_stride(window, share):
     ]
 
 
+def outlier(height, delta):
+    data, by_height = regression.fits(height, delta), regression.errors(delta)
+    lines = [columns(regression.ENDS, line) for line in data.lines]
+    curves = [columns(regression.HEIGHTS, y) for y in by_height.T]
+    dots = [np.asarray([[height, error]]) for error in data.error]
+    return [*lines, np.asarray([[regression.X[regression.BAD], height]]), *curves, *dots]
+
+
+def best_of_many(examples, accuracy):
+    data = model_selection.scores(int(examples), accuracy)
+    truth = np.asarray([[1, accuracy], [1e4, accuracy]])
+    return [truth, columns(model_selection.MODELS, data)]
+
+
 def adaptive_rates(decay, spike):
     data = adagrad.rates(decay, spike)
     at = adagrad.shown(data.t)
@@ -269,6 +308,29 @@ def gradient_window(power, exponent):
     return [*shapes, *edges]
 
 
+def steps_to_target(target):
+    batch, steps = np.asarray([2.0, 8, 32, 128, 512]), batch_size.tuned("SGD", target).steps
+    least, critical = batch_size.fitted("SGD", target)
+    line = least * (1 + critical / batch_size.CURVE)
+    return [
+        columns(batch_size.CURVE, line),
+        columns(batch, steps),
+        columns(batch_size.CURVE, batch_size.CURVE * line),
+        columns(batch, batch * steps),
+    ]
+
+
+def warm_ups(warmup, gain):
+    data, steps = schedules.start(int(warmup), gain), np.arange(0, 160, 4)
+    shown = data.loss[:, ::4]
+    return [
+        columns(data.step, data.limit),
+        columns(data.step, data.rate),
+        columns(steps, shown.max(0)),
+        columns(steps, np.median(shown, 0)),
+    ]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -286,16 +348,21 @@ COMPUTED = {
     "linear_algebra/singular_values/transient": transient,
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "losses/cross_entropy/loss_and_push": loss_and_push,
+    "losses/model_selection/best_of_many": best_of_many,
     "losses/perplexity/windows_and_stride": windows_and_stride,
+    "losses/regression/outlier": outlier,
     "optimizers/adagrad/learning_rates": adaptive_rates,
     "optimizers/adam/largest_steps": largest_steps,
     "optimizers/adamw/box": box,
     "optimizers/adamw/decay_times": decay_times,
+    "backpropagation/training_memory/what_fits": what_fits,
+    "regularization/augmentation/gains": gains,
     "optimizers/momentum/path": momentum_path,
     "optimizers/momentum/phase": momentum_phase,
     "optimizers/sgd/noise": sgd_noise,
     "regularization/stochastic_depth/depths": depths,
     "regularization/dropout/explore_bands": explore_bands,
+    "normalization/batch_norm/stored_moments": stored_moments,
     "normalization/layer_norm/before_and_behind": row,
     "normalization/norm_axes/axes_shared": axes,
     "normalization/rms_norm/shift_and_scale": plane,
@@ -304,6 +371,8 @@ COMPUTED = {
     "regularization/overfitting/stopping": stopping,
     "training/accumulation/token_weights": mean_of_means,
     "training/mixed_precision/gradient_window": gradient_window,
+    "training/batch_size/steps_to_target": steps_to_target,
+    "training/schedules/against_the_limit": warm_ups,
 }
 
 

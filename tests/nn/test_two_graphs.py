@@ -11,6 +11,7 @@ from dlkb.activations.gelu import gelu, gelu_vjp, mish, mish_vjp, silu, silu_vjp
 from dlkb.activations.glu import gated, gated_vjp
 from dlkb.losses.cross_entropy import cross_entropy, cross_entropy_vjp
 from dlkb.nn import compiled
+from dlkb.nn.two_graphs import TwoGraphs
 from dlkb.normalization.layer_norm import layer_norm, layer_norm_vjp
 from dlkb.normalization.rms_norm import rms_norm, rms_norm_vjp
 from tests.close import assert_close
@@ -164,20 +165,48 @@ def test_inside_another_compiler():
 
 
 def test_autocast_is_off_inside():
-    fast = compiled(layer_norm, layer_norm_vjp)
-    x = X.float().requires_grad_()
+    def linear(x, weight):
+        return x @ weight.mT
+
+    def linear_vjp(x, weight, cotangent):
+        return cotangent @ weight, cotangent.mT @ x
+
+    fast = compiled(linear, linear_vjp)
+    x, weight = X.float().requires_grad_(), G.float().requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = fast(x)
+        y = fast(x, weight)
         y.sum().backward()
-    assert y.dtype == x.grad.dtype == torch.float32
-    assert_close(y.detach(), F.layer_norm(x, (5,)).detach(), dtype="float32")
+    assert y.dtype == x.grad.dtype == weight.grad.dtype == torch.float32
+    assert_close(y.detach(), (x @ weight.mT).detach(), dtype="float32")
+    assert_close(x.grad, weight.detach().sum(0).expand(6, 5), dtype="float32")
 
 
-def test_without_gradients_nothing_is_kept():
+def test_without_gradients_nothing_is_kept(monkeypatch):
+    monkeypatch.setattr(TwoGraphs, "apply", lambda *given: pytest.fail("a graph is kept"))
     fast = compiled(gelu, gelu_vjp)
     with torch.no_grad():
         assert not fast(X.clone().requires_grad_()).requires_grad
     assert fast(X).grad_fn is None
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_which_gradient_is_called(again, monkeypatch):
+    """The compiled one; the formula where its result shall be differentiated in turn."""
+    calls = []
+
+    def counted(function, **_):
+        return lambda **arguments: (calls.append(function), function(**arguments))[1]
+
+    monkeypatch.setattr(torch, "compile", counted)
+    x = X.clone().requires_grad_()
+    torch.autograd.grad(compiled(gelu, gelu_vjp)(x).sum(), x, create_graph=again)
+    assert calls == ([gelu] if again else [gelu, gelu_vjp])
+
+
+def test_a_dual_number_takes_the_plain_formula(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda f, **_: lambda **_: pytest.fail("compiled"))
+    with torch.autograd.forward_ad.dual_level():
+        compiled(gelu, gelu_vjp)(torch.autograd.forward_ad.make_dual(X, X))
 
 
 def test_labels_have_no_gradient_and_a_missing_one_is_refused():

@@ -13,14 +13,21 @@ from tests.site.test_site import address
 BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
+    "training/schedules": "learning rate schedule · warm-up · cosine annealing",
+    "training/batch_size": "batch size · gradient noise scale · critical batch size",
     "regularization/stochastic_depth": "stochastic depth · drop path",
+    "regularization/augmentation": "augmentation · mixup",
     "activations/relu": "relu · leaky relu",
     "activations/sigmoid": "sigmoid · softplus",
     "activations/gelu": "gelu · mish",
     "activations/glu": "swiglu · geglu",
     "backpropagation/backprop": "backpropagation · reverse mode",
+    "backpropagation/training_memory": "training memory · gradient checkpointing",
     "losses/cross_entropy": "cross entropy · label smoothing",
+    "losses/model_selection": "model selection · cross validation",
     "losses/perplexity": "perplexity · bits per byte",
+    "losses/regression": "mean squared error · huber loss",
+    "normalization/batch_norm": "batch normalization · batchnorm · running_mean",
     "normalization/layer_norm": "layer norm · layernorm",
     "normalization/rms_norm": "rms norm · rmsnorm",
     "normalization/norm_axes": "group norm · groupnorm",

@@ -1,0 +1,88 @@
+import pytest
+import torch
+
+from dlkb.nn import CutMix, MixUp
+from scripts.peers.apart import torchvision
+from tests.close import assert_close
+
+V2 = torchvision("transforms.v2")
+PAIRS = [(MixUp, V2.MixUp), (CutMix, V2.CutMix)]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(4, 3, 8, 8), (5, 1, 7, 12), (1, 1, 1, 1)])
+def test_same_seed_same_images_and_labels_as_torchvision(ours, theirs, alpha, dtype, shape, device):
+    torch.manual_seed(1)
+    x = torch.randn(shape).to(device, dtype)
+    y = torch.randint(0, 5, shape[:1], device=device)
+    for seed in range(8):
+        results = []
+        for kind in (ours, theirs):
+            torch.manual_seed(seed)
+            results.append(kind(alpha=alpha, num_classes=5)(x, y))
+        for mine, other in zip(*results, strict=True):
+            assert mine.dtype == other.dtype
+            assert_close(mine, other)
+
+
+@pytest.mark.parametrize("kind", [MixUp, CutMix])
+def test_rows_of_probabilities_and_whole_numbers(kind):
+    x = torch.randn(4, 1, 6, 6)
+    y = torch.eye(3)[torch.tensor([0, 1, 2, 0])]
+    torch.manual_seed(0)
+    _, first = kind()(x, y)
+    torch.manual_seed(0)
+    _, second = kind(num_classes=3)(x, torch.tensor([0, 1, 2, 0]))
+    torch.manual_seed(0)
+    _, third = kind()(x, y.long())
+    assert torch.equal(first, second)
+    assert torch.equal(first, third)
+    assert_close(first.sum(1), torch.ones(4))
+
+
+@pytest.mark.parametrize("kind", [MixUp, CutMix])
+def test_nothing_is_mixed_in_eval_and_gradients_pass(kind):
+    layer = kind(num_classes=3)
+    x, y = torch.randn(4, 1, 6, 6, requires_grad=True), torch.tensor([0, 1, 2, 0])
+    images, rows = layer.eval()(x, y)
+    assert images is x
+    assert torch.equal(rows, torch.eye(3)[y])
+    layer.train()(x, y)[0].sum().backward()
+    assert_close(x.grad, torch.ones_like(x))
+
+
+def test_labels_are_in_proportion_to_pixels():
+    """Constant images of one-hot channels: what is seen is the target."""
+    x = torch.eye(3)[:, :, None, None].expand(3, 3, 9, 7)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        images, rows = CutMix(num_classes=3)(x, torch.arange(3))
+        assert_close(images.mean((2, 3)), rows)
+
+
+def test_inputs_that_are_no_images():
+    x, y = torch.randn(4, 6), torch.tensor([0, 1, 2, 0])
+    assert MixUp(num_classes=3)(x, y)[0].shape == (4, 6)
+    with pytest.raises(ValueError, match=r"images has shape \(4, 6\)"):
+        CutMix(num_classes=3)(x, y)
+
+
+@pytest.mark.parametrize("kind", [MixUp, CutMix])
+@pytest.mark.parametrize(
+    ("keywords", "shape", "message"),
+    [
+        ({"alpha": 0.0}, (4,), "alpha is 0.0"),
+        ({"num_classes": None}, (4,), "num_classes is None"),
+        ({"num_classes": 3}, (3,), r"labels has shape \(3,\)"),
+        ({"num_classes": 3}, (4, 3, 1), r"labels has shape \(4, 3, 1\)"),
+    ],
+)
+def test_errors_name_the_argument(kind, keywords, shape, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**keywords)(torch.ones(4, 1, 2, 2), torch.zeros(shape, dtype=torch.long))
+
+
+def test_printed():
+    assert repr(MixUp(alpha=0.2)) == "MixUp(alpha=0.2, num_classes=None)"
