@@ -77,7 +77,7 @@ def normal_cdf(x: Array) -> Array:
 
     Note:
         Differs from `scipy.stats.norm.cdf` far left: 1 + erf keeps absolute, not relative,
-        precision, and is 0 from about −8.4 on in float64 and −5.5 in float32, as PyTorch's GELU.
+        precision, and is 0 from about −8.4 on in float64 and −5.4 in float32, as PyTorch's GELU.
 
     Reference:
         Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, section 2.
@@ -241,7 +241,7 @@ def silu(x: Array) -> Array:
         TypeError: If `x` is not floating-point.
 
     Reference:
-        Elfwing et al., Sigmoid-Weighted Linear Units, 2017.
+        Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, who named it.
 
     Example:
         >>> import numpy as np
@@ -267,7 +267,7 @@ def silu_vjp(x: Array, cotangent: Array) -> Array:
         TypeError: If `x` is not floating-point.
 
     Reference:
-        Elfwing et al., Sigmoid-Weighted Linear Units, 2017.
+        Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, who named it.
 
     Example:
         >>> import numpy as np

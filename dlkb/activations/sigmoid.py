@@ -182,7 +182,7 @@ def softplus(x: Array, *, beta: float = 1.0) -> Array:
         ValueError: If `beta` is not positive.
 
     Note:
-        Differs from PyTorch, which returns x where βx > 20, with an error of up to 2e-9.
+        Differs from PyTorch, which returns x where βx > 20, with an error of up to 2e-9 / β.
 
     Example:
         >>> import numpy as np

@@ -134,7 +134,8 @@ def expected_best(*, models: int, examples: int, accuracy: float = 0.5) -> float
 
     Args:
         models: m ≥ 1, whose mistakes are independent.
-        examples: n ≥ 1, on which each is scored once.
+        examples: n ≥ 1, on which each model, fixed before, is scored once. Scores of folds, whose
+            models share training examples, may scatter more.
         accuracy: a in (0, 1): what each scores on new data.
 
     Returns:
@@ -167,8 +168,9 @@ def optimism_bound(*, models: int, sigma: float) -> float:
     Args:
         models: m ≥ 1. Their scores may be dependent.
         sigma: σ ≥ 0 such that E[exp(λ X)] ≤ exp(λ² σ² / 2) for the error X of each score and any
-            λ: a Gaussian error's standard deviation. For an accuracy on n independent examples
-            1/(2 √n) will do, by Hoeffding's lemma; its standard deviation may be too small.
+            λ: a Gaussian error's standard deviation. For the accuracy of a fixed model on n
+            independent examples 1/(2 √n) will do, by Hoeffding's lemma; its standard deviation may
+            be too small. Of folds, whose models share training examples, it need not do.
 
     Returns:
         The bound, which grows without limit, but slowly.

@@ -1,9 +1,10 @@
-"""AdaGrad, RMSProp and Adadelta: divide each gradient by the size of those before it."""
+"""AdaGrad and RMSProp: divide each gradient by the size of those before it."""
 
 import math
 from typing import NamedTuple
 
 from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.optimizers.sgd import penalized_gradient
 
 
 class AdagradState(NamedTuple):
@@ -30,18 +31,6 @@ class RMSpropState(NamedTuple):
     v: Array
     mean: Array | None = None
     buffer: Array | None = None
-
-
-class AdadeltaState(NamedTuple):
-    """What Adadelta remembers between steps.
-
-    Attributes:
-        v: Moving average of the squared gradient, in the shape of the parameters.
-        u: Moving average of the squared step, in the same shape.
-    """
-
-    v: Array
-    u: Array
 
 
 def adagrad_init(theta: Array, *, initial_accumulator_value: float = 0.0) -> AdagradState:
@@ -118,7 +107,7 @@ def adagrad(
         the paper; its full form has a matrix of the size of the parameters squared.
 
     Reference:
-        Duchi, Hazan and Singer (2011), Figure 1.
+        Duchi, Hazan and Singer (2011).
 
     Example:
         >>> import numpy as np
@@ -128,7 +117,7 @@ def adagrad(
         >>> theta.round(6)  # one size of step for gradients a million times apart
         array([0.9, 0.9])
     """
-    g = _penalized(theta, grad, weight_decay, maximize)
+    g = penalized_gradient(theta, grad, weight_decay=weight_decay, maximize=maximize)
     check_same_shape("state.sum", state.sum, "theta", theta)
     check_between("lr", lr, 0, math.inf, closed="left")
     check_between("lr_decay", lr_decay, 0, math.inf, closed="left")
@@ -215,8 +204,9 @@ def rmsprop(
             and the state has no buffer for it.
 
     Note:
-        Differs from TensorFlow 1, optax and JAX's examples, which add ε inside the root, and from
-        torch where rounding makes $v_t - m_t^2$ negative: torch returns NaN, this takes 0.
+        Differs from Keras, optax and JAX's examples, which add ε inside the root, and from torch
+        where rounding makes $v_t - m_t^2$ negative: torch returns NaN, this takes 0, so that the
+        step is η|g|/ε.
 
     Reference:
         Tieleman and Hinton, Lecture 6.5 (2012); the centred variant is of Graves (2013).
@@ -228,7 +218,7 @@ def rmsprop(
         >>> theta.round(6)  # v starts at zero: the step is lr / √(1 − α)
         array([0.9, 0.9])
     """
-    g = _penalized(theta, grad, weight_decay, maximize)
+    g = penalized_gradient(theta, grad, weight_decay=weight_decay, maximize=maximize)
     for name in ("v", "mean", "buffer"):
         if (held := getattr(state, name)) is not None:
             check_same_shape(f"state.{name}", held, "theta", theta)
@@ -252,102 +242,3 @@ def rmsprop(
     buffer = None if state.buffer is None else direction
     step = xp.astype(lr * direction, theta.dtype, copy=False)
     return theta - step, RMSpropState(v, mean, buffer)
-
-
-def adadelta_init(theta: Array) -> AdadeltaState:
-    r"""Return Adadelta's state before the first step.
-
-    $$v_0 = 0,\quad u_0 = 0$$
-
-    Args:
-        theta: Parameters, floating-point, any shape.
-
-    Returns:
-        Zeros like `theta`.
-
-    Raises:
-        TypeError: If `theta` is not floating-point.
-
-    Example:
-        >>> import numpy as np
-        >>> adadelta_init(np.ones(2)).u
-        array([0., 0.])
-    """
-    check_float("theta", theta)
-    xp = namespace(theta)
-    return AdadeltaState(v=xp.zeros_like(theta), u=xp.zeros_like(theta))
-
-
-def adadelta(
-    theta: Array,
-    grad: Array,
-    state: AdadeltaState,
-    *,
-    lr: float = 1.0,
-    rho: float = 0.9,
-    eps: float = 1e-6,
-    weight_decay: float = 0.0,
-    maximize: bool = False,
-) -> tuple[Array, AdadeltaState]:
-    r"""Take one step of Adadelta.
-
-    $$\begin{aligned}
-    v_t &= \rho\,v_{t-1} + (1-\rho)\,g_t^2 \\
-    \Delta_t &= \frac{\sqrt{u_{t-1} + \epsilon}}{\sqrt{v_t + \epsilon}}\,g_t \\
-    u_t &= \rho\,u_{t-1} + (1-\rho)\,\Delta_t^2,\qquad \theta_t = \theta_{t-1} - \eta\,\Delta_t
-    \end{aligned}$$
-
-    Args:
-        theta: Parameters, floating-point, any shape.
-        grad: Gradient of the loss, in the shape and dtype of `theta`.
-        state: From `adadelta_init`, or from the step before.
-        lr: Factor η ≥ 0 of the step. The paper has none; 1 is its rule.
-        rho: Decay rate ρ of both averages, in [0, 1].
-        eps: ε > 0, inside both roots. Without it the first step, and so each, would be zero.
-        weight_decay: λ ≥ 0. λθ is added to the gradient: an L2 penalty.
-        maximize: Ascend instead of descend; the decay still pulls towards zero.
-
-    Returns:
-        The new parameters and the new state, in the dtypes of the old ones.
-
-    Raises:
-        TypeError: If an array is not floating-point, or the dtypes differ.
-        ValueError: If shapes differ, or a hyperparameter is out of its range.
-
-    Note:
-        Differs from Keras in the defaults alone: there lr is 0.001.
-
-    Reference:
-        Zeiler (2012), Algorithm 1.
-
-    Example:
-        >>> import numpy as np
-        >>> theta, grad = np.asarray([1.0]), np.asarray([5.0])
-        >>> adadelta(theta, grad, adadelta_init(theta))[0].round(4)  # 1 − √(10 ε)
-        array([0.9968])
-    """
-    g = _penalized(theta, grad, weight_decay, maximize)
-    check_same_shape("state.v", state.v, "theta", theta)
-    check_same_shape("state.u", state.u, "theta", theta)
-    check_between("lr", lr, 0, math.inf, closed="left")
-    check_between("rho", rho, 0, 1)
-    check_between("eps", eps, 0, math.inf, closed="neither")
-    xp = namespace(theta, grad)
-    v = rho * state.v + (1 - rho) * g * g
-    step = xp.sqrt(state.u + eps) / xp.sqrt(v + eps) * g
-    u = rho * state.u + (1 - rho) * step * step
-    return theta - xp.astype(lr * step, theta.dtype, copy=False), AdadeltaState(v, u)
-
-
-def _penalized(theta: Array, grad: Array, weight_decay: float, maximize: bool) -> Array:
-    """Check parameters and gradient; return the gradient downhill, with that of the penalty."""
-    check_float("theta", theta)
-    check_float("grad", grad)
-    check_same_shape("grad", grad, "theta", theta)
-    if grad.dtype != theta.dtype:
-        raise TypeError(f"grad has dtype {grad.dtype} but theta has {theta.dtype}: cast one")
-    check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
-    g = -grad if maximize else grad
-    if isinstance(weight_decay, (int, float)) and weight_decay == 0:
-        return g  # not plus zero: 0 · ∞ is no number
-    return g + weight_decay * theta

@@ -74,7 +74,7 @@ def lion(
         ValueError: If shapes differ, or a hyperparameter is out of its range.
 
     Reference:
-        Chen et al., Symbolic Discovery of Optimization Algorithms (2023), Algorithm 2.
+        Chen et al., Symbolic Discovery of Optimization Algorithms (2023).
 
     Example:
         >>> import numpy as np

@@ -157,7 +157,7 @@ def oscillation_period(curvature: Array, *, lr: float, momentum: float = 0.9) ->
 
     $$\frac{2\pi}{\arccos\dfrac{1+\beta-\eta\lambda}{2\sqrt\beta}}$$
 
-    It is about $2\pi/\sqrt{\eta\lambda}$ for small ηλ and β near 1.
+    It is about $2\pi/\sqrt{\eta\lambda}$ for small ηλ and β well above `critical_momentum`.
 
     Args:
         curvature: Curvature λ, an array.

@@ -240,8 +240,8 @@ def epoch_ball(curvature: Array, variance: Array, *, lr: float, examples: int) -
     check_between("examples", examples, 2, math.inf, closed="left")
     xp = namespace(curvature)
     x = lr * curvature
-    inside = (x > 0) & (x < 2)
-    x = xp.where(inside, x, 1.0)
+    inside = (curvature > 0) & (x < 2)
+    x = xp.where(inside & (x > 0), x, 1.0)  # with η = 0 the square of η makes it zero
     age = xp.arange(examples, dtype=curvature.dtype, device=curvature.device)
     weights = (1 - x)[..., None] ** age
     from_mean = weights - xp.mean(weights, axis=-1, keepdims=True)

@@ -5,11 +5,8 @@ import pytest
 import torch
 
 from dlkb.optimizers.adagrad import (
-    AdadeltaState,
     AdagradState,
     RMSpropState,
-    adadelta,
-    adadelta_init,
     adagrad,
     adagrad_init,
     rmsprop,
@@ -44,11 +41,6 @@ def of_rmsprop(rng, *, centered=False, buffer=False):
     theta, grad, v = drawn(rng, count=1)
     mean = 0.2 * rng.normal(size=SHAPE) if centered else None
     return theta, grad, RMSpropState(v, mean, rng.normal(size=SHAPE) if buffer else None)
-
-
-def of_adadelta(rng):
-    theta, grad, v, u = drawn(rng, count=2)
-    return theta, grad, AdadeltaState(v, u)
 
 
 ONE = {"lr": 0.1, "eps": 0.05}
@@ -87,9 +79,6 @@ CASES = [
         "centered",
         unless=SQUARES | ALL,
     ),
-    Case(adadelta_init, lambda rng: ((rng.normal(size=SHAPE),), {})),
-    Case(adadelta, lambda rng: (of_adadelta(rng), {"eps": 0.05, "rho": 0.8}), unless=SQUARES | ALL),
-    Case(adadelta, lambda rng: (of_adadelta(rng), MORE), "more", unless=SQUARES | THETA | ALL),
 ]
 
 
@@ -166,44 +155,26 @@ def test_rmsprop_takes_the_steps_of_torch(options, shape):
     )
 
 
-@SHAPES
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"lr": 0.3, "rho": 0.7, "eps": 1e-3}, {"weight_decay": 0.4, "maximize": True}],
-    ids=str,
-)
-def test_adadelta_takes_the_steps_of_torch(options, shape):
-    compare(
-        lambda params: torch.optim.Adadelta(params, **options),
-        lambda theta, grad, state: adadelta(theta, grad, state, **options),
-        adadelta_init,
-        {"v": "square_avg", "u": "acc_delta"},
-        shape=shape,
-    )
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_dtype_is_kept_and_follows_torch(dtype):
-    kinds = (
+@pytest.mark.parametrize(
+    ("oracle", "formula", "start"),
+    [
         (torch.optim.Adagrad, adagrad, adagrad_init),
         (torch.optim.RMSprop, rmsprop, rmsprop_init),
-        (torch.optim.Adadelta, adadelta, adadelta_init),
+    ],
+    ids=["adagrad", "rmsprop"],
+)
+def test_dtype_is_kept_and_follows_torch(oracle, formula, start, dtype):
+    options = {"eps": 1e-2}  # the defaults are zero in float16
+    compare(
+        lambda params: oracle(params, **options),
+        lambda theta, grad, state: formula(theta, grad, state, **options),
+        start,
+        {},
+        dtype=dtype,
+        steps=15,
+        scale=2,
     )
-    for oracle, formula, start in kinds:
-        options = {"eps": 1e-2}  # the defaults are zero in float16
-
-        def take(theta, grad, state, formula=formula, options=options):
-            return formula(theta, grad, state, **options)
-
-        compare(
-            lambda params, oracle=oracle, options=options: oracle(params, **options),
-            take,
-            start,
-            {},
-            dtype=dtype,
-            steps=15,
-            scale=2,
-        )
 
 
 def steps_of(formula, gradients, state, **options):
@@ -235,20 +206,11 @@ def test_scale_cancels_and_eps_has_the_unit_of_the_gradient(formula):
         assert_close(steps, expected)
 
 
-def test_adadeltas_scale_cancels_once_both_eps_are_small():
-    gradients = np.random.default_rng(4).normal(size=40)
-    expected, _ = steps_of(adadelta, gradients, adadelta_init(ZERO), eps=1e-12)
-    steps, _ = steps_of(adadelta, 1e6 * gradients, adadelta_init(ZERO), eps=1e-12)
-    np.testing.assert_allclose(steps, expected, rtol=1e-9)
-
-
-def test_eps_is_outside_the_root_and_adadeltas_inside():
+def test_eps_is_outside_the_root():
     steps, _ = steps_of(adagrad, [1e-4], adagrad_init(ZERO), lr=1.0, eps=1e-4)
     assert_close(steps, np.asarray([0.5]))
     steps, _ = steps_of(rmsprop, [1e-3], rmsprop_init(ZERO), lr=1.0, alpha=0.99, eps=1e-4)
     assert_close(steps, np.asarray([5.0]))
-    steps, _ = steps_of(adadelta, [1.0], adadelta_init(ZERO), rho=0.9, eps=0.1)
-    assert_close(steps, np.asarray([(0.1 / 0.2) ** 0.5]))
 
 
 def test_rmsprop_is_adam_without_first_average_and_correction():
@@ -299,7 +261,7 @@ def test_lr_decay_divides_from_the_second_step_on():
 
 
 def test_nothing_is_made_on_a_default_device():
-    for start in (adagrad_init, rmsprop_init, adadelta_init):
+    for start in (adagrad_init, rmsprop_init):
         state = start(torch.empty(3, device="meta"))
         assert {leaf.device.type for leaf in state if leaf is not None} == {"meta"}
 
@@ -308,7 +270,6 @@ VALUES = np.ones(2)
 START = {
     adagrad: AdagradState(0, np.zeros(2)),
     rmsprop: RMSpropState(np.zeros(2)),
-    adadelta: AdadeltaState(np.zeros(2), np.zeros(2)),
 }
 
 
@@ -336,7 +297,6 @@ def test_errors_name_the_argument(formula, theta, grad, options, error, message)
     [
         (lambda: adagrad_init(np.ones(2, int)), TypeError, "theta has dtype int64"),
         (lambda: rmsprop_init(np.ones(2, int)), TypeError, "theta has dtype int64"),
-        (lambda: adadelta_init(np.ones(2, int)), TypeError, "theta has dtype int64"),
         (
             lambda: adagrad_init(VALUES, initial_accumulator_value=-0.1),
             ValueError,
@@ -367,8 +327,6 @@ def test_errors_name_the_argument(formula, theta, grad, options, error, message)
             ValueError,
             r"state.mean has shape \(3,\)",
         ),
-        (lambda: adadelta(VALUES, VALUES, START[adadelta], rho=-0.1), ValueError, "rho is -0.1"),
-        (lambda: adadelta(VALUES, VALUES, START[adadelta], eps=0.0), ValueError, "eps is 0.0"),
     ],
 )
 def test_errors_of_one_formula(call, error, message):

@@ -121,6 +121,7 @@ def test_noise_ball_is_infinite_from_the_limit_on():
         assert np.isinf(at).tolist() == [False, True]
     assert np.isinf(epoch_ball(curvature, 1.0, lr=1.0, examples=3)).tolist() == [False, True]
     assert np.isfinite(epoch_ball(curvature, 1.0, lr=0.999, examples=3)).all()
+    assert epoch_ball(curvature, 1.0, lr=0.0, examples=3).tolist() == [0.0, 0.0]
 
 
 def test_expected_square_follows_the_recursion():
@@ -149,6 +150,15 @@ def test_epoch_ball_is_the_mean_over_all_orders(examples, rate):
     expected = np.mean(np.square(ends)) / (1 - q ** (2 * examples))
     found = epoch_ball(np.asarray(curvature), noise.var(), lr=lr, examples=examples)
     assert_close(found, np.asarray(expected), scale=10)
+
+
+@pytest.mark.parametrize("examples", [2, 3, 4, 9, 50])
+def test_epochs_are_quieter_below_one_and_noisier_above(examples):
+    for rate in (0.01, 0.5, 0.95, 1.05, 1.5, 1.99):
+        epochs = epoch_ball(np.asarray(rate), 1.0, lr=1.0, examples=examples)
+        ratio = epochs / noise_ball(np.asarray(rate), 1.0, lr=1.0)
+        assert (ratio < 1) == (rate < 1)
+        assert ratio <= examples / (examples - 1) * (1 + 1e-9)
 
 
 def test_epoch_ball_goes_with_the_cube_of_a_small_rate():

@@ -82,7 +82,7 @@ def slopes_says() -> dict[str, bool]:
         ),
         f"is multiplied by {data.sigmoid:.2f} on average behind the sigmoid": True,
         f"by {data.tanh:.2f} behind tanh": True,
-        "Neither passes the gradient whole": bool(max(map(max, both)) < 1),
+        "On average neither passes the gradient whole here": bool(max(map(max, both)) < 1),
         "The wider the pre-activations spread about 0, the less passes": bool(
             (np.diff([s.sigmoid for s in wider]) < 0).all()
             and (np.diff([s.tanh for s in wider]) < 0).all()

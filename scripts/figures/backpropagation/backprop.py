@@ -334,7 +334,7 @@ def step_size_says() -> dict[str, bool]:
             and 1e-6 < data.step[data.central.argmin()] < 1e-4
             and 1e-6 < best_step() < 1e-5
         ),
-        "In float32 no step of a difference is good to 6 digits": bool(
+        "In float32 no step shown is good to 6 digits": bool(
             min(single.forward.min(), single.central.min()) > 1e-6
         ),
     }

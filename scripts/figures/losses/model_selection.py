@@ -17,6 +17,8 @@ Vector = NDArray[np.float64]
 MODELS = np.unique(np.geomspace(1, 10_000, 41).round())
 EXAMPLES = (50, 100, 300, 1000, 3000)
 ACCURACIES = (0.5, 0.7, 0.9, 0.95)
+PERFECT = 1 - 1e-9
+"""A score above this is 1 but for rounding."""
 
 
 @cache
@@ -28,7 +30,7 @@ def scores(examples: int, accuracy: float) -> Vector:
 
 def best_of_many() -> Explorable:
     """Draw the expected best of many scores, though all models are equally good."""
-    figure, ax = plt.subplots(figsize=(6.2, 2.5))
+    figure, ax = plt.subplots(figsize=(6.2, 2.2))
     (truth,) = ax.plot([], [], color="C1", linestyle="--", label="truth")
     (best,) = ax.plot([], [], color="C0", label="best score")
     ax.set(xscale="log", xlim=(1, 10_000), ylim=(0.45, 1.01))
@@ -40,7 +42,7 @@ def best_of_many() -> Explorable:
         truth.set_data([1, 10_000], [accuracy, accuracy])
         best.set_data(MODELS, data)
         hundred = expected_best(models=100, examples=int(examples), accuracy=accuracy)
-        best_two = f"The best of 100 scores {hundred:.3f}, of 10,000 {data[-1]:.3f}"
+        best_two = f"The best of 100 scores {hundred:.3f} on average, of 10,000 {data[-1]:.3f}"
         return f"{best_two}; the truth is {accuracy:g}."
 
     sliders = (Slider("validation examples", EXAMPLES, 1), Slider("true accuracy", ACCURACIES, 1))
@@ -59,11 +61,17 @@ def best_of_many_says() -> dict[str, bool]:
         "for 10,000; the truth stays where it is": bool(
             np.isclose(data[0], 0.7) and MODELS[-1] == 10_000 and (np.diff(data) > 0).all()
         ),
-        "The more models are compared, the more the best score flatters": bool(
-            all((np.diff(scores(n, a)) > 0).all() for n in EXAMPLES for a in ACCURACIES[:2])
+        "Until perfect, the best score exceeds the truth by more with more models": all(
+            best > fewer or fewer > PERFECT
+            for a in ACCURACIES
+            for n in EXAMPLES
+            for fewer, best in pairwise(scores(n, a))
         ),
-        "more examples make it flatter less": bool(
-            all(scores(m, 0.7)[-1] > scores(n, 0.7)[-1] for m, n in pairwise(EXAMPLES))
+        "by less with more examples": all(
+            more < best or best > PERFECT
+            for a in ACCURACIES
+            for m, n in pairwise(EXAMPLES)
+            for best, more in zip(scores(m, a)[1:], scores(n, a)[1:], strict=True)
         ),
     }
 
@@ -137,9 +145,6 @@ def splits_says() -> dict[str, bool]:
     )
     return {
         "Twelve examples in three folds, split in three ways": SHOWN == 12 and FOLDS == 3,
-        "K folds score each example once": bool(
-            sorted(plain.test[:, 0]) == list(range(1, SHOWN + 1))
-        ),
         "With groups apart, no group is on both sides": sum(map(len, held)) == len(set(GROUPS)),
         "In order, a fold is scored by what lies before it, and one example between is left "
         "out": bool(later),

@@ -110,8 +110,9 @@ def learning_rates_says() -> dict[str, bool]:
         f"drops to {after[0]:.1f} and is back at half within {round(back, -1)} steps": bool(
             after[-1] > 0.99 and abs(back - round(back, -1)) < 5
         ),
-        "Adam's does the same, but starts at 1": bool(
-            math.isclose(adam_rate[0], 1) and np.allclose(adam_rate[500:], rms[500:], rtol=0.01)
+        f"Adam's starts at 1, drops to {adam_rate[SPIKE_AT - 1]:.2f} and is back at half as late": (
+            math.isclose(adam_rate[0], 1)
+            and abs(int(np.argmax(adam_rate[SPIKE_AT - 1 :] > 0.5)) - back) <= 2
         ),
         "What a gradient is multiplied by, in units of lr; Adam's with β₁ = 0": bool(
             np.allclose(ada, np.cumsum(np.where(data.t == SPIKE_AT, 1e4, 1.0)) ** -0.5)

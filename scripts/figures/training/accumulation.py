@@ -148,7 +148,7 @@ def missing_variance_says() -> dict[str, bool]:
         f"{100 * shuffled[0]:.0f} %": True,
         f"those of 64 miss {100 * shuffled[-1]:.0f} %": True,
         f"sorted by class they miss {100 * by_class[0]:.0f} % and {100 * by_class[-1]:.0f} %": True,
-        "Shuffled, about one part in the size of the micro-batch is missed": bool(
+        "Shuffled, micro-batches of n miss about 1/n": bool(
             np.allclose(shuffled, 1 / np.asarray(BATCHES), rtol=0.2)
         ),
         "Sorted data keeps missing what lies between classes": bool(by_class[-1] > 0.2),

@@ -124,9 +124,15 @@ def gradient_window() -> Explorable:
 def gradient_window_says() -> dict[str, bool]:
     """Return what alt text and caption say of the first frame, and whether it is so."""
     plain, scaled = fates(0, 5), fates(8, 5)
+    examples, few = len(digits().y_train), 32
+    of_few = round_to(activation_gradients() * (examples / few), to=FLOAT16)
     return {
         "Sizes of the gradients at hidden units of ten networks that have learned the digits, over "
         "dozens of powers of two": bool(np.ptp(np.flatnonzero(sum(plain) > 0)) >= 18),
+        f"the loss is the mean over {examples} examples": True,
+        "exact zeros are left out": bool((activation_gradients() > 0).all()),
+        f"In a batch of {few}, {100 * (of_few == 0).mean():.1f} % are zero in float16 without "
+        "it": True,
         f"Without a loss scale {plain.zero.sum():.0f} % of them are zero in float16": True,
         f"At a loss scale of {2**8} {scaled.zero.sum():.1f} % are zero": True,
         "none is too large": bool(scaled.infinite.sum() == 0),

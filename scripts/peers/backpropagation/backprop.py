@@ -64,9 +64,9 @@ def complex_words(grad: complex) -> str:
 def checker_words(points: list[float], where: float) -> str:
     """Say which difference a checker takes, from the points at which it looks."""
     offsets = [p - where for p in points if p != where]
-    steps = {"h = 1e-6": 1e-6, "h = √ε": float(np.finfo(np.float64).eps) ** 0.5}
+    steps = {"h = 1e-6": 1e-6, "h = 1.5e-8": float(np.finfo(np.float64).eps) ** 0.5}
     size = max(map(abs, offsets))
-    known = [words for words, step in steps.items() if np.isclose(size, step)]
+    known = [words for words, step in steps.items() if np.isclose(size, step, rtol=0.01, atol=0)]
     sides = "forward" if min(offsets) > 0 else "central"
     return f"{sides}, {known[0] if known else 'along a random direction'}"
 

@@ -74,11 +74,19 @@ def which_convention() -> dict[str, tuple[str, ...]]:
     even = [test.tolist() for _, test in binary.split(x, LABELS)]
     if type(binary).__name__ != "StratifiedKFold":
         raise LookupError(f"a number of folds means {binary}")
-    grouped = list(GroupKFold(2).split(x, groups=[0, 0, 1, 1, 2, 2, 3, 3]))
+    grouped = list(GroupKFold(4).split(x, groups=[0, 0, 1, 1, 2, 2, 3, 3]))
     apart = all(not {i // 2 for i in a} & {i // 2 for i in b} for a, b in grouped)
     ordered = list(TimeSeriesSplit(3).split(x))
     past = all(max(a) < min(b) for a, b in ordered)
-    seeds = range(20)
+    once, again = (
+        (
+            order(drawn(library, 0), drawn(library, 1)),
+            classes(drawn(library, seed) for seed in range(20)),
+        )
+        for library in ("sklearn", "torch")
+    )
+    if once != again:
+        raise LookupError(f"train_test_split: {once}, random_split: {again}")
     return {
         "this package, `KFold`": (f"in order: {order(ours[0], ours[0])}", classes(ours)),
         "scikit-learn, `cv=2`, classifier": (
@@ -90,13 +98,6 @@ def which_convention() -> dict[str, tuple[str, ...]]:
             "what comes later" if past else "",
             classes(test for _, test in ordered),
         ),
-        "`train_test_split`": (
-            order(drawn("sklearn", 0), drawn("sklearn", 1)),
-            classes(drawn("sklearn", seed) for seed in seeds),
-        ),
-        "PyTorch `random_split`": (
-            order(drawn("torch", 0), drawn("torch", 1)),
-            classes(drawn("torch", seed) for seed in seeds),
-        ),
+        "`train_test_split`, PyTorch `random_split`": once,
         "Keras `validation_split`": (f"**{of_keras()}**", classes([[6, 7]])),
     }

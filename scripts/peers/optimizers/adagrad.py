@@ -15,14 +15,8 @@ import optax
 import torch
 from jax.example_libraries import optimizers as jax_optimizers
 
-from dlkb.optimizers.adagrad import (
-    adadelta,
-    adadelta_init,
-    adagrad,
-    adagrad_init,
-    rmsprop,
-    rmsprop_init,
-)
+from dlkb.optimizers.adadelta import adadelta, adadelta_init
+from dlkb.optimizers.adagrad import adagrad, adagrad_init, rmsprop, rmsprop_init
 
 LIBRARIES = ("torch", "keras", "optax", "mlx", "jax")
 
