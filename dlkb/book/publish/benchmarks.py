@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from dlkb.book.publish.goals import Goal, goals
+from dlkb.book.publish.goals import FUSED, Goal, goals
 from dlkb.book.publish.measured import (
     CONTROL,
     DEVICES,
@@ -30,12 +30,18 @@ def table(head: list[str], rows: list[list[str]], *, align: str = "--:") -> list
 
 
 def _formulas(rows: list[Row]) -> list[str]:
+    measured = {row["name"] for row in rows}
+    graphs = (
+        "Where a gradient by hand stands beside the formula, both are compiled as graphs of their "
+        "own (`dlkb.nn.compiled`); elsewhere the compiler derives the gradient."
+        if measured >= set(FUSED)
+        else f"Not measured yet: {', '.join(name for name in FUSED if name not in measured)}."
+    )
     lines = [
         "Time of ours divided by that of PyTorch's function: below 1, ours is faster. Small "
         "print: the quartiles of the rounds. The last column divides by a plain copy of the "
-        "largest tensor. GELU, softmax, layer norm, RMS norm and cross-entropy have no formula in "
-        f"this package yet, so they are missing here. `{CONTROL}` is a control: what the compiler "
-        "makes of a function that is not ours.",
+        f"largest tensor. {graphs} `{CONTROL}` is a control: what the compiler makes of a function "
+        "that is not ours.",
         "",
     ]
     for dtype in dict.fromkeys(row["dtype"] for row in rows):

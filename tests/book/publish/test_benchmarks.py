@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dlkb.book.publish.benchmarks import benchmarks_markdown, write_benchmarks
-from dlkb.book.publish.goals import goals, peak
+from dlkb.book.publish.goals import FUSED, goals, peak
 from dlkb.book.publish.measured import geometric_mean, load, ratio, spread
 
 ROOT = Path(__file__).parents[3]
@@ -23,10 +23,12 @@ STAMP = {
 }
 
 
-def formula(ours: float, *, backward: bool = True, entries: int = 2**20) -> dict:
+def formula(
+    ours: float, *, backward: bool = True, entries: int = 2**20, name: str = "soft_threshold"
+) -> dict:
     rounds = {"compiled": [ours] * 3, "eager": [4.0] * 3, "torch": [2.0] * 3, "copy": [0.5] * 3}
     return {
-        "name": "soft_threshold",
+        "name": name,
         "peer": "F.softshrink",
         "dtype": "float32",
         "entries": entries,
@@ -70,7 +72,7 @@ def test_ratio_is_formed_round_by_round():
 def test_nothing_measured_says_so_and_meets_no_goal():
     text = page()
     assert text.count("Not measured.") == 9  # five parts, four of them on two devices
-    assert "0 of 11 goals" in text
+    assert "0 of 12 goals" in text
     assert "yes" not in text.split("## Formulas")[0].split("|---|")[1]
     assert all(shown == "not measured" for shown, _ in verdicts().values())
 
@@ -84,6 +86,13 @@ def test_goals_are_judged_by_the_measured_ratios():
         "worst 2.00 (soft_threshold, float32, 4 Mi)",
         False,
     )
+    seven = [formula(2.0 * (1 + i), entries=2**22, name=name) for i, name in enumerate(FUSED)]
+    larger = [formula(99.0, entries=2**24, name=name) for name in FUSED]
+    goal = "… of the seven that PyTorch has fused for networks, 4 Mi entries"
+    assert verdicts(formulas=seven + larger)[goal] == (f"{math.factorial(7) ** (1 / 7):.2f}", False)
+    assert verdicts(formulas=seven[1:] + larger[1:])[goal] == ("not measured", False)
+    assert "Not measured yet: dropout." in page(formulas=seven[1:])
+    assert "`dlkb.nn.compiled`" in page(formulas=seven)
     found = verdicts(optimizers=[optimizer("transformer", 1.5), optimizer("tiny", 7.0)])
     assert found["Optimizers on the transformer"] == ("least 4.0 (AdamW, float32)", True)
     assert found["… ours / fused ≤ 1.2"] == ("worst 0.75 (AdamW, float32)", True)
