@@ -124,8 +124,8 @@ def test_what_is_no_name_for_a_topic(copy, stem):
 
 def test_nothing_is_overwritten(copy):
     before = (copy / "mkdocs.yml").read_text()
-    (copy / "tests" / "optimizers" / "bugs_sgd.toml").write_text("mine")
-    with pytest.raises(PageError, match=r"bugs_sgd\.toml is there already"):
-        lay_out(copy, "optimizers/sgd")
+    (copy / "tests" / "optimizers" / "bugs_lamb.toml").write_text("mine")
+    with pytest.raises(PageError, match=r"bugs_lamb\.toml is there already"):
+        lay_out(copy, "optimizers/lamb")
     assert (copy / "mkdocs.yml").read_text() == before
-    assert not (copy / "docs" / "optimizers" / "sgd.md").exists()
+    assert not (copy / "docs" / "optimizers" / "lamb.md").exists()
