@@ -1,15 +1,20 @@
 import copy
-import inspect
 import io
 
-import numpy as np
 import pytest
 import torch
 
 from dlkb.optim import Adam
 from tests.close import assert_close
+from tests.optim.like_torch import (
+    SHAPES,
+    assert_same_signature,
+    assert_same_state,
+    parameters,
+    set_gradients,
+    train,
+)
 
-SHAPES = [(4, 3), (5,), (), (0,), (2, 0), (1, 1)]
 OPTIONS = [
     {},
     {"lr": 0.05, "betas": (0.7, 0.9), "eps": 1e-2},
@@ -23,48 +28,8 @@ OPTIONS = [
 ]
 
 
-def parameters(dtype=torch.float64, device="cpu"):
-    rng = np.random.default_rng(0)
-    return [
-        torch.nn.Parameter(torch.tensor(rng.normal(size=s), dtype=dtype, device=device))
-        for s in SHAPES
-    ]
-
-
-def set_gradients(params, t, *, skip=()):
-    rng = np.random.default_rng(100 + t)
-    for i, p in enumerate(params):
-        grad = rng.normal(size=p.shape) * np.exp(-abs(t - 5))
-        p.grad = None if i in skip else torch.tensor(grad, dtype=p.dtype, device=p.device)
-
-
-def train(optimizer, params, steps, **keywords):
-    for t in steps:
-        set_gradients(params, t, **keywords)
-        optimizer.step()
-
-
-def assert_same_state(mine, theirs):
-    """Equal keys, shapes, dtypes, devices and values, group options included."""
-    mine, theirs = mine.state_dict(), theirs.state_dict()
-    assert mine["param_groups"] == theirs["param_groups"]
-    assert mine["state"].keys() == theirs["state"].keys()
-    for key, state in theirs["state"].items():
-        assert list(mine["state"][key]) == list(state)
-        for name, value in state.items():
-            ours = mine["state"][key][name]
-            assert ours.dtype == value.dtype
-            assert ours.device == value.device
-            assert ours.stride() == value.stride()
-            assert_close(ours, value)
-
-
 def test_signature_is_that_of_torch():
-    mine = inspect.signature(Adam).parameters
-    theirs = inspect.signature(torch.optim.Adam).parameters
-    assert list(mine) == list(theirs)
-    for name, parameter in theirs.items():
-        assert (mine[name].default, mine[name].kind) == (parameter.default, parameter.kind)
+    assert_same_signature(Adam, torch.optim.Adam)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

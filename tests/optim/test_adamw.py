@@ -1,12 +1,16 @@
-import inspect
-
 import pytest
 import torch
 from torch import nn
 
 from dlkb.optim import Adam, AdamW, decay_groups
 from tests.close import assert_close
-from tests.optim.test_adam import assert_same_state, parameters, train
+from tests.optim.like_torch import (
+    assert_resumes,
+    assert_same_signature,
+    assert_same_state,
+    parameters,
+    train,
+)
 
 OPTIONS = [
     {},
@@ -18,11 +22,7 @@ OPTIONS = [
 
 
 def test_signature_is_that_of_torch():
-    mine = inspect.signature(AdamW).parameters
-    theirs = inspect.signature(torch.optim.AdamW).parameters
-    assert list(mine) == list(theirs)
-    for name, parameter in theirs.items():
-        assert (mine[name].default, mine[name].kind) == (parameter.default, parameter.kind)
+    assert_same_signature(AdamW, torch.optim.AdamW)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -40,15 +40,7 @@ def test_thirty_steps_are_those_of_torch(options, device):
 def test_a_run_resumes_under_the_other(first):
     second = torch.optim.AdamW if first is AdamW else AdamW
     options = {"lr": 0.1, "weight_decay": 0.2, "amsgrad": True}
-    whole, parted = parameters(), parameters()
-    train(first(whole, **options), whole, range(20))
-    before = first(parted, **options)
-    train(before, parted, range(8))
-    after = second(parted)
-    after.load_state_dict(before.state_dict())
-    train(after, parted, range(8, 20))
-    for p, q in zip(parted, whole, strict=True):
-        assert_close(p, q)
+    assert_resumes(first, second, options)
 
 
 def test_a_checkpoint_of_adam_decays_decoupled_from_now_on():

@@ -7,7 +7,7 @@ from torch.nn import Parameter
 from dlkb.optim import Lion
 from dlkb.optimizers.lion import lion, lion_init
 from tests.close import assert_close
-from tests.optim.test_adam import parameters, train
+from tests.optim.like_torch import parameters, train
 
 OPTIONS = [
     {},

@@ -1,5 +1,4 @@
 import copy
-import inspect
 
 import pytest
 import torch
@@ -7,7 +6,13 @@ from torch.nn import Parameter
 
 from dlkb.optim import RMSprop
 from tests.close import assert_close
-from tests.optim.test_adam import assert_same_state, parameters, train
+from tests.optim.like_torch import (
+    assert_resumes,
+    assert_same_signature,
+    assert_same_state,
+    parameters,
+    train,
+)
 
 OPTIONS = [
     {},
@@ -20,11 +25,7 @@ OPTIONS = [
 
 
 def test_signature_is_that_of_torch():
-    mine = inspect.signature(RMSprop).parameters
-    theirs = inspect.signature(torch.optim.RMSprop).parameters
-    assert list(mine) == list(theirs)
-    for name, parameter in theirs.items():
-        assert (mine[name].default, mine[name].kind) == (parameter.default, parameter.kind)
+    assert_same_signature(RMSprop, torch.optim.RMSprop)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -42,15 +43,7 @@ def test_thirty_steps_are_those_of_torch(options, device):
 @pytest.mark.parametrize("first", [RMSprop, torch.optim.RMSprop])
 def test_a_run_resumes_under_the_other(first, options):
     second = torch.optim.RMSprop if first is RMSprop else RMSprop
-    whole, parted = parameters(), parameters()
-    train(first(whole, **options), whole, range(20))
-    before = first(parted, **options)
-    train(before, parted, range(8))
-    after = second(parted)
-    after.load_state_dict(before.state_dict())
-    train(after, parted, range(8, 20))
-    for p, q in zip(parted, whole, strict=True):
-        assert_close(p, q, scale=100)
+    assert_resumes(first, second, options, scale=100)
 
 
 def test_checkpoint_of_an_old_torch_resumes():
