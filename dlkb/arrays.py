@@ -145,6 +145,25 @@ def bernoulli(like: Array, *, p: float, generator: Generator) -> Array:
     return uniform(widen(like), generator=generator) < p
 
 
+def wide_dtype(x: Array) -> Any:
+    """Return the dtype that `widen` gives an array, without looking at its values.
+
+    Args:
+        x: An array of any shape.
+
+    Returns:
+        The dtype of `x`, or float32 in its library if that is half precision or no float.
+
+    Example:
+        >>> import numpy as np
+        >>> np.dtype(wide_dtype(np.ones(2, dtype=np.float16)))
+        dtype('float32')
+    """
+    xp = namespace(x)
+    is_wide = xp.isdtype(x.dtype, "real floating") and xp.finfo(x.dtype).bits >= 32
+    return x.dtype if is_wide else xp.float32
+
+
 def widen(x: Array) -> Array:
     """Return the array in float32 if it is in half precision, or no float; else as it is.
 
@@ -161,9 +180,7 @@ def widen(x: Array) -> Array:
         >>> widen(np.ones(2, dtype=np.float16)).dtype, widen(np.ones(2)).dtype
         (dtype('float32'), dtype('float64'))
     """
-    xp = namespace(x)
-    is_wide = xp.isdtype(x.dtype, "real floating") and xp.finfo(x.dtype).bits >= 32
-    return x if is_wide else xp.astype(x, xp.float32)
+    return namespace(x).astype(x, wide_dtype(x), copy=False)
 
 
 def norm(x: Array, *, ord: float = 2.0, axis: int | None = None, keepdims: bool = False) -> Array:

@@ -20,6 +20,7 @@ from dlkb.arrays import (
     norm,
     normal,
     uniform,
+    wide_dtype,
     widen,
 )
 from tests.cases import Case
@@ -46,7 +47,7 @@ CASES = [
 )
 def test_half_precision_is_widened(dtype, wide, device):
     x = torch.ones(3, dtype=getattr(torch, dtype), device=device)
-    assert widen(x).dtype == getattr(torch, wide)
+    assert widen(x).dtype == wide_dtype(x) == getattr(torch, wide)
     assert bool((widen(x) == 1).all())
     assert (widen(x) is x) == (dtype == wide)
 

@@ -3,7 +3,15 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    namespace,
+    wide_dtype,
+    widen,
+)
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -96,7 +104,7 @@ def _targets(
     _check_logits(logits)
     check_between("label_smoothing", label_smoothing, 0, 1)
     xp = namespace(logits, labels)
-    dtype = widen(logits).dtype
+    dtype = wide_dtype(logits)
     classes = logits.shape[-1]
     if weight is not None and tuple(weight.shape) != (classes,):
         raise ValueError(f"weight has shape {tuple(weight.shape)}: it must be ({classes},)")

@@ -10,6 +10,7 @@ from dlkb.arrays import (
     check_same_shape,
     namespace,
     stop_gradient,
+    wide_dtype,
     widen,
 )
 
@@ -240,7 +241,7 @@ def center_output(weight: Array, bias: Array | None = None) -> tuple[Array, Arra
 
 def _machine_eps(x: Array) -> float:
     # Of the dtype that is computed in, as in torch.nn.RMSNorm.
-    return float(namespace(x).finfo(widen(x).dtype).eps)
+    return float(namespace(x).finfo(wide_dtype(x)).eps)
 
 
 def _project(h: Array, unit: Array, axis: int | tuple[int, ...]) -> Array:

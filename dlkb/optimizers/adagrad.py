@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, wide_dtype
 from dlkb.optimizers.sgd import penalized_gradient
 
 
@@ -126,7 +126,7 @@ def adagrad(
     if not (isinstance(lr_decay, (int, float)) and lr_decay == 0):
         t = state.step
         if not isinstance(t, (int, float)):
-            t = xp.astype(t, widen(theta).dtype)
+            t = xp.astype(t, wide_dtype(theta))
         lr = lr / (1 + t * lr_decay)
     total = state.sum + g * g
     step = xp.astype(lr * g / (xp.sqrt(total) + eps), theta.dtype, copy=False)

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, wide_dtype
 
 
 class AdamState(NamedTuple):
@@ -122,7 +122,7 @@ def effective_step(
     beta1, beta2 = betas
     t = state.step
     if not isinstance(t, (int, float)):
-        t = xp.astype(t, widen(state.m).dtype)
+        t = xp.astype(t, wide_dtype(state.m))
     v = state.v if state.v_max is None else state.v_max
     m_hat = state.m / bias_correction(t, beta=beta1)
     sqrt_v_hat = xp.sqrt(v) / bias_correction(t, beta=beta2) ** 0.5

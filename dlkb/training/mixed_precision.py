@@ -4,7 +4,15 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    namespace,
+    wide_dtype,
+    widen,
+)
 from dlkb.training.float_formats import FloatFormat, round_to
 
 
@@ -46,7 +54,7 @@ def loss_scale_init(like: Array, *, init_scale: float = 2.0**16) -> LossScale:
     check_between("init_scale", init_scale, 0, math.inf, closed="neither")
     xp = namespace(like)
     return LossScale(
-        xp.full((), init_scale, dtype=widen(like).dtype, device=like.device),
+        xp.full((), init_scale, dtype=wide_dtype(like), device=like.device),
         xp.zeros((), dtype=xp.int32, device=like.device),
     )
 
