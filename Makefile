@@ -13,8 +13,10 @@
 PYTHON ?= python3
 TORCH_INDEX ?=
 DEVICE ?= cpu
+ADAPTERS = adapters==1.3.0 transformers==4.57.6 huggingface-hub==0.36.0 tokenizers==0.22.1
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PIP := $(INSTALL) --constraint constraints.txt
 
 .PHONY: serve test site figures check bench bugs lies lighthouse clean
 
@@ -76,6 +78,7 @@ endif
 	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
 	$(PIP) --editable '.[test]'
 	$(PIP) --no-deps --upgrade --target .venv/apart torchvision  # see scripts/peers/apart.py
+	$(INSTALL) --no-deps --upgrade --target .venv/adapters $(ADAPTERS)  # with the Transformers that it wants
 	@touch $@ .venv/docs
 
 .venv/bench: .venv/bin/python pyproject.toml constraints.txt
