@@ -95,10 +95,10 @@ def levels(parents: Mapping[Node, Node | None]) -> dict[int, list[Node]]:
         top = -1 if at is None else depth[at]
         for step, new in enumerate(reversed(path), 1):
             depth[new] = top + step
-    found: dict[int, list[Node]] = {d: [] for d in range(max(depth.values(), default=-1) + 1)}
+    found: dict[int, list[Node]] = {}
     for node in parents:
-        found[depth[node]].append(node)
-    return found
+        found.setdefault(depth[node], []).append(node)
+    return {level: found[level] for level in sorted(found)}
 
 
 class Walk(NamedTuple):

@@ -8,6 +8,7 @@ import math
 from typing import Literal
 
 from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.retrieval.ranking_order import running_sum
 
 
 def _check_ranking(relevance: Array, k: int | None) -> int:
@@ -160,7 +161,7 @@ def average_precision(relevance: Array, total: Array, *, k: int | None = None) -
     check_same_shape("total", total, "relevance[..., 0]", relevance[..., 0])
     xp = namespace(relevance, total)
     hits = _hits(relevance)
-    at_each = hits * xp.cumulative_sum(hits, axis=-1) / _positions(hits, 1)
+    at_each = hits * running_sum(hits) / _positions(hits, 1)
     found = xp.sum(at_each[..., :first], axis=-1)
     return xp.astype(_divided(found, widen(total)), relevance.dtype, copy=False)
 

@@ -68,6 +68,39 @@ def ranked(
     return xp.take_along_axis(relevance, order, axis=-1)
 
 
+def running_sum(x: Array) -> Array:
+    r"""Return the sums of what stands up to each rank.
+
+    $$s_i = \sum_{j=1}^i x_j$$
+
+    By doubling: after each pass an entry holds twice as many terms. (The standard's
+    `cumulative_sum` can not be compiled in one graph.)
+
+    Args:
+        x: Shape (..., n), floating-point.
+
+    Returns:
+        An array like `x`.
+
+    Raises:
+        TypeError: If `x` is not floating-point.
+        ValueError: If it holds no document.
+
+    Example:
+        >>> import numpy as np
+        >>> running_sum(np.asarray([1.0, 0.0, 1.0, 1.0]))
+        array([1., 1., 2., 3.])
+    """
+    _check_documents(x)
+    xp = namespace(x)
+    total, reach = widen(x), 1
+    while reach < x.shape[-1]:
+        behind = xp.zeros_like(total[..., :reach])
+        total = total + xp.concat([behind, total[..., :-reach]], axis=-1)
+        reach *= 2
+    return xp.astype(total, x.dtype, copy=False)
+
+
 def condensed(relevance: Array, judged: Array) -> Array:
     """Return a ranking without the documents that nobody has judged: the others move up.
 
@@ -138,7 +171,7 @@ def bpref(relevance: Array, judged: Array, total: Array, *, irrelevant: Array) -
         check_same_shape(name, count, "relevance[..., 0]", relevance[..., 0])
     R, N = widen(total)[..., None], widen(irrelevant)[..., None]
     hits = xp.astype(judged & (relevance > 0), R.dtype)
-    above = xp.cumulative_sum(xp.astype(judged, R.dtype) - hits, axis=-1)
+    above = running_sum(xp.astype(judged, R.dtype) - hits)
     fewer = xp.minimum(R, N)
     # Without irrelevant ones nothing can stand above.
     share = xp.minimum(above, R) / xp.where(fewer > 0, fewer, xp.ones_like(fewer))

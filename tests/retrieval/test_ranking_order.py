@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 import ranx
 
-from dlkb.retrieval.ranking_metrics import dcg, precision, recall
-from dlkb.retrieval.ranking_order import bpref, condensed, ranked
+from dlkb.retrieval.ranking_metrics import (
+    average_precision,
+    dcg,
+    ndcg,
+    precision,
+    recall,
+    reciprocal_rank,
+)
+from dlkb.retrieval.ranking_order import bpref, condensed, ranked, running_sum
 from tests.cases import Case
 from tests.close import assert_close
 
@@ -31,6 +38,7 @@ CASES = [
         )
         for ties in ("first", "mean", "best", "worst")
     ),
+    Case(running_sum, lambda rng: ((scored(rng)[1],), {})),
     Case(condensed, lambda rng: ((scored(rng)[1], judged(rng)), {})),
     Case(
         bpref,
@@ -106,6 +114,12 @@ def test_bpref_is_that_of_ranx():
     assert_close(np.stack(ours), theirs, scale=10)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 16, 17])
+def test_running_sums_are_those_of_numpy(n):
+    x = np.random.default_rng(n).normal(size=(2, n))
+    assert_close(running_sum(x), np.cumsum(x, axis=-1))
+
+
 def test_bpref_at_its_ends():
     first, last = np.asarray([1.0, 1, 0, 0]), np.asarray([0.0, 0, 1, 1])
     all_judged, two = np.ones(4, dtype=bool), np.asarray(2.0)
@@ -138,3 +152,43 @@ def test_bpref_at_its_ends():
 def test_errors_name_the_argument(call, error, message):
     with pytest.raises(error, match=message):
         call(np.ones((2, 3)))
+
+
+def test_values_are_those_that_trec_eval_printed():
+    """Version 10.0-rc3 of `trec_eval -q`: equal scores in falling order of the documents' names."""
+    qrels = [
+        {"d1": 3, "d2": 0, "d3": 1, "d4": 2, "d5": 0, "d9": 2},
+        {"d1": 0, "d2": 1, "d3": 0, "d6": 0},
+    ]
+    runs = [
+        {"d7": 4, "d5": 7, "d4": 2, "d3": 7, "d2": 7, "d1": 5},
+        {"d7": 8, "d6": 8, "d3": 9, "d2": 8},
+    ]
+    printed = {  # precision at 3 and 10, reciprocal rank, map, map at 3, ndcg, ndcg at 3, bpref
+        0: (0.3333, 0.3, 0.5, 0.375, 0.125, 0.4630, 0.1199, 0.125),
+        1: (0.0, 0.1, 0.25, 0.25, 0.0, 0.4307, 0.0, 0.0),
+    }
+    judged_only = {0: (0.4, 0.4737), 1: (0.3333, 0.5)}  # map and ndcg with -J
+    for q, (judgements, run) in enumerate(zip(qrels, runs, strict=True)):
+        scores = np.asarray(list(run.values())) * 1.0
+        grades = np.asarray([judgements.get(name, 0) for name in run]) * 1.0
+        seen = np.asarray([name in judgements for name in run])
+        order, is_judged = (ranked(scores, x * 1.0) for x in (grades, seen))
+        is_judged = is_judged > 0
+        ideal = np.asarray(list(judgements.values())) * 1.0
+        R, N = (np.asarray(((ideal > 0) == which).sum() * 1.0) for which in (True, False))
+        binary = (order > 0) * 1.0
+        found = (
+            precision(binary, k=3),
+            precision(binary, k=10),
+            reciprocal_rank(order),
+            average_precision(order, R),
+            average_precision(order, R, k=3),
+            ndcg(order, ideal),
+            ndcg(order, ideal, k=3),
+            bpref(order, is_judged, R, irrelevant=N),
+        )
+        np.testing.assert_allclose(found, printed[q], atol=6e-5)
+        short = condensed(order, is_judged)
+        found = average_precision(short, R), ndcg(short, ideal)
+        np.testing.assert_allclose(found, judged_only[q], atol=6e-5)
