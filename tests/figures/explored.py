@@ -30,6 +30,7 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
+from scripts.figures.vision import gan_metrics
 from tests.book.draw.test_explorable import points
 
 
@@ -134,6 +135,12 @@ def box(weight_decay):
     paths = [adamw.descend(decoupled, weight_decay) for decoupled in (True, False)]
     ends = [path[-1:] for path in paths]
     return [adamw.square(weight_decay), *map(adamw.shown, paths), *ends]
+
+
+def fid_bias(features, truth):
+    data, sizes = gan_metrics.bias_data(int(features), truth), gan_metrics.SIZES
+    ends = np.asarray([[sizes[0], truth], [sizes[-1], truth]])
+    return [ends, columns(sizes, data.law), columns(sizes, data.measured)]
 
 
 def learning_rate(r):
@@ -373,6 +380,7 @@ COMPUTED = {
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,
     "training/schedules/against_the_limit": warm_ups,
+    "vision/gan_metrics/bias": fid_bias,
 }
 
 
