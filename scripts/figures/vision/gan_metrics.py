@@ -145,7 +145,7 @@ def shapes() -> Figure:
     for ax, (name, x) in zip(axes, shapes_data().items(), strict=True):
         fid, kernel = shape_scores()[name]
         ax.plot(*x.T, "o", color="C0", markersize=2, alpha=0.7, label=name)
-        ax.set(title=f"{name}: FID {abs(fid):.2f}, KID {kernel:.2f}")
+        ax.set(title=f"{name}\nFID {abs(fid):.2f}, KID {kernel:.2f}")
         ax.set(xlim=(-4.4, 4.4), ylim=(-4.4, 4.4), aspect="equal", xticks=[-3, 0, 3])
         ax.set(yticks=[-3, 0, 3])
     axes[0].set_ylabel("feature 2")
@@ -178,7 +178,7 @@ def shapes_says() -> dict[str, bool]:
 
 
 @cache
-def photo(left: int = 300) -> Array:
+def photo(left: int = 240) -> Array:
     """Return a part of a photograph, (3, 96, 96), in [0, 1]."""
     image = load_sample_image("china.jpg")[150:246, left : left + 96]
     return np.asarray(image.transpose(2, 0, 1).astype(np.float64) / 255)
@@ -188,7 +188,7 @@ def photo(left: int = 300) -> Array:
 def distorted() -> dict[str, Array]:
     """Return the photograph shifted by a pixel, and changed by as large a squared error."""
     x = photo()
-    moved = photo(299)
+    moved = photo(239)
     rms = float(np.sqrt(((moved - x) ** 2).mean()))
     noise = np.random.default_rng(0).normal(size=x.shape)
     noise *= rms / np.sqrt((noise**2).mean())

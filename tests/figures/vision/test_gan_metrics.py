@@ -13,7 +13,7 @@ def test_the_law_is_near_what_is_measured(features):
         data = figures.bias_data(features, truth)
         assert (np.diff(data.law) < 0).all()
         assert (data.law > truth).all()
-        enough = figures.SIZES > 1.5 * features
+        enough = 1.5 * features < figures.SIZES
         assert np.allclose(data.measured[enough], data.law[enough], rtol=0.15)
 
 
@@ -54,7 +54,7 @@ def test_shapes_draws_the_clouds(panel, name):
         figures.shapes(),
         panel=panel,
         lines={name: (x[:, 0], x[:, 1])},
-        title=f"{name}: FID {abs(fid):.2f}, KID {kernel:.2f}",
+        title=f"{name}\nFID {abs(fid):.2f}, KID {kernel:.2f}",
     )
 
 
