@@ -29,6 +29,7 @@ from scripts.figures.regularization import (
     overfitting,
     stochastic_depth,
 )
+from scripts.figures.retrieval import ranking_metrics
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from scripts.figures.vision import gan_metrics
 from tests.book.draw.test_explorable import points
@@ -135,6 +136,11 @@ def box(weight_decay):
     paths = [adamw.descend(decoupled, weight_decay) for decoupled in (True, False)]
     ends = [path[-1:] for path in paths]
     return [adamw.square(weight_decay), *map(adamw.shown, paths), *ends]
+
+
+def chance(documents, cutoff):
+    data = ranking_metrics.chance_data(int(documents), int(cutoff))
+    return [columns(data.share, y) for y in (data.reciprocal, data.ndcg, data.precision)]
 
 
 def fid_bias(features, truth):
@@ -376,6 +382,7 @@ COMPUTED = {
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
+    "retrieval/ranking_metrics/chance": chance,
     "training/accumulation/token_weights": mean_of_means,
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,
