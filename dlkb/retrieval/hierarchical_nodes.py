@@ -131,7 +131,8 @@ def level_by_traversal(parents: Mapping[Node, Node | None], *, depth: int) -> Wa
         ValueError: If `depth` is negative.
 
     Example:
-        >>> level_by_traversal({"page": None, "left": "page", "right": "page"}, depth=1)
+        >>> tree = {"page": None, "left": "page", "right": "page"}
+        >>> level_by_traversal(tree, depth=1)
         Walk(nodes=['left', 'right'], comparisons=5)
     """
     check_between("depth", depth, 0, math.inf, closed="left")

@@ -29,7 +29,7 @@ from scripts.figures.regularization import (
     overfitting,
     stochastic_depth,
 )
-from scripts.figures.retrieval import ranking_metrics
+from scripts.figures.retrieval import hierarchical_nodes, ranking_metrics
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from scripts.figures.vision import gan_metrics
 from tests.book.draw.test_explorable import points
@@ -141,6 +141,11 @@ def box(weight_decay):
 def chance(documents, cutoff):
     data = ranking_metrics.chance_data(int(documents), int(cutoff))
     return [columns(data.share, y) for y in (data.reciprocal, data.ndcg, data.precision)]
+
+
+def traversal(fan, depth):
+    data = hierarchical_nodes.cost_data(int(fan), int(depth))
+    return [columns(data.nodes, y) for y in data[1:]]
 
 
 def fid_bias(features, truth):
@@ -382,6 +387,7 @@ COMPUTED = {
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
+    "retrieval/hierarchical_nodes/cost": traversal,
     "retrieval/ranking_metrics/chance": chance,
     "training/accumulation/token_weights": mean_of_means,
     "training/mixed_precision/gradient_window": gradient_window,
