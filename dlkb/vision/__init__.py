@@ -1,1 +1,0 @@
-"""Formulas of the pages on vision."""

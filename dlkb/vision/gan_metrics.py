@@ -279,7 +279,7 @@ def inception_score(p: Array) -> Array:
         deviation of the scores of ten parts, each lower on average than that of the whole.
 
     Reference:
-        Salimans et al. (2016); Barratt and Sharma (2018).
+        Salimans et al. (2016).
 
     Example:
         >>> import numpy as np

@@ -138,6 +138,11 @@ def box(weight_decay):
     return [adamw.square(weight_decay), *map(adamw.shown, paths), *ends]
 
 
+def merging(found, threshold):
+    data = hierarchical_nodes.merged_data(int(found), threshold)
+    return [data.handed, data.found]
+
+
 def chance(documents, cutoff):
     data = ranking_metrics.chance_data(int(documents), int(cutoff))
     return [columns(data.share, y) for y in (data.reciprocal, data.ndcg, data.precision)]
@@ -388,6 +393,7 @@ COMPUTED = {
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
     "retrieval/hierarchical_nodes/cost": traversal,
+    "retrieval/hierarchical_nodes/merging": merging,
     "retrieval/ranking_metrics/chance": chance,
     "training/accumulation/token_weights": mean_of_means,
     "training/mixed_precision/gradient_window": gradient_window,

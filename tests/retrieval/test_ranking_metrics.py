@@ -154,6 +154,9 @@ def test_half_precision_counts_beyond_its_integers():
     late = torch.zeros(3001, dtype=torch.bfloat16)
     late[3000] = 1
     assert_close(reciprocal_rank(late) * 3001, 1.0, dtype="bfloat16")
+    last = torch.zeros(70_001, dtype=torch.float16)  # a rank that float16 does not hold
+    last[-1] = 1
+    assert reciprocal_rank(last) > 0
 
 
 @pytest.mark.parametrize(
