@@ -185,7 +185,8 @@ def merge_parents(
     """Return what was retrieved, with a parent in the place of its children where most are there.
 
     Again and again, until nothing changes: a parent whose retrieved share of children is above
-    the threshold replaces them and gets their mean score.
+    the threshold replaces them and gets their mean score. What then lies within another kept node
+    is left out: its text is there already.
 
     Args:
         scores: The score of each node that was retrieved.
@@ -200,8 +201,8 @@ def merge_parents(
 
     Note:
         As LlamaIndex's `AutoMergingRetriever` merges; that also fills in a node that is missing
-        between two neighbours, and keeps a parent twice that was retrieved itself: here it keeps
-        the higher score.
+        between two neighbours, keeps a parent twice that was retrieved itself (here once, with the
+        higher score), and keeps a node beside its grandparent.
 
     Example:
         >>> tree = {"page": None, "left": "page", "middle": "page", "right": "page"}
@@ -222,7 +223,16 @@ def merge_parents(
                 together.setdefault(parent, []).append(node)
         full = {p: c for p, c in together.items() if len(c) / children[p] > threshold}
         if not full:
-            return dict(sorted(kept.items(), key=lambda item: -item[1]))
+            break
         for parent, found in full.items():
             mean = sum(kept.pop(node) for node in found) / len(found)
             kept[parent] = max(mean, kept.get(parent, mean))
+    outer = [node for node in kept if not _within(node, kept, parents)]
+    return {node: kept[node] for node in sorted(outer, key=lambda node: -kept[node])}
+
+
+def _within(node: Node, kept: Mapping[Node, float], parents: Mapping[Node, Node | None]) -> bool:
+    above = parents[node]
+    while above is not None and above not in kept:
+        above = parents[above]
+    return above is not None

@@ -111,6 +111,10 @@ def test_parents_take_the_place_of_most_of_their_children():
 def test_merging_goes_on_up_to_the_root():
     scores = {"a": 0.9, "b": 0.5, "c": 0.1, "e": 0.7}
     assert merge_parents(scores, TREE) == {"book": pytest.approx(0.6)}
+    halves = {"left": "all", "right": "all", "third": "all", "all": None, "last": "third"}
+    halves |= dict.fromkeys("abcd", "third")  # the third has five, of which one is found
+    assert merge_parents({"left": 1, "right": 0, "last": 2}, halves) == {"all": 0.5}
+    assert merge_parents({"third": 1, "last": 2}, halves, threshold=0.9) == {"third": 1}
     with_parent = {"a": 0.2, "b": 0.2, "c": 0.2, "one": 0.4}
     assert merge_parents(with_parent, TREE) == {"one": 0.4}
     assert merge_parents(with_parent | {"one": 0.1}, TREE) == {"one": pytest.approx(0.2)}

@@ -62,6 +62,8 @@ def test_the_default_draws_a_thousand_samples():
     default = bootstrap_interval(values, generator=np.random.default_rng(5))
     named = bootstrap_interval(values, generator=np.random.default_rng(5), samples=1000, level=0.95)
     assert default == named
+    means = resampled_means(values, np.random.default_rng(5).random((1000, 20)))
+    assert default == percentile_interval(means)
 
 
 def test_a_torch_generator_draws_for_tensors():
