@@ -183,8 +183,10 @@ def check_equal(pair: Pair, both: Function, kernels: Mapping[str, Function], x: 
     """Refuse to time what does not compute the same values and gradients."""
     tolerance = 2e-2 if x.dtype == torch.bfloat16 else 2e-4
     found = []
-    others: list[Function] = [kernels[pair.name]] if pair.name in kernels else []
-    for f in (partial(pair.ours, **pair.options), both, *others, pair.theirs):
+    functions: list[Function] = [partial(pair.ours, **pair.options), both]
+    if pair.name in kernels:
+        functions.append(kernels[pair.name])
+    for f in (*functions, pair.theirs):
         given = leaves(pair, x, backward=True)
         y = f(*given)
         y.sum().backward()
