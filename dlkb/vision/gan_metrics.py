@@ -276,7 +276,7 @@ def inception_score(p: Array) -> Array:
 
     Note:
         Differs from torchmetrics, which takes logits, shuffles them, and returns mean and standard
-        deviation of the scores of ten parts, each lower on average than that of the whole.
+        deviation of the scores of ten parts.
 
     Reference:
         Salimans et al. (2016).
