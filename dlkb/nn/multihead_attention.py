@@ -62,7 +62,7 @@ class MultiheadAttention(nn.Module):
         super().__init__()
         if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
             raise ValueError(
-                f"embed_dim is {embed_dim}: a positive multiple of num_heads, {num_heads}, is needed"
+                f"embed_dim is {embed_dim}: it must be a positive multiple of {num_heads} heads"
             )
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
         self.kdim = embed_dim if kdim is None else kdim

@@ -3,7 +3,7 @@ r"""Attention from blocks of keys: partial softmaxes that merge into the whole o
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, namespace, widen
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 from dlkb.transformers.attention import attention_scores
 from dlkb.transformers.attention_masks import causal_mask
 
@@ -121,11 +121,16 @@ def finish_partial(part: Partial) -> Array:
     Returns:
         Shape (..., L, d_v), zero where a query saw no key.
 
+    Raises:
+        ValueError: If its shapes do not fit.
+
     Example:
         >>> import numpy as np
         >>> finish_partial(Partial(np.zeros(1), np.asarray([2.0]), np.asarray([[4.0]])))
         array([[2.]])
     """
+    check_same_shape("maximum", part.maximum, "total", part.total)
+    check_same_shape("total", part.total, "weighted, but for its last axis,", part.weighted[..., 0])
     xp = namespace(*part)
     total = xp.where(part.total == 0, xp.ones_like(part.total), part.total)
     return part.weighted / total[..., None]
@@ -183,7 +188,7 @@ def online_attention(
         xp.zeros((*q.shape[:-1], v.shape[-1]), dtype=widen(q).dtype, device=q.device),
     )
     for start in range(0, keys, block):
-        part = slice(start, start + block)
+        part = slice(start, min(start + block, keys))
         here = None if mask is None else mask[..., part]
         scores = attention_scores(q, k[..., part, :], mask=here, scale=scale)
         seen = merge_partials(seen, partial_attention(scores, v[..., part, :]))
