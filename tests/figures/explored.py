@@ -30,6 +30,7 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
+from scripts.figures.transformers import attention
 from tests.book.draw.test_explorable import points
 
 
@@ -320,6 +321,13 @@ def steps_to_target(target):
     ]
 
 
+def read_keys(width, power):
+    data = attention.weights_data(int(width), power)
+    at = attention.WIDTHS.index(int(width))
+    curve = columns(attention.WIDTHS, data.read)
+    return [attention.steps(data.one), curve, curve[[at]]]
+
+
 def warm_ups(warmup, gain):
     data, steps = schedules.start(int(warmup), gain), np.arange(0, 160, 4)
     shown = data.loss[:, ::4]
@@ -332,6 +340,7 @@ def warm_ups(warmup, gain):
 
 
 COMPUTED = {
+    "transformers/attention/weights": read_keys,
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
     "activations/gelu/swish_and_gelu": swish_and_gelu,

@@ -63,8 +63,8 @@ def weights() -> Explorable:
     """Draw the weights of a query, and how many keys are read, for a width and a division."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2))
     bars = left.add_patch(Polygon(steps(np.zeros(KEYS)), color="C0", lw=0))
-    (curve,) = right.plot([], [], color="C1")
-    (dot,) = right.plot([], [], color="C1", marker="o", linestyle="none")
+    (curve,) = right.plot([], [], color="C1", label="every width")
+    (dot,) = right.plot([], [], color="C1", marker="o", linestyle="none", label="this width")
     left.set(xlim=(0.2, KEYS + 0.8), ylim=(0, 1), xlabel="key", ylabel="weight")
     left.set_xticks([1, 4, 8, 12, 16])
     right.set(xlim=(3, 1400), ylim=(0, KEYS + 1), xscale="log")
