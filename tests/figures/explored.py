@@ -30,7 +30,7 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
-from scripts.figures.transformers import attention
+from scripts.figures.transformers import attention, positional_encoding
 from tests.book.draw.test_explorable import points
 
 
@@ -321,6 +321,11 @@ def steps_to_target(target):
     ]
 
 
+def dot_products(position, width):
+    data = positional_encoding.products(int(position), int(width))
+    return [columns(positional_encoding.OFFSETS, y) for y in data]
+
+
 def read_keys(width, power):
     data = attention.weights_data(int(width), power)
     at = attention.WIDTHS.index(int(width))
@@ -341,6 +346,7 @@ def warm_ups(warmup, gain):
 
 COMPUTED = {
     "transformers/attention/weights": read_keys,
+    "transformers/positional_encoding/dot_products": dot_products,
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
     "activations/gelu/swish_and_gelu": swish_and_gelu,
