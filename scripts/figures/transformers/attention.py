@@ -122,7 +122,7 @@ def readable(name: str) -> tuple[Vector, Vector]:
     q, k = np.ones((queries, 1)), np.ones((keys, 1))
     mask = np.ones((queries, keys), bool) if options is None else causal_mask(q, k, **options)
     row, column = np.nonzero(mask)
-    return column + 1.0, row + 1.0
+    return np.asarray(column + 1.0), np.asarray(row + 1.0)
 
 
 def masks() -> Figure:
