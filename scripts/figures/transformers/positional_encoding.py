@@ -99,7 +99,7 @@ PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 
 @cache
 def lengths_data(encoding: Encoding, name: Pattern) -> Vector:
-    """Return the share of weight in its place, shape (lengths, seeds)."""
+    """Return the share of weight in place, shape (lengths, seeds)."""
     head = train_head(encoding, name)
     return np.asarray([overlap(head, name, length).numpy() for length in LENGTHS])
 
@@ -116,7 +116,7 @@ def lengths() -> Figure:
         ax.set(xscale="log", ylim=(0, 1.05), xlabel="length", title=name)
         ax.set_xticks(LENGTHS, [str(length) for length in LENGTHS], minor=False)
         ax.set_xticks([], minor=True)
-    panels[0].set(ylabel="weight in its place")
+    panels[0].set(ylabel="weight in place")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure
