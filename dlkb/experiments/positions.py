@@ -127,14 +127,17 @@ def start(encoding: Encoding, *, seeds: int = 10) -> Head:
     return Head(encoding, q, k, table.requires_grad_(encoding == "learned"))
 
 
-def overlap(head: Head, name: Pattern, length: int, **options: float | None) -> Tensor:
+def overlap(
+    head: Head, name: Pattern, length: int, *, window: int | None = None, stretch: float = 1.0
+) -> Tensor:
     """Return the share of the weights that lies where it should, of the last queries.
 
     Args:
         head: The heads.
         name: The pattern that they should read.
         length: Number of positions.
-        **options: Of `weights`.
+        window: As for `weights`.
+        stretch: As for `weights`.
 
     Returns:
         Shape (seeds,), between 0 and 1.
@@ -144,7 +147,7 @@ def overlap(head: Head, name: Pattern, length: int, **options: float | None) -> 
         array([0.018])
     """
     with torch.no_grad():
-        found = weights(head, length, **options)  # type: ignore[arg-type]
+        found = weights(head, length, window=window, stretch=stretch)
         least = torch.minimum(found, pattern(name, length))
         return least[:, -LAST:].sum(-1).mean(-1)
 
