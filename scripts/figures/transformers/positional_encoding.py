@@ -74,8 +74,8 @@ def dot_products_says() -> dict[str, bool]:
     moves = min(abs(products(p, w).sines - data.sines).max() for p in (0, 2, 50) for w in (16,))
     return {
         "Dot products of encodings, around one position": data.both.shape == OFFSETS.shape,
-        "Around position 10, at width 16, sines and cosines give a curve that is highest, at 1, at offset 0 and equal on both "
-        "sides": bool(
+        "Around position 10, at width 16, sines and cosines give a curve that is highest, at 1, at "
+        "offset 0 and equal on both sides": bool(
             data.both.argmax() == 30
             and np.isclose(data.both[30], 1)
             and np.allclose(data.both, data.both[::-1])
