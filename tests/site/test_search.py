@@ -13,6 +13,8 @@ from tests.site.test_site import address
 BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
+    "transformers/positional_encoding": "positional encoding · rotary · rope · alibi",
+    "transformers/attention": "attention · causal mask · flash attention · kv cache",
     "vision/gan_metrics": "fid · inception score · psnr · ssim · kernel inception distance",
     "retrieval/ranking_metrics": "ndcg · mrr · mean average precision · bpref",
     "retrieval/hierarchical_nodes": "hierarchical node parser · auto merging retriever",
