@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.backpropagation import backprop, training_memory
+from scripts.figures.classic_ml import neighbours_and_clusters
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -331,6 +332,14 @@ def warm_ups(warmup, gain):
     ]
 
 
+def k_means_starts(start, step):
+    data, x, t = neighbours_and_clusters.run(int(start)), neighbours_and_clusters.plane(), int(step)
+    ratio = data.inertia / neighbours_and_clusters.least()
+    groups = [x[data.label[t] == j] for j in range(4)]
+    curve = columns(np.arange(neighbours_and_clusters.STEPS + 1), ratio)
+    return [*groups, data.centers[t], curve, np.asarray([[t, ratio[t]]])]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -338,6 +347,7 @@ COMPUTED = {
     "activations/glu/gradient_by_depth": gradient_by_depth,
     "backpropagation/backprop/graph": backprop_graph,
     "backpropagation/backprop/step_size": backprop_errors,
+    "classic_ml/neighbours_and_clusters/starts": k_means_starts,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
