@@ -30,6 +30,7 @@ from scripts.figures.regularization import (
     overfitting,
     stochastic_depth,
 )
+from scripts.figures.systems import asyncio as event_loop
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from tests.book.draw.test_explorable import points
 
@@ -340,6 +341,12 @@ def k_means_starts(start, step):
     return [*groups, data.centers[t], curve, np.asarray([[t, ratio[t]]])]
 
 
+def tasks_in_flight(limit):
+    corners = event_loop.bars(int(limit))
+    done = event_loop.done(int(limit))
+    return [*corners, np.asarray([[done, 0.2], [done, 8.8]])]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -379,6 +386,7 @@ COMPUTED = {
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
+    "systems/asyncio/limits": tasks_in_flight,
     "training/accumulation/token_weights": mean_of_means,
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,
