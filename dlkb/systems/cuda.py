@@ -162,8 +162,8 @@ def resident_blocks(
         NVIDIA's cuda_occupancy.h of CUDA 13.0, which gives the same.
 
     Example:
-        >>> [resident_blocks(256, shared=kib * 1024) for kib in (0, 16, 48, 113, 114)]
-        [8, 8, 4, 2, 1]
+        >>> [resident_blocks(256, shared=1024 * kib) for kib in (0, 48, 113, 114)]
+        [8, 4, 2, 1]
     """
     check_between("threads", threads, 1, 1024)
     check_between("registers", registers, 1, 255)
@@ -214,7 +214,7 @@ def wave_efficiency(blocks: Array, *, slots: int) -> Array:
         ValueError: If `slots` is below 1.
 
     Example:
-        >>> [round(wave_efficiency(blocks, slots=132), 2) for blocks in (132, 133, 264)]
+        >>> [round(wave_efficiency(b, slots=132), 2) for b in (132, 133, 264)]
         [1.0, 0.5, 1.0]
     """
     return blocks / (slots * waves(blocks, slots=slots))

@@ -31,6 +31,7 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.systems import asyncio as event_loop
+from scripts.figures.systems import cuda
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from tests.book.draw.test_explorable import points
 
@@ -347,6 +348,13 @@ def tasks_in_flight(limit):
     return [*corners, np.asarray([[done, 0.2], [done, 8.8]])]
 
 
+def tiles_and_waves(tile, units):
+    return [
+        columns(sizes, cuda.efficiency(sizes, int(tile), int(units)))
+        for sizes in (cuda.SIZES, cuda.POWERS)
+    ]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -387,6 +395,7 @@ COMPUTED = {
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
     "systems/asyncio/limits": tasks_in_flight,
+    "systems/cuda/quantization": tiles_and_waves,
     "training/accumulation/token_weights": mean_of_means,
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,
