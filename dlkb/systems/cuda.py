@@ -139,8 +139,8 @@ def resident_blocks(
 ) -> int:
     r"""Return how many blocks of a kernel fit on a multiprocessor at once.
 
-    $$r = \min\left(B,\ \left\lfloor\frac{W}{w}\right\rfloor,\
-      \left\lfloor\frac{4}{w} \left\lfloor\frac{R}{4\,\rho}\right\rfloor\right\rfloor,\
+    $$r = \min\left(B,\ \left\lfloor\frac{W}{w}\right\rfloor,
+      \left\lfloor\frac{4}{w} \left\lfloor\frac{R}{4\,\rho}\right\rfloor\right\rfloor,
       \left\lfloor\frac{S}{s}\right\rfloor\right)$$
 
     with w warps of ρ registers and s bytes a block. A multiprocessor has four parts, each with a
