@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.experiments import h100
 from dlkb.systems.cuda import (
     matmul_intensity,
     roofline,
@@ -66,10 +67,10 @@ def quantization_says() -> dict[str, bool]:
         f"{len(large)} sizes that are no powers of two reach 0.99": bool(
             len(large) > 0 and not set(large) & set(POWERS)
         ),
-        "a model of square products with one block a multiprocessor": bool(
+        "square products, one block a multiprocessor": bool(
             np.isclose(efficiency(np.asarray([11.0 * 128]), 128, 132)[0], 121 / 132)
         ),
-        "Whole tiles and full waves count, not powers of two": bool(
+        "In this model whole tiles and full waves count, not powers of two": bool(
             at[4096] < 0.99 and share[SIZES % 128 == 64].max() < 1
         ),
     }
@@ -177,4 +178,44 @@ def rooflines_says() -> dict[str, bool]:
         "one of 1024 rows can reach it": share["1024 rows"] == 1,
         f"The data sheet of an H100 says {PEAK / 1e12:.0f} Tera-operations and "
         f"{BANDWIDTH / 1e12:.2f} terabytes a second in bfloat16": True,
+    }
+
+
+SHOWN = (4032, 4088, 4095, 4096, 4097, 4100, 4104, 4160)
+
+
+def rates() -> Array:
+    """Return the measured rate of a product for each of the sizes shown."""
+    return np.asarray([h100.rate(n) for n in SHOWN])
+
+
+def measured() -> Figure:
+    """Draw the rate for sizes about 4096, and the time of a layer against its rows."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.0))
+    at = np.arange(len(SHOWN))
+    left.bar(at, rates(), color="C0", label="rate")
+    left.set_xticks(at, [str(n) for n in SHOWN], rotation=60)
+    left.set(ylim=(0, 800), title="10¹² operations a second")
+    rows, time = h100.layer()
+    early = rows <= 3328
+    right.plot(rows[early], time[early], "o-", color="C1", ms=4, label="time")
+    right.set(xlim=(0, 3400), ylim=(0, 200), xlabel="rows", title="microseconds")
+    return figure
+
+
+def measured_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    at = dict(zip(SHOWN, rates().tolist(), strict=True))
+    rows, time = h100.layer()
+    before, after = time[rows == 2048][0], time[rows == 2176][0]
+    odd = [n for n in SHOWN if n % 8]
+    return {
+        f"Square products in bfloat16 run at {at[4096]:.0f} Tera-operations a second for 4096, "
+        f"{at[4097]:.0f} for 4097 and {at[4104]:.0f} for 4104": True,
+        f"a layer of 4096 × 4096 takes {before:.0f} microseconds for 2048 rows, "
+        f"{after:.0f} for 2176": True,
+        "Sizes that are no multiple of 8 run at less than 0.4 of the rate of the others": bool(
+            max(at[n] for n in odd) < min(at[n] for n in SHOWN if n not in odd) / 2.5
+        ),
+        f"measured on an {h100.STAMP.split()[1]}": True,
     }

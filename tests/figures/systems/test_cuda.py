@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 
+from dlkb.experiments import h100
 from scripts.figures.systems import cuda as figures
 from tests.figures.drawn import assert_draws
 
@@ -59,3 +60,15 @@ def test_rooflines_draws_the_roof_and_what_lies_on_it():
         xlabel="operations a byte",
     )
     assert list(figures.dots()) == ["add", "1 row", "16 rows", "128 rows", "1024 rows"]
+
+
+def test_measured_draws_what_was_measured():
+    rates = [h100.rate(n) for n in figures.SHOWN]
+    assert_draws(
+        figures.measured(),
+        panel=0,
+        bars={"rate": rates},
+        title="10¹² operations a second",
+    )
+    rows, time = h100.layer()
+    assert_draws(figures.measured(), panel=1, lines={"time": (rows[:26], time[:26])}, xlabel="rows")
