@@ -1,4 +1,6 @@
-"""What an H100 needed for matrix products: measured once, kept so that pages compute with it.
+"""What an H100 did: times of products and of shared memory, and what overflows led to.
+
+Measured once, kept so that pages compute with it.
 
 `scripts/gpu/measure.py` measures it again, on another GPU too.
 """
@@ -46,6 +48,31 @@ _LAYER = {
     8192: 427.2, 8320: 418, 8448: 420.8,
 }
 # fmt: on
+
+SHARED_READS = {
+    1: 349.4,
+    2: 340.9,
+    4: 359.1,
+    8: 614.5,
+    16: 1139.0,
+    31: 327.4,
+    32: 2203.0,
+    33: 346.0,
+}
+"""Microseconds of the kernel `chase` by the stride in words between the lanes of a warp."""
+
+OVERFLOWS = {
+    "the last word of its own array": "nothing",
+    "the first word of the array behind": "silent",
+    "the last word of the array behind": "silent",
+    "the first word behind the block's memory": "CUDA_ERROR_ILLEGAL_ADDRESS",
+    "a word far behind, under compute-sanitizer": "reported",
+    "the array behind, under compute-sanitizer": "silent",
+    "launch with 32 KiB": "nothing",
+    "launch with 64 KiB, not allowed before": "CUDA_ERROR_INVALID_VALUE",
+    "launch with 300 KiB": "CUDA_ERROR_INVALID_VALUE",
+}
+"""What writes of the kernel `neighbours` and launches with much shared memory led to."""
 
 
 def sizes(dtype: str = "bfloat16") -> NDArray[np.int64]:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from dlkb.experiments.h100 import STAMP, layer, rate, sizes
+from dlkb.experiments.h100 import OVERFLOWS, SHARED_READS, STAMP, layer, rate, sizes
+from dlkb.systems.cuda import stride_conflict
 
 
 def test_rates_lie_below_the_peak_and_fit_the_times():
@@ -52,3 +53,17 @@ def test_a_gpu_at_hand_is_slow_where_rows_are_not_aligned(device):
         return begin.elapsed_time(end)
 
     assert seconds(4097) > 1.5 * seconds(4096)
+
+
+def test_shared_memory_is_slower_the_worse_the_conflict():
+    one = SHARED_READS[1]
+    for stride, time in SHARED_READS.items():
+        degree = stride_conflict(stride)
+        # A conflict of degree 4 and less hides behind the waiting of other warps.
+        assert time / one == pytest.approx(max(1, degree / 5), rel=0.12)
+
+
+def test_an_overflow_inside_the_block_is_silent_under_the_sanitizer_too():
+    silent = [what for what, happened in OVERFLOWS.items() if happened == "silent"]
+    assert len(silent) == 3
+    assert all("array behind" in what for what in silent)
