@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.backpropagation import backprop, training_memory
+from scripts.figures.classic_ml import neighbours_and_clusters
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -30,6 +31,8 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.retrieval import hierarchical_nodes, ranking_metrics
+from scripts.figures.systems import asyncio as event_loop
+from scripts.figures.systems import cuda
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from scripts.figures.transformers import attention, positional_encoding
 from scripts.figures.vision import gan_metrics
@@ -367,6 +370,27 @@ def warm_ups(warmup, gain):
     ]
 
 
+def k_means_starts(start, step):
+    data, x, t = neighbours_and_clusters.run(int(start)), neighbours_and_clusters.plane(), int(step)
+    ratio = data.inertia / neighbours_and_clusters.least()
+    groups = [x[data.label[t] == j] for j in range(4)]
+    curve = columns(np.arange(neighbours_and_clusters.STEPS + 1), ratio)
+    return [*groups, data.centers[t], curve, np.asarray([[t, ratio[t]]])]
+
+
+def tasks_in_flight(limit):
+    corners = event_loop.bars(int(limit))
+    done = event_loop.done(int(limit))
+    return [*corners, np.asarray([[done, 0.2], [done, 8.8]])]
+
+
+def tiles_and_waves(tile, units):
+    return [
+        columns(sizes, cuda.efficiency(sizes, int(tile), int(units)))
+        for sizes in (cuda.SIZES, cuda.POWERS)
+    ]
+
+
 COMPUTED = {
     "transformers/attention/weights": read_keys,
     "transformers/positional_encoding/dot_products": dot_products,
@@ -376,6 +400,7 @@ COMPUTED = {
     "activations/glu/gradient_by_depth": gradient_by_depth,
     "backpropagation/backprop/graph": backprop_graph,
     "backpropagation/backprop/step_size": backprop_errors,
+    "classic_ml/neighbours_and_clusters/starts": k_means_starts,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
@@ -410,6 +435,8 @@ COMPUTED = {
     "retrieval/hierarchical_nodes/cost": traversal,
     "retrieval/hierarchical_nodes/merging": merging,
     "retrieval/ranking_metrics/chance": chance,
+    "systems/asyncio/limits": tasks_in_flight,
+    "systems/cuda/quantization": tiles_and_waves,
     "training/accumulation/token_weights": mean_of_means,
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,

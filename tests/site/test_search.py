@@ -39,6 +39,9 @@ QUERIES = {
     "optimizers/adagrad": "adagrad · rmsprop · adadelta · muon",
     "training/accumulation": "gradient accumulation · no_sync · micro-batch",
     "training/mixed_precision": "loss scaling · gradscaler · bfloat16 · ZeRO · autocast",
+    "classic_ml/neighbours_and_clusters": "k-means · kmeans++ · nearest neighbours · knn",
+    "systems/asyncio": "asyncio · event loop · to_thread · CancelledError",
+    "systems/cuda": "cuda · bank conflicts · coalescing · roofline · wave quantization",
     "symptoms": """
         symptoms · troubleshooting · network does not learn · training is slow
         loss is nan · nan loss · nan gradients · nan after eigh · fp16 nan
