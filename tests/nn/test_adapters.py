@@ -187,6 +187,21 @@ def test_mode_state_and_compilation_follow_the_model():
     assert_close(compiled(x), model(x))
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("grad", [False, True])
+def test_the_fast_path_of_torch_does_not_pass_over_adapters(masked, grad):
+    torch.manual_seed(0)
+    block = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    model, x = nn.TransformerEncoder(block, 2, enable_nested_tensor=False), torch.randn(2, 5, 8)
+    places = ["dropout1", "dropout2"]
+    add_adapter(model, places, width=8, bottleneck=2, std=0.5)
+    mask = {"src_key_padding_mask": torch.arange(5) > torch.tensor([[4], [2]])} if masked else {}
+    with torch.set_grad_enabled(grad):
+        expected = model.train()(x, **mask)
+        assert_close(model.eval()(x, **mask), expected)
+        assert not torch.allclose(use_adapter(model)(x, **mask), expected, atol=0.1)
+
+
 def test_draws_follow_the_generator_and_say_what_they_are():
     one, two = (
         Adapter(6, 2, std=0.5, generator=torch.Generator().manual_seed(3)) for _ in range(2)

@@ -132,6 +132,10 @@ class AdapterFusion(nn.Module):
         return mixed
 
 
+def _nothing(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+    """Do nothing: in `eval()` torch's encoder layer passes over parts of it without a hook."""
+
+
 class AdaptedLayer(nn.Module):
     """A frozen layer and the adapters on its output, or beside it.
 
@@ -159,6 +163,7 @@ class AdaptedLayer(nn.Module):
         self.active: list[str] = []
         self.fused: list[str] = []
         self.parallel = parallel
+        self.register_forward_pre_hook(_nothing)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output and what the adapters in use add."""

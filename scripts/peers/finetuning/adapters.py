@@ -48,6 +48,7 @@ def _measure(name: str) -> dict[str, Any]:
     last.register_forward_hook(lambda _, args, out: seen.update(reads=args[0].clone()))
     dense.register_forward_hook(lambda _, args, out: seen.update(h=out.clone()))
     layer.intermediate.register_forward_hook(lambda _, args, out: seen.update(x=args[0].clone()))
+    norm.register_forward_hook(lambda _, args, out: seen.update(layer=out.clone()))
     with torch.no_grad():
         model(torch.arange(5)[None])
         places = {
@@ -56,6 +57,9 @@ def _measure(name: str) -> dict[str, Any]:
             "LN(x + h)": norm(seen["x"] + seen["h"]),
         }
         grid = last.non_linearity(torch.tensor(GRID)).tolist()
+        added = last.scaling * last.adapter_up(last.adapter_down(seen["reads"]))
+        if not torch.allclose(seen["layer"], norm(seen["x"] + seen["h"] + added), atol=1e-5):
+            raise LookupError(f"{name}: the layer returns something else than LN(x + h + branch)")
     [reads] = [k for k, v in places.items() if torch.allclose(v, seen["reads"], atol=1e-6)]
     return {
         "count": len(modules),
