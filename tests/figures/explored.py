@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.backpropagation import backprop, training_memory
-from scripts.figures.finetuning import lora
+from scripts.figures.finetuning import adapters, lora
 from scripts.figures.gradients import (
     clipping,
     iterated_maps,
@@ -331,6 +331,15 @@ def warm_ups(warmup, gain):
     ]
 
 
+def adapter_unit(bias):
+    data = adapters.fit(bias)
+    return [
+        columns(adapters.INPUTS, data.adapter),
+        columns(adapters.INPUTS, data.merged),
+        np.asarray([[bias, data.gap]]),
+    ]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -338,6 +347,7 @@ COMPUTED = {
     "activations/glu/gradient_by_depth": gradient_by_depth,
     "backpropagation/backprop/graph": backprop_graph,
     "backpropagation/backprop/step_size": backprop_errors,
+    "finetuning/adapters/no_merge": adapter_unit,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,

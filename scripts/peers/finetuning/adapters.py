@@ -51,6 +51,7 @@ def _measure(name: str) -> dict[str, Any]:
     norm.register_forward_hook(lambda _, args, out: seen.update(layer=out.clone()))
     with torch.no_grad():
         model(torch.arange(5)[None])
+        returned = seen["layer"]
         places = {
             "h": seen["h"],
             "x": seen["x"],
@@ -58,7 +59,7 @@ def _measure(name: str) -> dict[str, Any]:
         }
         grid = last.non_linearity(torch.tensor(GRID)).tolist()
         added = last.scaling * last.adapter_up(last.adapter_down(seen["reads"]))
-        if not torch.allclose(seen["layer"], norm(seen["x"] + seen["h"] + added), atol=1e-5):
+        if not torch.allclose(returned, norm(seen["x"] + seen["h"] + added), atol=1e-5):
             raise LookupError(f"{name}: the layer returns something else than LN(x + h + branch)")
     [reads] = [k for k, v in places.items() if torch.allclose(v, seen["reads"], atol=1e-6)]
     return {
