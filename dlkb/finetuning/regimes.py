@@ -66,7 +66,8 @@ def trained_parameters(widths: Sequence[int], *, first: int = 1) -> int:
         ValueError: If there are no two widths, one is below 1, or there is no such layer.
 
     Example:
-        >>> trained_parameters((64, 32, 32, 10)), trained_parameters((64, 32, 32, 10), first=3)
+        >>> widths = (64, 32, 32, 10)
+        >>> trained_parameters(widths), trained_parameters(widths, first=3)
         (3466, 330)
     """
     layers = _check_widths(widths, first)

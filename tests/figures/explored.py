@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.backpropagation import backprop, training_memory
-from scripts.figures.finetuning import adapters, lora
+from scripts.figures.finetuning import adapters, lora, regimes
 from scripts.figures.gradients import (
     clipping,
     iterated_maps,
@@ -340,6 +340,12 @@ def adapter_unit(bias):
     ]
 
 
+def by_angle(angle):
+    found = [regimes.result(name, int(angle)) for name in regimes.REGIMES]
+    found.append(regimes.untrained(int(angle)))
+    return [np.asarray([[r.new.mean(), r.old.mean()]]) for r in found]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -348,6 +354,7 @@ COMPUTED = {
     "backpropagation/backprop/graph": backprop_graph,
     "backpropagation/backprop/step_size": backprop_errors,
     "finetuning/adapters/no_merge": adapter_unit,
+    "finetuning/regimes/by_angle": by_angle,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
