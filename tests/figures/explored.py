@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.backpropagation import backprop, training_memory
-from scripts.figures.finetuning import adapters, lora, regimes
+from scripts.figures.finetuning import adapters, lora, prefix_tuning, regimes
 from scripts.figures.gradients import (
     clipping,
     iterated_maps,
@@ -353,6 +353,12 @@ def adapter_unit(bias):
     ]
 
 
+def prefix_mixture(score, length):
+    data = prefix_tuning.mixed(score, int(length))
+    curve = columns(np.asarray(prefix_tuning.SCORES), prefix_tuning.gates(int(length)))
+    return [data.output[None], curve, np.asarray([[score, data.gate]])]
+
+
 def by_angle(angle):
     found = [regimes.result(name, int(angle)) for name in regimes.REGIMES]
     found.append(regimes.untrained(int(angle)))
@@ -369,6 +375,7 @@ COMPUTED = {
     "backpropagation/backprop/graph": backprop_graph,
     "backpropagation/backprop/step_size": backprop_errors,
     "finetuning/adapters/no_merge": adapter_unit,
+    "finetuning/prefix_tuning/mixture": prefix_mixture,
     "finetuning/regimes/by_angle": by_angle,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
