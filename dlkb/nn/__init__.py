@@ -6,6 +6,14 @@ if find_spec("torch") is None:
     raise ModuleNotFoundError("dlkb.nn needs PyTorch: pip install 'dlkb[torch]'", name="torch")
 
 from dlkb.nn import init
+from dlkb.nn.adapters import (
+    AdaptedLayer,
+    Adapter,
+    AdapterFusion,
+    add_adapter,
+    fuse_adapters,
+    use_adapter,
+)
 from dlkb.nn.attention import scaled_dot_product_attention
 from dlkb.nn.augmentation import CutMix, MixUp
 from dlkb.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, fold_batch_norm
@@ -61,6 +69,9 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "AdaptedLayer",
+    "Adapter",
+    "AdapterFusion",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -98,6 +109,7 @@ __all__ = [
     "StochasticDepth",
     "Tanh",
     "TrainableParameters",
+    "add_adapter",
     "add_lora",
     "check_model",
     "clip_grad_norm_",
@@ -107,6 +119,7 @@ __all__ = [
     "compiled",
     "detach_lora",
     "fold_batch_norm",
+    "fuse_adapters",
     "get_total_norm",
     "gradient_norms",
     "init",
@@ -129,5 +142,6 @@ __all__ = [
     "trainable_parameters",
     "unit_activity",
     "unmerge_lora",
+    "use_adapter",
     "without_lora",
 ]

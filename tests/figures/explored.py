@@ -11,7 +11,7 @@ from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.backpropagation import backprop, training_memory
 from scripts.figures.classic_ml import neighbours_and_clusters
-from scripts.figures.finetuning import lora
+from scripts.figures.finetuning import adapters, lora, prefix_tuning, regimes
 from scripts.figures.gradients import (
     clipping,
     iterated_maps,
@@ -391,6 +391,27 @@ def tiles_and_waves(tile, units):
     ]
 
 
+def adapter_unit(bias):
+    data = adapters.fit(bias)
+    return [
+        columns(adapters.INPUTS, data.adapter),
+        columns(adapters.INPUTS, data.merged),
+        np.asarray([[bias, data.gap]]),
+    ]
+
+
+def prefix_mixture(score, length):
+    data = prefix_tuning.mixed(score, int(length))
+    curve = columns(np.asarray(prefix_tuning.SCORES), prefix_tuning.gates(int(length)))
+    return [data.output[None], curve, np.asarray([[score, data.gate]])]
+
+
+def by_angle(angle):
+    found = [regimes.result(name, int(angle)) for name in regimes.REGIMES]
+    found.append(regimes.untrained(int(angle)))
+    return [np.asarray([[r.new.mean(), r.old.mean()]]) for r in found]
+
+
 COMPUTED = {
     "transformers/attention/weights": read_keys,
     "transformers/positional_encoding/dot_products": dot_products,
@@ -401,6 +422,9 @@ COMPUTED = {
     "backpropagation/backprop/graph": backprop_graph,
     "backpropagation/backprop/step_size": backprop_errors,
     "classic_ml/neighbours_and_clusters/starts": k_means_starts,
+    "finetuning/adapters/no_merge": adapter_unit,
+    "finetuning/prefix_tuning/mixture": prefix_mixture,
+    "finetuning/regimes/by_angle": by_angle,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
