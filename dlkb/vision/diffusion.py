@@ -16,6 +16,9 @@ from dlkb.arrays import (
     widen,
 )
 
+Form = Literal["noise", "x0", "velocity"]
+"""What a network predicts."""
+
 
 def _wide(x: Array, *others: tuple[str, Array]) -> tuple[Array, ...]:
     """Check arrays that must have the shape of `x`; return all in the format to compute in."""
@@ -29,7 +32,7 @@ def _wide(x: Array, *others: tuple[str, Array]) -> tuple[Array, ...]:
 def _share(name: str, share: Array, x: Array) -> Array:
     """Check a share of the data, a number or an array, and return it in the format of `_wide`."""
     check_between(name, share, 0, 1)
-    if not hasattr(share, "shape"):
+    if isinstance(share, (int, float)):
         return share
     check_float(name, share)
     check_broadcasts(name, share, "x", x)
@@ -88,7 +91,7 @@ def parts(
     output: Array,
     alpha_bar: Array,
     *,
-    predicts: Literal["noise", "x0", "velocity"] = "noise",
+    predicts: Form = "noise",
 ) -> Parts:
     r"""Turn what a network predicts into data, noise and velocity.
 
@@ -247,8 +250,10 @@ def ddpm_step(
     mean = (state - beta / (1 - share) ** 0.5 * epsilon) / alpha**0.5
     own = (1 - before) / (1 - share) * beta
     if variance == "beta":  # none in the step to the data, where ᾱ before is 1
-        is_array = hasattr(before, "shape")
-        own = namespace(x).where(before < 1, beta, 0 * beta) if is_array else beta * (before < 1)
+        if isinstance(before, (int, float)):
+            own = beta * float(before < 1)
+        else:
+            own = namespace(x).where(before < 1, beta, 0 * beta)
     return namespace(x).astype(mean + own**0.5 * fresh, x.dtype, copy=False)
 
 
