@@ -184,7 +184,8 @@ def posterior(x: Array, x0: Array, alpha_bar: Array, previous: Array) -> Gaussia
 
     Example:
         >>> import numpy as np
-        >>> posterior(np.asarray([1.0]), np.asarray([1.0]), 0.25, 1.0)  # the last step
+        >>> x, x0 = np.asarray([3.0]), np.asarray([1.0])
+        >>> posterior(x, x0, 0.25, 1.0)  # the last step leads to the data
         Gaussian(mean=array([1.]), variance=0.0)
     """
     state, data = _wide(x, ("x0", x0))
@@ -286,8 +287,11 @@ def ddim_step(
 
     Example:
         >>> import numpy as np
-        >>> x, zero = diffuse(np.asarray([2.0]), np.asarray([1.0]), 0.64), np.zeros(1)
-        >>> ddim_step(x, np.asarray([1.0]), zero, 0.64, 0.81).round(4)  # as diffused there
+        >>> x0, noise = np.asarray([2.0]), np.asarray([1.0])
+        >>> x = diffuse(x0, noise, 0.64)
+        >>> ddim_step(x, noise, noise, 0.64, 0.81).round(4)
+        array([2.2359])
+        >>> diffuse(x0, noise, 0.81).round(4)
         array([2.2359])
     """
     check_between("eta", eta, 0, 1)

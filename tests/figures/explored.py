@@ -30,6 +30,7 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
+from scripts.figures.vision import diffusion
 from tests.book.draw.test_explorable import points
 
 
@@ -373,6 +374,7 @@ COMPUTED = {
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,
     "training/schedules/against_the_limit": warm_ups,
+    "vision/diffusion/from_noise": lambda step, eta: [diffusion.moon_walks()[eta][int(step)]],
 }
 
 

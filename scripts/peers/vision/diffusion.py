@@ -49,8 +49,7 @@ def schedule(scheduler: Scheduler) -> str:
 def steps_back(scheduler: Scheduler, t: int, noise: float) -> Vector:
     """Take a default step from 0.3 and the same predicted noise, 20,000 times."""
     x = torch.full((1, 20_000), 0.3)
-    if isinstance(scheduler, DDIMScheduler):
-        scheduler.set_timesteps(1000)
+    scheduler.set_timesteps(1000)
     generator = torch.Generator().manual_seed(0)
     result = scheduler.step(torch.full_like(x, noise), t, x, generator=generator)
     return np.asarray(result.prev_sample.double())
