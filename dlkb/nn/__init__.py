@@ -47,6 +47,7 @@ from dlkb.nn.lora import (
     without_lora,
 )
 from dlkb.nn.norm_axes import GroupNorm
+from dlkb.nn.pix2pix import PatchDiscriminator, UNetGenerator
 from dlkb.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
 from dlkb.nn.rms_norm import RMSNorm
@@ -84,6 +85,7 @@ __all__ = [
     "Mish",
     "MixUp",
     "PReLU",
+    "PatchDiscriminator",
     "QuickGELU",
     "RMSNorm",
     "ReLU",
@@ -95,6 +97,7 @@ __all__ = [
     "StochasticDepth",
     "Tanh",
     "TrainableParameters",
+    "UNetGenerator",
     "add_lora",
     "check_model",
     "clip_grad_norm_",
