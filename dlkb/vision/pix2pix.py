@@ -247,8 +247,7 @@ def discriminator_loss(real: Array, fake: Array) -> Array:
         ValueError: If the shapes differ.
 
     Reference:
-        Isola et al., Image-to-Image Translation with Conditional Adversarial Networks (2017),
-        section 3.3, for the half.
+        Isola et al., Image-to-Image Translation with Conditional Adversarial Networks (2017).
 
     Example:
         >>> import numpy as np
@@ -289,13 +288,12 @@ def generator_loss(fake: Array, image: Array, target: Array, *, weight: float = 
         vanishes where the discriminator is sure.
 
     Reference:
-        Isola et al., Image-to-Image Translation with Conditional Adversarial Networks (2017),
-        section 3.1.
+        Isola et al., Image-to-Image Translation with Conditional Adversarial Networks (2017).
 
     Example:
         >>> import numpy as np
-        >>> image = np.zeros((1, 3, 4, 4))
-        >>> round(float(generator_loss(np.zeros((1, 1, 2, 2)), image, image + 0.1)), 4)
+        >>> image, fake = np.zeros((1, 3, 4, 4)), np.zeros((1, 1, 2, 2))
+        >>> round(float(generator_loss(fake, image, image + 0.1)), 4)
         10.6931
     """
     check_between("weight", weight, 0, math.inf, closed="left")

@@ -30,7 +30,7 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
-from scripts.figures.vision import diffusion
+from scripts.figures.vision import diffusion, pix2pix
 from tests.book.draw.test_explorable import points
 
 
@@ -332,6 +332,14 @@ def warm_ups(warmup, gain):
     ]
 
 
+def seen_patches(layers, place):
+    seen = pix2pix.patch(int(layers), place)
+    return [
+        pix2pix.square(seen.low, seen.field),
+        pix2pix.outline(pix2pix.square(seen.low + seen.step, seen.field)),
+    ]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -375,6 +383,7 @@ COMPUTED = {
     "training/batch_size/steps_to_target": steps_to_target,
     "training/schedules/against_the_limit": warm_ups,
     "vision/diffusion/from_noise": lambda step, eta: [diffusion.moon_walks()[eta][int(step)]],
+    "vision/pix2pix/patches": seen_patches,
 }
 
 
