@@ -59,6 +59,7 @@ def test_denoiser_sees_step_label_and_waves():
     plain = Denoiser(3, steps=T, width=8, waves=(5,))
     plain.layers[0].weight.data[:, :3] = 0  # all but the waves
     assert torch.allclose(plain(x + turn, t), plain(x, t), atol=1e-5)
+    assert not torch.allclose(plain(x + turn / 3, t), plain(x, t), atol=1e-3)
 
 
 @pytest.mark.parametrize("predicts", ["noise", "x0", "velocity"])
