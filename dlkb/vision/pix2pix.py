@@ -268,13 +268,13 @@ def discriminator_loss(real: Array, fake: Array) -> Array:
 def generator_loss(fake: Array, image: Array, target: Array, *, weight: float = 100.0) -> Array:
     r"""Return the generator's loss: to pass for real, and to be near the target.
 
-    $$L_G = \overline{\operatorname{softplus}(-z_f)} + \lambda\,\overline{\lvert y - \hat y\rvert}$$
+    $$L_G = \overline{\operatorname{softplus}(-z_f)} + w\,\overline{\lvert y - \hat y\rvert}$$
 
     Args:
         fake: Logits $z_f$ of patches of the generated pair, any shape.
         image: What was generated, any shape.
         target: The paired image, in the shape of `image`.
-        weight: λ ≥ 0.
+        weight: w ≥ 0, the paper's λ.
 
     Returns:
         A 0-d array.

@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
 from dlkb.experiments.digits import digits
-from dlkb.vision.pix2pix import KERNEL, patch_count, patch_field
+from dlkb.vision.pix2pix import KERNEL, patch_count, patch_field, unet_blocks
 from scripts.figures.explorable import Explorable, Slider
 
 SIZE = 256
@@ -92,4 +93,50 @@ def patches_says() -> dict[str, bool]:
         ),
         f"its neighbour, an outline, is {seen.step} pixels further": True,
         "cut off at the edge, where a patch sees padding": patch(3, 0.0).low < 0,
+    }
+
+
+def unet() -> Figure:
+    """Draw what each block of the U-Net takes: from the block before, and from its skip."""
+    blocks = unet_blocks()
+    figure, ax = plt.subplots(figsize=(7.2, 3.3))
+    at = np.arange(1, len(blocks) + 1)
+    below, skips = taken()
+    ax.bar(at, below, color="C0", label="from the block before")
+    ax.bar(at, skips, bottom=below, color="C1", label="from the skip")
+    for x, block in zip(at, blocks, strict=True):
+        total = block.channels_in
+        ax.annotate(
+            f"{block.size}",
+            (float(x), float(total)),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+        )
+    names = [*(f"{i}" for i in range(1, 9)), *(f"{i}" for i in range(8, 0, -1))]
+    ax.set(xticks=at, xticklabels=names, ylim=(0, 1500), xlabel="block, down and up again")
+    ax.set(title="channels taken, and the side of what is given")
+    ax.legend(loc="upper left")
+    return figure
+
+
+def taken() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the channels that each block takes from the one before, and from its skip."""
+    blocks = unet_blocks()
+    before = [blocks[0].channels_in, *(block.channels_out for block in blocks[:-1])]
+    below = np.asarray(before, dtype=np.float64)
+    return below, np.asarray([block.channels_in for block in blocks]) - below
+
+
+def unet_says() -> dict[str, bool]:
+    """Return what alt text and caption say, and whether it is so."""
+    below, skips = taken()
+    blocks = unet_blocks()
+    return {
+        "Sixteen bars": len(blocks) == 16,
+        "the last seven have a second part of the same height": bool(
+            (skips[:9] == 0).all() and (skips[9:] == below[9:]).all()
+        ),
+        f"The side falls to {blocks[7].size} and returns to {blocks[-1].size}": blocks[7].size
+        == min(block.size for block in blocks),
     }

@@ -47,3 +47,19 @@ def test_patches_draws_the_image_under_the_squares():
     assert neighbour.max() == low + 78
     image = figures.digits(train=20).x_train[3].reshape(8, 8)
     assert_draws(drawn, images={"image": image}, lines={"neighbour": tuple(neighbour.T)})
+
+
+def test_unet_draws_what_each_block_takes():
+    below, skips = figures.taken()
+    np.testing.assert_array_equal(below[:8], [3, 64, 128, 256, 512, 512, 512, 512])
+    np.testing.assert_array_equal(skips[8:], [0, 512, 512, 512, 512, 256, 128, 64])
+    assert_draws(
+        figures.unet(),
+        bars={
+            "from the block before": (np.arange(1, 17), below),
+            "from the skip": (np.arange(1, 17), skips),
+        },
+        legend=["from the block before", "from the skip"],
+        texts=["128", "1", "256"],
+        xlabel="block, down and up again",
+    )
