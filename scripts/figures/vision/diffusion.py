@@ -176,7 +176,7 @@ def reverse_steps() -> Figure:
     for ax, value, title in ((left, 0.5, "standard deviation"), (right, 2.0, "mean")):
         ax.plot([0], [value], "o", color=edge, label="data")
         ax.set(xlim=(1000, -30), xlabel="step t", title=title)
-    left.set(ylim=(0, 1.6))
+    left.set(ylim=(0, 2.1))
     left.legend(loc="upper right")
     return figure
 
