@@ -35,7 +35,7 @@ from scripts.figures.systems import asyncio as event_loop
 from scripts.figures.systems import cuda
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from scripts.figures.transformers import attention, positional_encoding
-from scripts.figures.vision import gan_metrics
+from scripts.figures.vision import diffusion, gan_metrics, pix2pix
 from tests.book.draw.test_explorable import points
 
 
@@ -412,6 +412,14 @@ def by_angle(angle):
     return [np.asarray([[r.new.mean(), r.old.mean()]]) for r in found]
 
 
+def seen_patches(layers, place):
+    seen = pix2pix.patch(int(layers), place)
+    return [
+        pix2pix.square(seen.low, seen.field),
+        pix2pix.outline(pix2pix.square(seen.low + seen.step, seen.field)),
+    ]
+
+
 COMPUTED = {
     "transformers/attention/weights": read_keys,
     "transformers/positional_encoding/dot_products": dot_products,
@@ -466,6 +474,8 @@ COMPUTED = {
     "training/batch_size/steps_to_target": steps_to_target,
     "training/schedules/against_the_limit": warm_ups,
     "vision/gan_metrics/bias": fid_bias,
+    "vision/diffusion/from_noise": lambda step, eta: [diffusion.moon_walks()[eta][int(step)]],
+    "vision/pix2pix/patches": seen_patches,
 }
 
 

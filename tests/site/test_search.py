@@ -128,6 +128,8 @@ QUERIES = {
         target_modules · rank · adapter · merge weights · fine-tuning · finetuning
         intrinsic dimension · lora does not learn
     """,
+    "vision/diffusion": "diffusion model · ddim · classifier-free guidance · noise schedule",
+    "vision/pix2pix": "patchgan · patch discriminator · u-net",
 }
 
 
