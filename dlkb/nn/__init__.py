@@ -49,6 +49,7 @@ from dlkb.nn.lora import (
 from dlkb.nn.norm_axes import GroupNorm
 from dlkb.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
+from dlkb.nn.resnet import BasicBlock, Bottleneck, ResNet
 from dlkb.nn.rms_norm import RMSNorm
 from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
 from dlkb.nn.stochastic_depth import StochasticDepth
@@ -60,9 +61,11 @@ __all__ = [
     "GELU",
     "GLU",
     "BCEWithLogitsLoss",
+    "BasicBlock",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bottleneck",
     "CrossEntropyLoss",
     "CutMix",
     "Dropout",
@@ -87,6 +90,7 @@ __all__ = [
     "QuickGELU",
     "RMSNorm",
     "ReLU",
+    "ResNet",
     "SavedMemory",
     "SiLU",
     "Sigmoid",

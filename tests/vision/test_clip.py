@@ -1,0 +1,9 @@
+from dlkb.vision.clip import clip
+from tests.cases import Case
+
+CASES = [
+    Case(clip, lambda rng: ((rng.normal(size=(2, 3)),), {})),
+]
+
+# to write: values and gradients against an implementation that is not ours
+# to write: odd shapes, sizes 0 and 1, extreme arguments, every error message
