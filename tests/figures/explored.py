@@ -30,6 +30,7 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
+from scripts.figures.vision import resnet
 from tests.book.draw.test_explorable import points
 
 
@@ -331,6 +332,12 @@ def warm_ups(warmup, gain):
     ]
 
 
+def gradient_back(depth, scale):
+    back = np.arange(depth)
+    curves = [resnet.median(kind, int(depth), scale) for kind in resnet.KINDS]
+    return [columns(back, y) for y in (*curves, resnet.law(int(depth)))]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -373,6 +380,7 @@ COMPUTED = {
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,
     "training/schedules/against_the_limit": warm_ups,
+    "vision/resnet/gradient": gradient_back,
 }
 
 
