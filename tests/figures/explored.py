@@ -30,7 +30,7 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
-from scripts.figures.vision import resnet
+from scripts.figures.vision import clip, resnet
 from tests.book.draw.test_explorable import points
 
 
@@ -338,6 +338,11 @@ def gradient_back(depth, scale):
     return [columns(back, y) for y in (*curves, resnet.law(int(depth)))]
 
 
+def contrastive_floor(temperature):
+    low = clip.floors(temperature)
+    return [columns(clip.BATCHES, low), columns([clip.CLIP_BATCH], low[14:15])]
+
+
 COMPUTED = {
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
@@ -380,6 +385,7 @@ COMPUTED = {
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,
     "training/schedules/against_the_limit": warm_ups,
+    "vision/clip/floor": contrastive_floor,
     "vision/resnet/gradient": gradient_back,
 }
 

@@ -13,6 +13,7 @@ from tests.site.test_site import address
 BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
+    "vision/clip": "clip · siglip · infonce · contrastive",
     "vision/resnet": "resnet · resnet-50 · bottleneck · skip connection",
     "training/schedules": "learning rate schedule · warm-up · cosine annealing",
     "training/batch_size": "batch size · gradient noise scale · critical batch size",
