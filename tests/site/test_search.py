@@ -13,6 +13,8 @@ from tests.site.test_site import address
 BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
+    "transformers/positional_encoding": "positional encoding · rotary · rope · alibi",
+    "transformers/attention": "attention · causal mask · flash attention · kv cache",
     "vision/clip": "clip · siglip · infonce · contrastive",
     "vision/resnet": "resnet · resnet-50 · bottleneck · skip connection",
     "training/schedules": "learning rate schedule · warm-up · cosine annealing",
