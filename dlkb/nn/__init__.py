@@ -55,6 +55,7 @@ from dlkb.nn.resnet import BasicBlock, Bottleneck, ResNet
 from dlkb.nn.rms_norm import RMSNorm
 from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
 from dlkb.nn.stochastic_depth import StochasticDepth
+from dlkb.nn.swin import ShiftedWindowAttention
 from dlkb.nn.training_memory import SavedMemory, peak_memory, saved_memory
 from dlkb.nn.two_graphs import compiled
 
@@ -95,6 +96,7 @@ __all__ = [
     "ReLU",
     "ResNet",
     "SavedMemory",
+    "ShiftedWindowAttention",
     "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
