@@ -31,7 +31,7 @@ from scripts.figures.regularization import (
 )
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from scripts.figures.transformers import attention, positional_encoding
-from scripts.figures.vision import clip, resnet
+from scripts.figures.vision import clip, resnet, swin
 from tests.book.draw.test_explorable import points
 
 
@@ -356,6 +356,10 @@ def contrastive_floor(temperature):
     return [columns(clip.BATCHES, low), columns([clip.CLIP_BATCH], low[14:15])]
 
 
+def window_view(layers, shift):
+    return [swin.outline(int(layers), int(shift))]
+
+
 COMPUTED = {
     "transformers/attention/weights": read_keys,
     "transformers/positional_encoding/dot_products": dot_products,
@@ -402,6 +406,7 @@ COMPUTED = {
     "training/schedules/against_the_limit": warm_ups,
     "vision/clip/floor": contrastive_floor,
     "vision/resnet/gradient": gradient_back,
+    "vision/swin/reach": window_view,
 }
 
 

@@ -13,6 +13,7 @@ from tests.site.test_site import address
 BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
+    "vision/swin": "swin · shifted window · relative position bias",
     "transformers/positional_encoding": "positional encoding · rotary · rope · alibi",
     "transformers/attention": "attention · causal mask · flash attention · kv cache",
     "vision/clip": "clip · siglip · infonce · contrastive",

@@ -107,6 +107,15 @@ def test_one_window_over_the_whole_image_is_plain_attention_and_costs_as_much():
         assert window_cost(**size, window=2) < window_cost(**size)
 
 
+@pytest.mark.parametrize(("side", "channels", "window"), [(56, 96, 7), (12, 8, 4)])
+def test_the_cost_is_that_of_the_matrix_products(side, channels, window):
+    places, windows, seen = side**2, (side // window) ** 2, window**2
+    projections = places * channels * (3 * channels) + places * channels * channels
+    scores_and_sums = 2 * windows * seen * seen * channels
+    cost = window_cost(height=side, width=side, channels=channels, window=window)
+    assert cost == projections + scores_and_sums
+
+
 def test_the_mask_adds_minus_infinity_beside_the_bias():
     table = np.random.default_rng(0).normal(size=(9, 2))
     found = biased_mask(np.zeros((4, 4, 1)), table, window=2, shift=1)
