@@ -118,7 +118,7 @@ def cost() -> Figure:
     figure, ax = plt.subplots(figsize=(6.2, 3.3))
     (low,) = ax.loglog(SIZES, windows, "o-", color="C0")
     (high,) = ax.loglog(SIZES, everything, "o-", color="C1")
-    label_line(ax, low, "windows of 7 by 7", 3, offset=(0, -16))
+    label_line(ax, low, "windows of 7 by 7", 2, offset=(6, -14))
     label_line(ax, high, "all with all", 2, offset=(-8, 6), ha="right")
     ax.set_xticks(SIZES, [str(n) for n in SIZES])
     ax.minorticks_off()
