@@ -88,7 +88,7 @@ def table() -> Array:
 
 def unseen() -> Figure:
     """Draw the cosines between images and names of pairs that were not in training."""
-    figure, ax = plt.subplots(figsize=(4.6, 4.2))
+    figure, ax = plt.subplots(figsize=(4.4, 3.7))
     image = ax.imshow(table(), vmin=-1, vmax=1, cmap="RdBu_r")
     image.set_gid("cosines")
     ticks = range(0, 20, 2)

@@ -56,7 +56,7 @@ def outline(layers: int, shift: int) -> Array:
 
 def reach() -> Explorable:
     """Draw what one place has seen, by the number of layers and the shift."""
-    figure, ax = plt.subplots(figsize=(4.6, 4.4))
+    figure, ax = plt.subplots(figsize=(4.0, 3.8))
     grid = plt.rcParams["axes.edgecolor"]
     for at in range(0, SIDE + 1, WINDOW):
         ax.plot([at, at], [0, SIDE], color=grid, linewidth=0.8)
