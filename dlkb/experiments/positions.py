@@ -43,13 +43,16 @@ class Head(NamedTuple):
 
 
 def weights(head: Head, length: int, *, window: int | None = None, stretch: float = 1.0) -> Tensor:
-    """Return the causal weights of all heads, shape (seeds, length, length).
+    """Return the causal weights of all heads.
 
     Args:
         head: The heads.
         length: Number of positions, up to LONGEST.
         window: How many keys a query reads at most.
         stretch: Factor of the positions of "sinusoidal" and "rotary".
+
+    Returns:
+        Shape (seeds, length, length); (1, length, length) for "alibi".
 
     Example:
         >>> weights(start("rotary", seeds=2), 5).shape
@@ -75,10 +78,17 @@ def weights(head: Head, length: int, *, window: int | None = None, stretch: floa
 
 
 def pattern(name: Pattern, length: int) -> Tensor:
-    """Return the weights that a head is to learn, shape (length, length).
+    """Return the weights that a head is to learn.
 
     "three back" reads the token three positions before; "recent" reads all, with weights that fall
     by a fifth a position. The first rows, which have too few tokens, read what there is.
+
+    Args:
+        name: Which pattern.
+        length: Number of positions.
+
+    Returns:
+        Shape (length, length), each row with the sum 1.
 
     Example:
         >>> pattern("three back", 5)[4].tolist()
@@ -96,6 +106,13 @@ def pattern(name: Pattern, length: int) -> Tensor:
 def start(encoding: Encoding, *, seeds: int = 10) -> Head:
     """Draw heads.
 
+    Args:
+        encoding: What their queries and keys are made of.
+        seeds: Number of heads.
+
+    Returns:
+        Heads that are not trained.
+
     Example:
         >>> start("learned", seeds=3).table.shape
         torch.Size([3, 512, 32])
@@ -110,15 +127,27 @@ def start(encoding: Encoding, *, seeds: int = 10) -> Head:
     return Head(encoding, q, k, table.requires_grad_(encoding == "learned"))
 
 
-def overlap(head: Head, name: Pattern, length: int, **options: float | None) -> Tensor:
-    """Return the share of the weights that lies where it should, of the last queries, (seeds,).
+def overlap(
+    head: Head, name: Pattern, length: int, *, window: int | None = None, stretch: float = 1.0
+) -> Tensor:
+    """Return the share of the weights that lies where it should, of the last queries.
+
+    Args:
+        head: The heads.
+        name: The pattern that they should read.
+        length: Number of positions.
+        window: As for `weights`.
+        stretch: As for `weights`.
+
+    Returns:
+        Shape (seeds,), between 0 and 1.
 
     Example:
         >>> overlap(start("none", seeds=1), "three back", 64).numpy().round(3)
         array([0.018])
     """
     with torch.no_grad():
-        found = weights(head, length, **options)  # type: ignore[arg-type]
+        found = weights(head, length, window=window, stretch=stretch)
         least = torch.minimum(found, pattern(name, length))
         return least[:, -LAST:].sum(-1).mean(-1)
 
@@ -129,6 +158,16 @@ def train_head(
     """Train heads to read a pattern in sequences of one length, with Adam on the cross entropy.
 
     A head of "alibi" has nothing to learn but which of eight slopes is best.
+
+    Args:
+        encoding: What queries and keys are made of.
+        name: The pattern.
+        length: Number of positions in training.
+        steps: Number of steps.
+        seeds: Number of heads.
+
+    Returns:
+        The trained heads.
 
     Example:
         >>> head = train_head("alibi", "recent")

@@ -175,9 +175,9 @@ def entropies() -> Figure:
         found, expected = entropy_data(keys)
         ax.plot(SPREADS, expected, color=f"C{k}", lw=1, ls="--", label=f"expected, {keys}")
         (line,) = ax.plot(SPREADS, found, color=f"C{k}")
-        label_line(ax, line, f"{keys} keys", 6 + 2 * k, offset=(6, 4))
+        label_line(ax, line, f"{keys} keys", 2, offset=(2, 6))
     ax.axvline(1, color=plt.rcParams["axes.edgecolor"], lw=0.8, ls=":")
-    ax.set(xlim=(0, 8), ylim=(0, 10.4), ylabel="entropy in nats")
+    ax.set(xlim=(0, 8), ylim=(0, 11.5), ylabel="entropy in nats")
     ax.set_xlabel("standard deviation of the scores")
     return figure
 

@@ -74,8 +74,8 @@ def dot_products_says() -> dict[str, bool]:
     moves = min(abs(products(p, w).sines - data.sines).max() for p in (0, 2, 50) for w in (16,))
     return {
         "Dot products of encodings, around one position": data.both.shape == OFFSETS.shape,
-        "Around position 10, at width 16, sines and cosines give a curve that is highest, at 1, at offset 0 and equal on both "
-        "sides": bool(
+        "Around position 10, at width 16, sines and cosines give a curve that is highest, at 1, at "
+        "offset 0 and equal on both sides": bool(
             data.both.argmax() == 30
             and np.isclose(data.both[30], 1)
             and np.allclose(data.both, data.both[::-1])
@@ -99,7 +99,7 @@ PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 
 @cache
 def lengths_data(encoding: Encoding, name: Pattern) -> Vector:
-    """Return the share of weight in its place, shape (lengths, seeds)."""
+    """Return the share of weight in place, shape (lengths, seeds)."""
     head = train_head(encoding, name)
     return np.asarray([overlap(head, name, length).numpy() for length in LENGTHS])
 
@@ -116,7 +116,7 @@ def lengths() -> Figure:
         ax.set(xscale="log", ylim=(0, 1.05), xlabel="length", title=name)
         ax.set_xticks(LENGTHS, [str(length) for length in LENGTHS], minor=False)
         ax.set_xticks([], minor=True)
-    panels[0].set(ylabel="weight in its place")
+    panels[0].set(ylabel="weight in place")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure

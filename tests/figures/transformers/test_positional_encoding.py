@@ -32,7 +32,7 @@ def test_lengths_draws_the_medians(panel):
             for encoding, label in figures.NAMES.items()
         },
         xlabel="length",
-        ylabel=("weight in its place", "")[panel],
+        ylabel=("weight in place", "")[panel],
         title=name,
     )
 
