@@ -28,9 +28,11 @@ from dlkb.nn.norm_axes import GroupNorm
 from dlkb.nn.pix2pix import PatchDiscriminator, UNetGenerator
 from dlkb.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
+from dlkb.nn.resnet import BasicBlock, Bottleneck, ResNet
 from dlkb.nn.rms_norm import RMSNorm
 from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
 from dlkb.nn.stochastic_depth import StochasticDepth
+from dlkb.nn.swin import ShiftedWindowAttention
 from dlkb.nn.training_memory import SavedMemory, peak_memory, saved_memory
 from dlkb.nn.two_graphs import compiled
 
@@ -39,9 +41,11 @@ __all__ = [
     "Adapter",
     "AdapterFusion",
     "BCEWithLogitsLoss",
+    "BasicBlock",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bottleneck",
     "CrossEntropyLoss",
     "CutMix",
     "Dropout",
@@ -71,7 +75,9 @@ __all__ = [
     "QuickGELU",
     "RMSNorm",
     "ReLU",
+    "ResNet",
     "SavedMemory",
+    "ShiftedWindowAttention",
     "SiLU",
     "Sigmoid",
     "SmoothL1Loss",

@@ -35,7 +35,7 @@ from scripts.figures.systems import asyncio as event_loop
 from scripts.figures.systems import cuda
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from scripts.figures.transformers import attention, positional_encoding
-from scripts.figures.vision import diffusion, gan_metrics, pix2pix
+from scripts.figures.vision import clip, diffusion, gan_metrics, pix2pix, resnet, swin
 from tests.book.draw.test_explorable import points
 
 
@@ -420,6 +420,21 @@ def seen_patches(layers, place):
     ]
 
 
+def gradient_back(depth, scale):
+    back = np.arange(depth)
+    curves = [resnet.median(kind, int(depth), scale) for kind in resnet.KINDS]
+    return [columns(back, y) for y in (*curves, resnet.law(int(depth)))]
+
+
+def contrastive_floor(temperature):
+    low = clip.floors(temperature)
+    return [columns(clip.BATCHES, low), columns([clip.CLIP_BATCH], low[14:15])]
+
+
+def window_view(layers, shift):
+    return [swin.outline(int(layers), int(shift))]
+
+
 COMPUTED = {
     "transformers/attention/weights": read_keys,
     "transformers/positional_encoding/dot_products": dot_products,
@@ -473,6 +488,9 @@ COMPUTED = {
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,
     "training/schedules/against_the_limit": warm_ups,
+    "vision/clip/floor": contrastive_floor,
+    "vision/resnet/gradient": gradient_back,
+    "vision/swin/reach": window_view,
     "vision/gan_metrics/bias": fid_bias,
     "vision/diffusion/from_noise": lambda step, eta: [diffusion.moon_walks()[eta][int(step)]],
     "vision/pix2pix/patches": seen_patches,
