@@ -170,9 +170,9 @@ def pretrain(
         batch: Sentences a step.
         lr: Of Adam.
 
-    Yields:
-        The networks, whose arrays change with the next step, and their losses `(S,)` before
-        the step.
+    Returns:
+        An iterator over the networks, whose arrays change with the next step, and their losses
+        `(S,)` before the step.
 
     Example:
         >>> losses = [loss.mean() for _, loss in pretrain(draw_encoder(seeds=2), steps=30)]
@@ -193,9 +193,10 @@ def pretrain(
             words = torch.tensor(rng.integers(1, VOCABULARY, size=tuple(tokens.shape)))
             read = mask_tokens(tokens, u[0] < 0.15, u[1], words, mask=MASK)
             logits, labels = predict(trained, read.inputs), read.labels
-        losses = torch.stack(
-            [cross_entropy(z, y, ignore_index=IGNORED) for z, y in zip(logits, labels, strict=True)]
+        each = cross_entropy(
+            logits.flatten(0, 2), labels.flatten(), ignore_index=IGNORED, reduction="none"
         )
+        losses = each.view(seeds, -1).sum(1) / (labels != IGNORED).sum((1, 2))
         optimizer.zero_grad()
         losses.sum().backward()
         optimizer.step()

@@ -29,6 +29,22 @@ def zen() -> str:
     return codecs.decode(this.s, "rot13")
 
 
+def count_words(text: str) -> Counter[str]:
+    """Count the words of a text: runs of letters, in lower case.
+
+    Args:
+        text: A string.
+
+    Returns:
+        How often each occurs.
+
+    Example:
+        >>> count_words("Now is better than never, and now.")["now"]
+        2
+    """
+    return Counter("".join(c if c.isalpha() else " " for c in text.lower()).split())
+
+
 def learn_merges(
     words: Mapping[str, int], *, merges: int, prefix: str = "", score: str = "count"
 ) -> tuple[Pair, ...]:

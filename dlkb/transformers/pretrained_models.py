@@ -175,10 +175,10 @@ def mask_tokens(
 
     Example:
         >>> import numpy as np
-        >>> tokens, chosen = np.asarray([5, 6, 7, 8]), np.asarray([False, True, True, True])
-        >>> u, words = np.asarray([0.0, 0.1, 0.85, 0.95]), np.asarray([9, 9, 9, 9])
+        >>> tokens, chosen = np.asarray([5, 6, 7]), np.asarray([False, True, True])
+        >>> u, words = np.asarray([0.0, 0.1, 0.85]), np.asarray([9, 9, 9])
         >>> mask_tokens(tokens, chosen, u, words, mask=1)
-        Masked(inputs=array([5, 1, 9, 8]), labels=array([-100,    6,    7,    8]))
+        Masked(inputs=array([5, 1, 9]), labels=array([-100,    6,    7]))
     """
     check_float("u", u)
     for name, x, kind in (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from dlkb.experiments.tokenizers import byte_pairs, learn_merges, word_pieces, zen
+from dlkb.experiments.tokenizers import byte_pairs, count_words, learn_merges, word_pieces, zen
 
 WORDS = {"low": 5, "lower": 2, "newest": 6, "widest": 3}
 
@@ -60,6 +60,9 @@ def test_likelihood_prefers_letters_that_occur_together_alone():
     words = {"qu": 2, "aba": 3, "ab": 2, "ba": 3}
     assert learn_merges(words, merges=1, score="count") == (("b", "a"),)
     assert learn_merges(words, merges=1, score="likelihood") == (("q", "u"),)
+    words = {"ab": 4, "b": 12, "cd": 3}
+    assert learn_merges(words, merges=1, score="count") == (("a", "b"),)
+    assert learn_merges(words, merges=1, score="likelihood") == (("c", "d"),)
 
 
 def test_it_ends_when_each_word_is_one_piece():
@@ -124,3 +127,9 @@ def test_the_zen_is_what_python_prints(capsys):
     assert found.startswith("The Zen of Python, by Tim Peters\n\nBeautiful is better than ugly.\n")
     assert found.endswith("let's do more of those!")
     assert len(found) == 856
+
+
+def test_words_are_runs_of_letters():
+    assert count_words("Aren't 2 aren, T\nÉté.") == {"aren": 2, "t": 2, "été": 1}
+    assert count_words("") == {}
+    assert sum(count_words(zen()).values()) == 147

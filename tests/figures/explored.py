@@ -30,6 +30,7 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
+from scripts.figures.transformers import pretrained_models
 from tests.book.draw.test_explorable import points
 
 
@@ -293,6 +294,11 @@ def adaptive_rates(decay, spike):
     return [columns(data.t[at], rate[at]) for rate in data.rates]
 
 
+def word_in_context(steps, place):
+    found = pretrained_models.curves(steps, place)
+    return [columns(pretrained_models.EXCHANGED, curve) for curve in found]
+
+
 def mean_of_means(ratio, count):
     data = accumulation.mean_of_means(ratio, int(count))
     return [
@@ -349,6 +355,7 @@ COMPUTED = {
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "losses/cross_entropy/loss_and_push": loss_and_push,
     "losses/model_selection/best_of_many": best_of_many,
+    "transformers/pretrained_models/word_in_context": word_in_context,
     "losses/perplexity/windows_and_stride": windows_and_stride,
     "losses/regression/outlier": outlier,
     "optimizers/adagrad/learning_rates": adaptive_rates,
