@@ -6,6 +6,7 @@ if find_spec("torch") is None:
     raise ModuleNotFoundError("dlkb.nn needs PyTorch: pip install 'dlkb[torch]'", name="torch")
 
 from dlkb.nn import init
+from dlkb.nn.attention import scaled_dot_product_attention
 from dlkb.nn.augmentation import CutMix, MixUp
 from dlkb.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, fold_batch_norm
 from dlkb.nn.checkup import check_model
@@ -46,6 +47,7 @@ from dlkb.nn.lora import (
     unmerge_lora,
     without_lora,
 )
+from dlkb.nn.multihead_attention import MultiheadAttention
 from dlkb.nn.norm_axes import GroupNorm
 from dlkb.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
@@ -83,6 +85,7 @@ __all__ = [
     "MSELoss",
     "Mish",
     "MixUp",
+    "MultiheadAttention",
     "PReLU",
     "QuickGELU",
     "RMSNorm",
@@ -120,6 +123,7 @@ __all__ = [
     "prox_",
     "save_peft",
     "saved_memory",
+    "scaled_dot_product_attention",
     "set_adapter",
     "signal_norms",
     "trainable_parameters",
