@@ -30,7 +30,7 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
-from scripts.figures.transformers import pretrained_models
+from scripts.figures.transformers import blocks, pretrained_models
 from tests.book.draw.test_explorable import points
 
 
@@ -294,6 +294,16 @@ def adaptive_rates(decay, spike):
     return [columns(data.t[at], rate[at]) for rate in data.rates]
 
 
+def gradient_by_depth_of_blocks(depth):
+    found = []
+    for pre_norm in (False, True):
+        rows = blocks.gradients(int(depth), pre_norm)
+        polygon = blocks.band(rows)
+        line = columns(np.arange(1, rows.shape[1] + 1), np.median(rows, 0))
+        found += [np.concatenate([polygon, polygon[:1]]), line]
+    return found
+
+
 def word_in_context(steps, place):
     found = pretrained_models.curves(steps, place)
     return [columns(pretrained_models.EXCHANGED, curve) for curve in found]
@@ -355,6 +365,7 @@ COMPUTED = {
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "losses/cross_entropy/loss_and_push": loss_and_push,
     "losses/model_selection/best_of_many": best_of_many,
+    "transformers/blocks/gradient_by_depth": gradient_by_depth_of_blocks,
     "transformers/pretrained_models/word_in_context": word_in_context,
     "losses/perplexity/windows_and_stride": windows_and_stride,
     "losses/regression/outlier": outlier,

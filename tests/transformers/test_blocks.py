@@ -19,6 +19,13 @@ from dlkb.transformers.blocks import (
     block,
     feed_forward,
 )
+from scripts.peers.transformers.blocks import (
+    bert_params,
+    gpt2_params,
+    llama_params,
+    redrawn,
+    torch_params,
+)
 from tests.cases import Case
 from tests.close import assert_close
 
@@ -152,29 +159,6 @@ CASES = [
 ]
 
 
-def linear_of(module):
-    return Linear(module.weight, module.bias)
-
-
-def transposed(module):
-    """A layer of GPT-2, `Conv1D`, holds (in, out)."""
-    return Linear(module.weight.T, module.bias)
-
-
-def split(packed, parts=3):
-    weights, biases = packed.weight.chunk(parts), packed.bias.chunk(parts)
-    return [Linear(w, b) for w, b in zip(weights, biases, strict=True)]
-
-
-def redrawn(module):
-    """Weights that are not at their start, where biases are 0 and gains 1."""
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for p in module.parameters():
-            p.copy_(torch.randn_like(p) * 0.3 + (p.ndim == 1))
-    return module.double().eval()
-
-
 @pytest.fixture
 def x():
     return torch.randn(3, 7, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -183,12 +167,7 @@ def x():
 def test_it_is_the_block_of_gpt2(x):
     config = GPT2Config(n_embd=16, n_head=4, n_inner=24)
     peer = redrawn(GPT2Block(config))
-    params = BlockParams(
-        linear_of(peer.ln_1),
-        AttentionParams(*split(transposed(peer.attn.c_attn)), transposed(peer.attn.c_proj)),
-        linear_of(peer.ln_2),
-        FeedForwardParams(transposed(peer.mlp.c_fc), transposed(peer.mlp.c_proj)),
-    )
+    params = gpt2_params(peer)
     causal = torch.full((7, 7), -math.inf, dtype=torch.float64).triu(1)[None, None]
     expected = peer(x, attention_mask=causal)
     expected = expected[0] if isinstance(expected, tuple) else expected
@@ -197,13 +176,7 @@ def test_it_is_the_block_of_gpt2(x):
 
 def test_it_is_the_layer_of_bert(x):
     peer = redrawn(BertLayer(BertConfig(hidden_size=16, num_attention_heads=4)))
-    own, out = peer.attention.self, peer.attention.output
-    params = BlockParams(
-        linear_of(out.LayerNorm),
-        AttentionParams(*(linear_of(m) for m in (own.query, own.key, own.value, out.dense))),
-        linear_of(peer.output.LayerNorm),
-        FeedForwardParams(linear_of(peer.intermediate.dense), linear_of(peer.output.dense)),
-    )
+    params = bert_params(peer)
     expected = peer(x)
     expected = expected[0] if isinstance(expected, tuple) else expected
     assert_close(block(x, params, heads=4, pre_norm=False, eps=1e-12), expected)
@@ -214,13 +187,7 @@ def test_it_is_the_layer_of_llama(x):
         hidden_size=16, intermediate_size=24, num_attention_heads=4, num_key_value_heads=2
     )
     peer = redrawn(LlamaDecoderLayer(config, 0))
-    attn, mlp = peer.self_attn, peer.mlp
-    params = BlockParams(
-        Linear(peer.input_layernorm.weight),
-        AttentionParams(*map(linear_of, (attn.q_proj, attn.k_proj, attn.v_proj, attn.o_proj))),
-        Linear(peer.post_attention_layernorm.weight),
-        FeedForwardParams(*map(linear_of, (mlp.up_proj, mlp.down_proj, mlp.gate_proj))),
-    )
+    params = llama_params(peer)
     turn = LlamaRotaryEmbedding(config)(x, torch.arange(7)[None])
     causal = torch.full((7, 7), -math.inf, dtype=torch.float64).triu(1)[None, None]
     expected = peer(x, attention_mask=causal, position_embeddings=turn)
@@ -237,20 +204,6 @@ def test_it_is_the_layer_of_llama(x):
         eps=config.rms_norm_eps,
     )
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)  # angles in float32 there
-
-
-def torch_params(peer, cross=False):
-    def attention(module):
-        weights, biases = module.in_proj_weight.chunk(3), module.in_proj_bias.chunk(3)
-        return AttentionParams(*map(Linear, weights, biases), linear_of(module.out_proj))
-
-    return BlockParams(
-        linear_of(peer.norm1),
-        attention(peer.self_attn),
-        linear_of(peer.norm3 if cross else peer.norm2),
-        FeedForwardParams(linear_of(peer.linear1), linear_of(peer.linear2)),
-        *((linear_of(peer.norm2), attention(peer.multihead_attn)) if cross else ()),
-    )
 
 
 @pytest.mark.parametrize("pre_norm", [False, True])

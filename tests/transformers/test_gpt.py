@@ -3,25 +3,12 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from dlkb.transformers.blocks import (
-    ACTIVATIONS,
-    AttentionParams,
-    BlockParams,
-    FeedForwardParams,
-    Linear,
-)
+from dlkb.transformers.blocks import ACTIVATIONS, Linear
 from dlkb.transformers.gpt import GPTParams, gpt
+from scripts.peers.transformers.blocks import gpt2_params, linear_of, redrawn
 from tests.cases import Case
 from tests.close import assert_close
-from tests.transformers.test_blocks import (
-    WIDTH,
-    block_params,
-    linear_of,
-    redrawn,
-    scale,
-    split,
-    transposed,
-)
+from tests.transformers.test_blocks import WIDTH, block_params, scale
 
 
 def model(rng):
@@ -48,17 +35,9 @@ CASES = [
 
 
 def params_of(peer):
-    def layer(one):
-        return BlockParams(
-            linear_of(one.ln_1),
-            AttentionParams(*split(transposed(one.attn.c_attn)), transposed(one.attn.c_proj)),
-            linear_of(one.ln_2),
-            FeedForwardParams(transposed(one.mlp.c_fc), transposed(one.mlp.c_proj)),
-        )
-
     body = peer.transformer
     return GPTParams(
-        body.wte.weight, body.wpe.weight, tuple(map(layer, body.h)), linear_of(body.ln_f)
+        body.wte.weight, body.wpe.weight, tuple(map(gpt2_params, body.h)), linear_of(body.ln_f)
     )
 
 
