@@ -202,7 +202,8 @@ def block(
     Example:
         >>> import numpy as np
         >>> eye, one = Linear(np.eye(2)), Linear(np.ones(2), np.zeros(2))
-        >>> attention, mlp = AttentionParams(eye, eye, eye, eye), FeedForwardParams(eye, eye)
+        >>> attention = AttentionParams(eye, eye, eye, eye)
+        >>> mlp = FeedForwardParams(eye, eye)
         >>> x = np.asarray([[1.0, 2.0]])
         >>> block(x, BlockParams(one, attention, one, mlp), heads=1).round(2)
         array([[-0.16,  3.84]])

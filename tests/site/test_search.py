@@ -34,6 +34,7 @@ QUERIES = {
     "optimizers/adagrad": "adagrad · rmsprop · adadelta · muon",
     "training/accumulation": "gradient accumulation · no_sync · micro-batch",
     "training/mixed_precision": "loss scaling · gradscaler · bfloat16 · ZeRO · autocast",
+    "transformers/blocks": "transformer block · cross-attention · pre-norm",
     "transformers/pretrained_models": "pretrained models · wordpiece · word2vec",
     "symptoms": """
         symptoms · troubleshooting · network does not learn · training is slow
