@@ -249,7 +249,8 @@ def attention_vjp(
     Example:
         >>> import numpy as np
         >>> q, k = np.asarray([[1.0]]), np.asarray([[1.0], [1.0]])
-        >>> dq, dk, dv = attention_vjp(q, k, np.asarray([[0.0], [1.0]]), np.asarray([[4.0]]))
+        >>> v, cotangent = np.asarray([[0.0], [1.0]]), np.asarray([[4.0]])
+        >>> dq, dk, dv = attention_vjp(q, k, v, cotangent)
         >>> dk, dv
         (array([[-1.],
                [ 1.]]), array([[2.],

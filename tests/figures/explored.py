@@ -30,7 +30,7 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
-from scripts.figures.transformers import blocks, pretrained_models
+from scripts.figures.transformers import attention, blocks, positional_encoding, pretrained_models
 from tests.book.draw.test_explorable import points
 
 
@@ -336,6 +336,18 @@ def steps_to_target(target):
     ]
 
 
+def dot_products(position, width):
+    data = positional_encoding.products(int(position), int(width))
+    return [columns(positional_encoding.OFFSETS, y) for y in data]
+
+
+def read_keys(width, power):
+    data = attention.weights_data(int(width), power)
+    at = attention.WIDTHS.index(int(width))
+    curve = columns(attention.WIDTHS, data.read)
+    return [attention.steps(data.one), curve, curve[[at]]]
+
+
 def warm_ups(warmup, gain):
     data, steps = schedules.start(int(warmup), gain), np.arange(0, 160, 4)
     shown = data.loss[:, ::4]
@@ -348,6 +360,8 @@ def warm_ups(warmup, gain):
 
 
 COMPUTED = {
+    "transformers/attention/weights": read_keys,
+    "transformers/positional_encoding/dot_products": dot_products,
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
     "activations/gelu/swish_and_gelu": swish_and_gelu,

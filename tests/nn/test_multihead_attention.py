@@ -131,7 +131,9 @@ def test_a_query_whose_keys_are_all_masked_reads_zeros():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="embed_dim is 9: it must be a positive multiple of 2 heads"):
+    with pytest.raises(
+        ValueError, match="embed_dim is 9: it must be a positive multiple of 2 heads"
+    ):
         MultiheadAttention(9, 2)
     with pytest.raises(RuntimeError, match="Need attn_mask"):
         pair()[0](*inputs(pair()[0]), is_causal=True)

@@ -13,6 +13,8 @@ from tests.site.test_site import address
 BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
+    "transformers/positional_encoding": "positional encoding · rotary · rope · alibi",
+    "transformers/attention": "attention · causal mask · flash attention · kv cache",
     "training/schedules": "learning rate schedule · warm-up · cosine annealing",
     "training/batch_size": "batch size · gradient noise scale · critical batch size",
     "regularization/stochastic_depth": "stochastic depth · drop path",

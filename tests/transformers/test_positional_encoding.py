@@ -123,6 +123,10 @@ def test_large_positions_in_half_precision():
     exact = rotary(x.double(), positions.double())
     assert_close(rotary(x, positions), exact.bfloat16(), dtype="bfloat16", scale=0.3)
     assert rotary(x, positions).dtype == torch.bfloat16
+    for count in (3.0, 200.0):  # rounded once, behind the product
+        given = torch.tensor([count], dtype=torch.bfloat16)
+        exact = angles(given.double(), width=64).bfloat16()
+        assert torch.equal(angles(given, width=64), exact)
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 16, 6, 12, 20])

@@ -56,8 +56,8 @@ def causal(weights: Weights) -> str:
 
 def arrays(*, tokens_first: bool) -> list[NDArray[np.float32]]:
     """Return two queries of zeros, four keys, and the unit matrix, for one head of one example."""
-    found = [np.zeros((2, 4)), np.ones((4, 4)), np.eye(4)]
-    return [x.astype(np.float32)[None, :, None] if tokens_first else x[None, None] for x in found]
+    found = [x.astype(np.float32) for x in (np.zeros((2, 4)), np.ones((4, 4)), np.eye(4))]
+    return [x[None, :, None] if tokens_first else x[None, None] for x in found]
 
 
 def of_torch(function: Callable[..., torch.Tensor], **options: object) -> Weights:
@@ -77,7 +77,7 @@ def of_module(masked: NDArray[np.bool_]) -> Weights:
 
 def of_jax(**options: object) -> Weights:
     """Return the weights of JAX's function."""
-    read = jax.nn.dot_product_attention(*map(jnp.asarray, arrays(tokens_first=True)), **options)  # type: ignore[arg-type]
+    read = jax.nn.dot_product_attention(*map(jnp.asarray, arrays(tokens_first=True)), **options)
     return np.asarray(read[0, :, 0], dtype=np.float64)
 
 
@@ -113,7 +113,7 @@ def of_llama() -> tuple[Weights, Weights]:
 
 def which_convention() -> dict[str, tuple[str, ...]]:
     """Return the rows of the table on masks."""
-    rows = {}
+    rows: dict[str, tuple[str, ...]] = {}
     functions = {
         "`dlkb.nn.scaled_dot_product_attention`": scaled_dot_product_attention,
         "`F.scaled_dot_product_attention`": nn.functional.scaled_dot_product_attention,

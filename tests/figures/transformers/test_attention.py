@@ -13,7 +13,10 @@ def test_weights_draws_its_data():
     assert_draws(
         figures.weights(),
         panel=1,
-        lines={"": (figures.WIDTHS, data.read)},
+        lines={
+            "every width": (figures.WIDTHS, data.read),
+            "this width": ([64], data.read[[2]]),
+        },
         xlabel="width d",
         ylabel="keys read on average",
     )
@@ -28,12 +31,12 @@ def test_only_the_root_keeps_the_number_of_keys_that_are_read():
     read = {power: figures.weights_data(4, power).read for power in figures.POWERS}
     assert np.ptp(read[0.5]) < 1
     assert np.ptp(read[0.25]) > 3
-    assert np.ptp(read[0.75]) > 3
+    assert np.ptp(read[0.75]) > 2.5
     assert read[0.0][-1] < 1.5
     assert read[1.0][-1] > 15.9
 
 
-@pytest.mark.parametrize(("panel", "name"), enumerate(figures.PANELS))
+@pytest.mark.parametrize(("panel", "name"), list(enumerate(figures.PANELS)))
 def test_masks_draws_its_data(panel, name):
     keys, queries = figures.readable(name)
     assert_draws(
