@@ -55,7 +55,7 @@ def gradient_by_depth() -> Explorable:
     )
     ax.set_yticklabels(["0.1", "1", "10"])
     ax.minorticks_off()
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower right")
 
     def show(depth: float) -> str:
         last = []
@@ -82,7 +82,7 @@ def gradient_by_depth_says() -> dict[str, bool]:
     other = [median[depth, False][-1] for depth in DEPTHS]
     return {
         "At the start of training, 24 blocks": len(pre) == len(post) == 24,
-        f"With pre-norm the gradient falls from {pre[0]:.2f} in the first block to "
+        f"With pre-norm the median gradient falls from {pre[0]:.2f} in the first block to "
         f"{pre[-1]:.2f} in the last": bool(pre.argmin() > 18),
         f"With post-norm it is {post[0]:.2f} in the first and {post[-1]:.2f} in the last": bool(
             len(post) == 24
@@ -132,9 +132,9 @@ def learns() -> Figure:
     figure, ax = plt.subplots(figsize=(6.2, 3.0))
     steps = np.arange(1, len(data.loss) + 1)
     (loss,) = ax.plot(steps, data.loss, color="C0")
-    label_line(ax, loss, "a GPT of two blocks", 100, offset=(0, -24))
+    label_line(ax, loss, "a GPT of two blocks", 20, offset=(-4, -58))
     for value, name, color in (
-        (data.letters, "letters' frequencies", "C7"),
+        (data.letters, "letters' frequencies", "C2"),
         (data.pairs, "the letter before", "C1"),
     ):
         (line,) = ax.plot([1, len(steps)], [value, value], color=color, linestyle="--")

@@ -51,7 +51,7 @@ def curves(steps: float, place: float) -> tuple[Vector, Vector]:
 def word_in_context() -> Explorable:
     """Draw how alike a word's vectors are, as its context is exchanged."""
     figure, ax = plt.subplots(figsize=(6.2, 3.2))
-    (static,) = ax.plot(EXCHANGED, np.ones(LENGTH), color="C7", linestyle="--")
+    (static,) = ax.plot(EXCHANGED, np.ones(LENGTH), color="C2", linewidth=7, alpha=0.35)
     static.set_label("static vectors")
     (masked,) = ax.plot([], [], "-", color="C0", label="masked words: reads both sides")
     (causal,) = ax.plot([], [], "-", color="C1", label="next word: reads the left side")
@@ -135,7 +135,7 @@ def merges() -> Figure:
     (other,) = ax.plot(data.merges, data.other, color="C1")
     label_line(ax, known, "lines that taught the merges", -4, offset=(-8, 4), ha="right")
     label_line(ax, other, "other lines", -4, offset=(0, -14))
-    ax.set(xlim=(0, 160), ylim=(0.8, 4), xlabel="merges", ylabel="characters a token")
+    ax.set(xlim=(0, 160), ylim=(0.8, 5), xlabel="merges", ylabel="characters a token")
     return figure
 
 
