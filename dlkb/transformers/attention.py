@@ -189,7 +189,7 @@ def attention(
         broadcast, which are refused here.
 
     Reference:
-        Vaswani et al. (2017, section 3.2.1); grouped queries: Ainslie et al. (2023).
+        Vaswani et al. (2017); grouped queries: Ainslie et al. (2023).
 
     Example:
         >>> import numpy as np
@@ -244,7 +244,7 @@ def attention_vjp(
         ValueError: If shapes do not fit.
 
     Reference:
-        Dao et al. (2022, appendix B.2).
+        Dao et al. (2022).
 
     Example:
         >>> import numpy as np

@@ -97,7 +97,7 @@ def multi_head_attention(
         ValueError: If shapes do not fit.
 
     Reference:
-        Vaswani et al. (2017, section 3.2.2).
+        Vaswani et al. (2017).
 
     Example:
         >>> import numpy as np

@@ -24,7 +24,7 @@ def score_variance(*, head_dim: int, mean: float = 0.0, scale: float | None = No
         ValueError: If `head_dim` is less than 1.
 
     Reference:
-        Vaswani et al. (2017, footnote 4), for μ = 0.
+        Vaswani et al. (2017), for μ = 0.
 
     Example:
         >>> score_variance(head_dim=64, scale=1.0), score_variance(head_dim=64)

@@ -82,7 +82,7 @@ def merge_partials(first: Partial, second: Partial) -> Partial:
         ValueError: If shapes differ.
 
     Reference:
-        Milakov and Gimelshein (2018); Dao et al. (2022, section 3.1).
+        Milakov and Gimelshein (2018); Dao et al. (2022).
 
     Example:
         >>> import numpy as np
@@ -165,7 +165,7 @@ def online_attention(
         ValueError: If shapes do not fit, or both `mask` and `is_causal` are given.
 
     Reference:
-        Dao et al. (2022, section 3.1): the inner loop of FlashAttention.
+        Dao et al. (2022): the inner loop of FlashAttention.
 
     Example:
         >>> import numpy as np

@@ -68,7 +68,7 @@ def sinusoidal(positions: Array, *, width: int, base: float = 10_000.0) -> Array
         all cosines: the same numbers in another order.
 
     Reference:
-        Vaswani et al. (2017, section 3.5).
+        Vaswani et al. (2017).
 
     Example:
         >>> import numpy as np
@@ -118,7 +118,7 @@ def rotary(
         Llama.
 
     Reference:
-        Su et al. (2021, section 3.2.2).
+        Su et al. (2021).
 
     Example:
         >>> import numpy as np
@@ -202,7 +202,7 @@ def alibi(q: Array, k: Array, *, past: int = 0) -> Array:
         ValueError: If there is no axis of heads.
 
     Reference:
-        Press et al. (2022, section 3).
+        Press et al. (2022).
 
     Example:
         >>> import numpy as np

@@ -75,8 +75,8 @@ def cases(function, parts, labels=tuple(OPTIONS), *, cotangent=False, **conditio
 CASES = [
     *cases(attention_scores, 2, ("added", "causal", "grouped"), half=False),
     *cases(attention_weights, 2, ("added", "causal", "grouped"), unless=BEYOND),
-    *cases(attention, 3, unless=BEYOND),
-    *cases(attention_vjp, 3, cotangent=True, unless=BEYOND),
+    *cases(attention, 3, ("boolean", "added", "causal", "grouped"), unless=BEYOND),
+    *cases(attention_vjp, 3, ("added", "causal", "grouped"), cotangent=True, unless=BEYOND),
 ]
 
 
