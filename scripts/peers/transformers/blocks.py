@@ -16,7 +16,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRotaryEmbedding
 
 from dlkb.transformers.blocks import (
-    ACTIVATIONS,
+    Activation,
     AttentionParams,
     BlockParams,
     FeedForwardParams,
@@ -40,9 +40,11 @@ def transposed(module: nn.Module) -> Linear:
     return Linear(module.weight.T, module.bias)
 
 
-def split(packed: Linear) -> list[Linear]:
+def split(packed: Linear) -> tuple[Linear, Linear, Linear]:
     """Take a packed layer for queries, keys and values apart."""
-    return [Linear(w, b) for w, b in zip(packed.weight.chunk(3), packed.bias.chunk(3), strict=True)]
+    weights, biases = packed.weight.chunk(3), packed.bias.chunk(3)  # type: ignore[union-attr]
+    q, k, v = map(Linear, weights, biases)
+    return q, k, v
 
 
 def redrawn(module: nn.Module) -> nn.Module:
@@ -150,13 +152,16 @@ def torch_layer() -> tuple[Tensor, BlockParams]:
     return peer(tokens()), torch_params(peer)
 
 
+NAMES: tuple[Activation, ...] = ("relu", "gelu", "gelu_tanh", "silu")
+
+
 def words(run: Callable[[], tuple[Tensor, BlockParams]]) -> tuple[str, ...]:
     """Say which options of our block give a library's output."""
     with torch.no_grad():
         expected, params = run()
         fitting = []
         for pre, rms, name, mask, turned in product(
-            (True, False), (True, False), ACTIVATIONS, (True, False), (None, BASE)
+            (True, False), (True, False), NAMES, (True, False), (None, BASE)
         ):
             found = block(
                 tokens(),
