@@ -34,11 +34,12 @@ def goss_weights(
         |gradient × hessian|, and its first 1/lr trees see all examples.
 
     Reference:
-        Ke et al., LightGBM (2017), Algorithm 2.
+        Ke et al., LightGBM (2017).
 
     Example:
         >>> import numpy as np
-        >>> size, draws = np.asarray([0.1, 5.0, 0.2, 0.3, 0.4]), np.asarray([0.9, 0.5, 0.1, 0.7, 0.8])
+        >>> size = np.asarray([0.1, 5.0, 0.2, 0.3, 0.4])
+        >>> draws = np.asarray([0.9, 0.5, 0.1, 0.7, 0.8])
         >>> goss_weights(size, draws, top_rate=0.2, other_rate=0.4)
         array([0., 1., 2., 2., 0.])
     """
@@ -83,7 +84,7 @@ def target_statistics(
         ValueError: If the shapes differ, or the strength is not positive.
 
     Reference:
-        Prokhorenkova et al., CatBoost (2018), section 3.2.
+        Prokhorenkova et al., CatBoost (2018).
 
     Example:
         >>> import numpy as np

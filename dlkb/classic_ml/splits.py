@@ -112,7 +112,7 @@ def leaf_weight(grad: Array, hess: Array, *, l2: float = 0.0) -> Array:
         ValueError: If λ is negative.
 
     Reference:
-        Chen and Guestrin, XGBoost (2016), equation 5.
+        Chen and Guestrin, XGBoost (2016).
 
     Example:
         >>> import numpy as np
@@ -180,7 +180,7 @@ def split_gains(
         `min_gain_to_split`.
 
     Reference:
-        Chen and Guestrin, XGBoost (2016), equation 7.
+        Chen and Guestrin, XGBoost (2016).
 
     Example:
         >>> import numpy as np

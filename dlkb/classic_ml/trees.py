@@ -36,7 +36,8 @@ def leaf_index(tree: Tree, X: Array) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> stump = Tree(np.asarray([0]), np.asarray([0.5]), np.asarray([-1.0, 1.0]))
+        >>> value = np.asarray([-1.0, 1.0])
+        >>> stump = Tree(np.asarray([0]), np.asarray([0.5]), value)
         >>> leaf_index(stump, np.asarray([[0.0], [1.0]]))
         array([0, 1])
     """
@@ -66,7 +67,8 @@ def predict_tree(tree: Tree, X: Array) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> stump = Tree(np.asarray([0]), np.asarray([0.5]), np.asarray([-1.0, 1.0]))
+        >>> value = np.asarray([-1.0, 1.0])
+        >>> stump = Tree(np.asarray([0]), np.asarray([0.5]), value)
         >>> predict_tree(stump, np.asarray([[0.0], [1.0]]))
         array([-1.,  1.])
     """
@@ -213,7 +215,8 @@ def feature_subsets(like: Array, *, size: int, generator: Generator) -> Array:
 
     Example:
         >>> import numpy as np
-        >>> feature_subsets(np.zeros((2, 3)), size=1, generator=np.random.default_rng(0))
+        >>> generator = np.random.default_rng(0)
+        >>> feature_subsets(np.zeros((2, 3)), size=1, generator=generator)
         array([[False, False,  True],
                [ True, False, False]])
     """
@@ -243,7 +246,7 @@ def mean_variance(correlation: Array, *, variance: float, trees: float) -> Array
         ValueError: If an argument is out of its range.
 
     Reference:
-        Hastie, Tibshirani and Friedman, The Elements of Statistical Learning (2009), section 15.2.
+        Hastie, Tibshirani and Friedman, The Elements of Statistical Learning (2009).
 
     Example:
         >>> mean_variance(0.5, variance=1.0, trees=10)
