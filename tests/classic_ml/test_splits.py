@@ -53,9 +53,7 @@ def test_leaf_weight():
 def brute(x, y, error):
     """Weighted error before, minus the least after, for each threshold between neighbours."""
     cuts = np.unique(x)
-    return {
-        t: error(y) - error(y[x <= t]) - error(y[x > t]) for t in (cuts[1:] + cuts[:-1]) / 2
-    }
+    return {t: error(y) - error(y[x <= t]) - error(y[x > t]) for t in (cuts[1:] + cuts[:-1]) / 2}
 
 
 @pytest.mark.parametrize("outputs", [(), (3,)])

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.backpropagation import backprop, training_memory
+from scripts.figures.classic_ml import linear_models, trees
 from scripts.figures.finetuning import lora
 from scripts.figures.gradients import (
     clipping,
@@ -331,7 +332,18 @@ def warm_ups(warmup, gain):
     ]
 
 
+def separable(l2):
+    logistic, score = linear_models.curves(linear_models.fits(l2))
+    return [columns(*logistic), columns(*score)]
+
+
+def boosted_rounds(number, depth):
+    return [columns(trees.GRID, trees.stages(int(depth))[int(number)].on_grid)]
+
+
 COMPUTED = {
+    "classic_ml/linear_models/separable": separable,
+    "classic_ml/trees/rounds": boosted_rounds,
     "activations/relu/dying": dying,
     "activations/sigmoid/slopes": slopes,
     "activations/gelu/swish_and_gelu": swish_and_gelu,

@@ -13,6 +13,8 @@ from tests.site.test_site import address
 BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
+    "classic_ml/linear_models": "logistic regression · support vector machine · naive Bayes",
+    "classic_ml/trees": "decision tree · gradient boosting · random forest",
     "training/schedules": "learning rate schedule · warm-up · cosine annealing",
     "training/batch_size": "batch size · gradient noise scale · critical batch size",
     "regularization/stochastic_depth": "stochastic depth · drop path",

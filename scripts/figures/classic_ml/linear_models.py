@@ -80,8 +80,8 @@ def separable() -> Explorable:
     def show(l2: float) -> str:
         data = fits(l2)
         logistic, score = curves(data)
-        curve.set_data(GRID, logistic)
-        line.set_data(GRID, score)
+        curve.set_data(*logistic)
+        line.set_data(*score)
         return (
             f"λ = {l2:g}: the logistic slope is {data.logistic[0]:.2f}, that of the support "
             f"vector machine {data.margin[0]:.2f}."
@@ -90,10 +90,14 @@ def separable() -> Explorable:
     return Explorable(figure, (Slider("strength λ", STRENGTHS, 2),), (curve, line), show)
 
 
-def curves(data: Separable) -> tuple[Vector, Vector]:
-    """Return twice the probability less 1, and the score, on the grid; scores stay in the panel."""
-    z, score = (np.stack([GRID, np.ones(len(GRID))], 1) @ w for w in data)
-    return 2 * sigmoid(z) - 1, np.where(np.abs(score) <= 2, score, np.nan)
+def curves(data: Separable) -> tuple[tuple[Vector, Vector], tuple[Vector, Vector]]:
+    """Return x and y of twice the probability less 1, and of the score, from end to end."""
+    w, b = data.logistic
+    probability = sigmoid(w * GRID + b)
+    w, b = data.margin
+    ends = np.clip((np.asarray([-2.0, 2.0]) - b) / w, -3, 3)
+    along = np.linspace(*ends, 9)
+    return (GRID, 2 * probability - 1), (along, w * along + b)
 
 
 def separable_says() -> dict[str, bool]:
@@ -166,7 +170,9 @@ def lifted_says() -> dict[str, bool]:
     widths = side[INNER == 1].min(0) - side[INNER == 0].max(0)
     return {
         "one class between two parts of the other": bool((mixed[mixed != 0] == [1, -1]).all()),
-        "the same points at height x², where a straight line separates them": bool((t * z).min() > 0),
+        "the same points at height x², where a straight line separates them": bool(
+            (t * z).min() > 0
+        ),
         "two parallel lines touch the nearest points": bool(abs((t * z).min() - 1) < 1e-6),
         "lifts the points onto a parabola": bool(np.allclose(parabola, [1, 0, 0])),
         "takes the one in the middle of the widest street": bool(

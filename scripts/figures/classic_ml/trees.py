@@ -108,9 +108,7 @@ def rounds_says() -> dict[str, bool]:
             one.truth > 5 * start.truth and many.training < 0.3 * start.training
         ),
         "with 200 the training error is far lower, and the error to the curve higher, "
-        "than with 10": bool(
-            many.training < 0.3 * start.training and many.truth > start.truth
-        ),
+        "than with 10": bool(many.training < 0.3 * start.training and many.truth > start.truth),
     }
 
 

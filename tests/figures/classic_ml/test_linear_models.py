@@ -26,8 +26,8 @@ def test_separable_draws_both_curves():
         lines={
             "class 0": (x[:4], [-1.0] * 4),
             "class 1": (x[4:], [1.0] * 4),
-            "logistic: 2 σ(z) − 1": (figures.GRID, logistic),
-            "SVM: z": (figures.GRID, score),
+            "logistic: 2 σ(z) − 1": logistic,
+            "SVM: z": score,
         },
         legend=["class 0", "class 1", "logistic: 2 σ(z) − 1", "SVM: z"],
         xlabel="feature x",
