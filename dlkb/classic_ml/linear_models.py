@@ -30,7 +30,7 @@ def _check_linear(X: Array, y: Array, w: Array, l2: Array | float) -> None:
             f"need {(y.shape[0], w.shape[0])}"
         )
     check_between("l2", l2, 0, math.inf, closed="left")
-    if hasattr(l2, "shape") and l2.ndim:
+    if hasattr(l2, "shape") and l2.ndim:  # type: ignore[union-attr]
         check_same_shape("l2", l2, "w", w)
 
 

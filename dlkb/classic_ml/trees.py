@@ -146,11 +146,10 @@ def grow_tree(
         gain = xp.take(gain, feature, axis=1)[:, 0]
         x = xp.take(X, feature, axis=1)[:, 0]
         cut = xp.reshape(xp.argmax(gain), (1,))
-        last = xp.take(xp.take(ranked, feature, axis=1)[:, 0], cut)
-        below = xp.max(xp.where((h > 0) & (x <= last), x, -math.inf))
-        above = xp.min(xp.where((h > 0) & (x > last), x, math.inf))
+        # The first of equal gains: the example at the cut is one of the node.
+        below = xp.take(xp.take(ranked, feature, axis=1)[:, 0], cut)[0]
+        above = xp.min(xp.where((h > 0) & (x > below), x, math.inf))
         splits = xp.max(gain) > min_gain
-        below, above = (xp.where(splits, side, 0.0) for side in (below, above))
         threshold = xp.where(splits, below / 2 + above / 2, math.inf)
         features.append(feature)
         thresholds.append(threshold[None])

@@ -96,7 +96,7 @@ def curves(data: Separable) -> tuple[tuple[Vector, Vector], tuple[Vector, Vector
     probability = sigmoid(w * GRID + b)
     w, b = data.margin
     ends = np.clip((np.asarray([-2.0, 2.0]) - b) / w, -3, 3)
-    along = np.linspace(*ends, 9)
+    along = np.linspace(ends[0], ends[1], 9)
     return (GRID, 2 * probability - 1), (along, w * along + b)
 
 

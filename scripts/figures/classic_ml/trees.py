@@ -78,7 +78,7 @@ def rounds() -> Explorable:
     """Draw the sum of boosted trees over the noisy points, for any number and depth."""
     data = noisy()
     figure, ax = plt.subplots(figsize=(6.2, 3.5))
-    ax.plot(data.x, data.y, "o", color="C7", markersize=3.5, label="points", zorder=1.8)
+    ax.plot(data.x, data.y, "o", color="C0", markersize=3.5, label="points", zorder=1.8)
     ax.plot(GRID, curve(GRID), "--", color="C2", label="sine", zorder=1.9)
     (line,) = ax.plot([], [], color="C1", label="sum of trees")
     ax.set(xlim=(0, 1), ylim=(-2, 2), xlabel="x", ylabel="y")

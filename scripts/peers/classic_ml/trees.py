@@ -53,8 +53,8 @@ def growth(fit: Callable[..., Vector], option: str) -> str:
 def threshold(fit: Callable[..., Vector], option: str) -> str:
     """Two examples ±1: the gain with its half is 1, twice that is 2."""
     x, y = np.asarray([0.0, 1.0]), np.asarray([-1.0, 1.0])
-    splits = [np.ptp(fit(x, y, **{option: limit})) > 0 for limit in (0.9, 1.9, 2.1)]
-    factor = {(True, True, False): "2", (True, False, False): "1"}[(*splits,)]
+    splits = [bool(np.ptp(fit(x, y, **{option: limit})) > 0) for limit in (0.9, 1.9, 2.1)]
+    factor = {2: "2", 1: "1"}[sum(splits)]
     return f"`{option}`: {factor} × gain"
 
 
