@@ -18,6 +18,8 @@ def _start(rank: int, function: Callable[..., None], size: int, folder: str, dev
     if device == "cuda":
         torch.cuda.set_device(rank)
     try:
+        if device == "cpu":  # libraries take a GPU where they see one, both processes the same
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         # gloo otherwise asks for the host's name, which need not resolve where tests run.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         dist.init_process_group(

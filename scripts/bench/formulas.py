@@ -2,10 +2,14 @@
 
 A copy reads and writes each entry once. No formula that returns an array like its argument can
 be faster than that on memory-bound sizes, so it is the limit set beside each time.
+
+On a GPU, Liger-Kernel's functions take part where it is installed: `pip install liger-kernel`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -15,7 +19,7 @@ from torch import Tensor
 
 from dlkb.activations.gelu import gelu, gelu_vjp, silu, silu_vjp
 from dlkb.activations.glu import gated, gated_vjp
-from dlkb.book.publish.measured import CONTROL
+from dlkb.book.publish.measured import CONTROL, LIGER
 from dlkb.gradients.clipping import clip_by_value, global_norm
 from dlkb.losses.cross_entropy import cross_entropy, cross_entropy_vjp
 from dlkb.nn import Dropout, compiled
@@ -24,8 +28,8 @@ from dlkb.normalization.rms_norm import rms_norm, rms_norm_vjp
 from dlkb.regularization.l1_l2 import penalty, penalty_vjp, soft_threshold, soft_threshold_vjp
 from scripts.bench.timing import in_turn
 
-SIZES = {"cpu": (2**14, 2**18, 2**22, 2**24), "cuda": (2**18, 2**22, 2**25, 2**28)}
-"""Entries: from what the cache holds to what it does not."""
+SIZES = {"cpu": (2**14, 2**18, 2**22, 2**24), "cuda": (2**24, 2**28)}
+"""Entries: from what the cache holds to what it does not; 2²⁸ are a GiB in float32."""
 DTYPES = (torch.float32, torch.bfloat16)
 ROUNDS = 7
 
@@ -48,6 +52,8 @@ class Pair(NamedTuple):
     """Of the formula and its gradient."""
     others: Callable[[Tensor], tuple[Tensor, ...]] = lambda x: ()
     """The arguments after the first."""
+    arrays: float = 2
+    """Arrays like the first that a forward pass must read or write; a copy moves two."""
     same: bool = True
     """Whether the values must agree; masks are drawn anew."""
     kink: float = 0.0
@@ -67,6 +73,7 @@ def pairs() -> Iterator[Pair]:
         gated_vjp,
         {"variant": "swiglu"},
         others=lambda x: (x.flip(0),),
+        arrays=3,
     )
     yield Pair(
         "layer_norm",
@@ -91,6 +98,7 @@ def pairs() -> Iterator[Pair]:
         F.cross_entropy,
         cross_entropy_vjp,
         others=lambda x: (x.argmin(-1),),
+        arrays=1,
     )
     yield Pair(
         "soft_threshold",
@@ -116,15 +124,30 @@ def pairs() -> Iterator[Pair]:
         partial(torch.linalg.vector_norm, ord=1),
         penalty_vjp,
         {"l1": 1.0},
+        arrays=1,
     )
     yield Pair(
         "global_norm",
         "linalg.vector_norm",
         lambda x: global_norm([x]),
         torch.linalg.vector_norm,
+        arrays=1,
     )
     # What the compiler makes of one of PyTorch's own functions, to tell its cost from ours.
     yield Pair(CONTROL, "itself", torch.relu, torch.relu)
+
+
+def liger() -> dict[str, Function]:
+    """Return what Liger-Kernel has of these formulas, nothing where it is not installed."""
+    if find_spec("liger_kernel") is None:
+        return {}
+    ops = import_module("liger_kernel.ops")
+    return {
+        "swiglu": lambda value, gate: ops.LigerSiLUMulFunction.apply(gate, value),
+        "layer_norm": lambda x, w, b: ops.LigerLayerNormFunction.apply(x, w, b, 1e-5),
+        "rms_norm": lambda x, w: ops.LigerRMSNormFunction.apply(x, w, torch.finfo(x.dtype).eps),
+        "cross_entropy": lambda x, labels: ops.LigerCrossEntropyFunction.apply(x, labels, None)[0],
+    }
 
 
 def graphs(pair: Pair) -> Function:
@@ -156,11 +179,14 @@ def runner(f: Function, arguments: list[Tensor], *, backward: bool) -> Callable[
     return forward_and_backward
 
 
-def check_equal(pair: Pair, both: Function, x: Tensor) -> None:
+def check_equal(pair: Pair, both: Function, kernels: Mapping[str, Function], x: Tensor) -> None:
     """Refuse to time what does not compute the same values and gradients."""
     tolerance = 2e-2 if x.dtype == torch.bfloat16 else 2e-4
     found = []
-    for f in (partial(pair.ours, **pair.options), both, pair.theirs):
+    functions: list[Function] = [partial(pair.ours, **pair.options), both]
+    if pair.name in kernels:
+        functions.append(kernels[pair.name])
+    for f in (*functions, pair.theirs):
         given = leaves(pair, x, backward=True)
         y = f(*given)
         y.sum().backward()
@@ -182,30 +208,34 @@ def check_equal(pair: Pair, both: Function, x: Tensor) -> None:
 def measure(device: str) -> Iterator[dict[str, Any]]:
     """Yield a row for each formula, dtype, size and direction."""
     generator = torch.Generator(device).manual_seed(0)
+    kernels = liger() if device == "cuda" else {}
     for pair in pairs():
         for dtype in DTYPES:
             for size in SIZES[device]:
                 x = torch.randn(size // WIDTH, WIDTH, generator=generator, device=device).to(dtype)
                 torch.compiler.reset()  # one shape, one kernel
                 both, eager = graphs(pair), partial(pair.ours, **pair.options)
-                check_equal(pair, both, x)
+                check_equal(pair, both, kernels, x)
                 out = torch.empty_like(x)
                 for backward in (False, True):
                     given = leaves(pair, x, backward=backward)
-                    rounds = in_turn(
-                        {
-                            "compiled": runner(both, given, backward=backward),
-                            "eager": runner(eager, given, backward=backward),
-                            "torch": runner(pair.theirs, given, backward=backward),
-                            "copy": partial(out.copy_, x),
-                        },
-                        ROUNDS,
-                    )
+                    contestants: dict[str, Callable[[], object]] = {
+                        "compiled": runner(both, given, backward=backward),
+                        "eager": runner(eager, given, backward=backward),
+                        "torch": runner(pair.theirs, given, backward=backward),
+                        "copy": partial(out.copy_, x),
+                    }
+                    if pair.name in kernels:
+                        # Liger-Kernel writes gradients over the arguments: it gets its own.
+                        own = leaves(pair, x, backward=backward)
+                        kernel = runner(kernels[pair.name], own, backward=backward)
+                        contestants[LIGER] = kernel
                     yield {
                         "name": pair.name,
                         "peer": pair.peer,
                         "dtype": str(dtype).removeprefix("torch."),
                         "entries": size,
                         "backward": backward,
-                        "rounds": rounds,
+                        "arrays": pair.arrays,
+                        "rounds": in_turn(contestants, ROUNDS),
                     }

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dlkb.nn import add_lora, lora_state_dict, merge_lora, unmerge_lora
 from scripts.bench.timing import in_turn, once_in_turn
 
-WIDTH, BLOCKS = {"cpu": 512, "cuda": 4096}, {"cpu": 4, "cuda": 8}
+WIDTH, BLOCKS = {"cpu": 512, "cuda": 4096}, {"cpu": 4, "cuda": 2}
 TOKENS = {"cpu": (8, 128), "cuda": (8, 1024)}
 R, ALPHA = 8, 16
 TARGETS = ["q", "v", "up", "down"]
@@ -51,7 +51,11 @@ def same_factors(ours: nn.Module, theirs: nn.Module, generator: torch.Generator)
         for name, p in theirs.named_parameters()
         if p.requires_grad
     }
-    mine = {name: p for name, p in ours.named_parameters() if p.requires_grad}
+    mine = {
+        name.replace(".adapters.default", ""): p
+        for name, p in ours.named_parameters()
+        if p.requires_grad
+    }
     assert mine.keys() == factors.keys(), mine.keys() ^ factors.keys()
     with torch.no_grad():
         for name, p in mine.items():
@@ -132,7 +136,8 @@ def measure(device: str) -> Iterator[dict[str, Any]]:
     width = WIDTH[device]
     for dtype in (torch.float32, torch.bfloat16):
         torch.manual_seed(0)
-        base = nn.Sequential(*(Block(width) for _ in range(BLOCKS[device]))).to(device, dtype)
+        with torch.device(device):
+            base = nn.Sequential(*(Block(width) for _ in range(BLOCKS[device]))).to(dtype)
         ours, theirs = with_ours(copy.deepcopy(base)), with_peft(copy.deepcopy(base))
         same_factors(ours, theirs, generator)
         x = torch.randn(*TOKENS[device], width, generator=generator).to(device, dtype)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 import dlkb.optim
@@ -48,12 +49,13 @@ def in_order(parts: dict[str, float]) -> dict[str, float]:
 def operators(work: Callable[[], object], device: str) -> dict[str, float]:
     """Return the seconds that a call spends in each operator, on the device.
 
-    On a GPU, time is that of the kernels; the launches run beside them.
+    On a GPU, time is that of the kernels, by the operator that launched them.
     """
     work()
     work()
     on_cuda = device == "cuda"
-    with profile(activities=[ProfilerActivity.CUDA if on_cuda else ProfilerActivity.CPU]) as found:
+    activities = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * on_cuda]
+    with profile(activities=activities) as found:
         for _ in range(CALLS):
             work()
         if on_cuda:
@@ -61,7 +63,10 @@ def operators(work: Callable[[], object], device: str) -> dict[str, float]:
     attribute = "self_device_time_total" if on_cuda else "self_cpu_time_total"
     times: dict[str, float] = defaultdict(float)
     for event in found.key_averages():
-        name = "compiled graph" if "CompiledFxGraph" in event.key else event.key
+        if event.device_type != DeviceType.CPU:
+            continue  # a kernel, whose time its operator has too
+        made = "CompiledFxGraph" in event.key or event.key.startswith("triton_")
+        name = "compiled graph" if made else event.key
         times[name] += getattr(event, attribute) / 1e6 / CALLS
     ranked = sorted(times, key=lambda name: -times[name])
     parts = {name: times[name] for name in ranked[:OPERATORS]}
@@ -87,9 +92,10 @@ def tasks(device: str) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "LoRA step", step
     shrink = partial(soft_threshold, threshold=0.5)
     x = torch.randn(SIZES[device][-2] // 1024, 1024, generator=generator).to(device)
-    yield "soft_threshold, forward + backward, eager", runner(shrink, x, backward=True)
+    given = [x.requires_grad_()]
+    yield "soft_threshold, forward + backward, eager", runner(shrink, given, backward=True)
     compiled = torch.compile(shrink, fullgraph=True)
-    yield "soft_threshold, forward + backward, compiled", runner(compiled, x, backward=True)
+    yield "soft_threshold, forward + backward, compiled", runner(compiled, given, backward=True)
 
 
 def measure(device: str) -> Iterator[dict[str, Any]]:

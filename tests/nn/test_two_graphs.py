@@ -61,10 +61,12 @@ CASES = {
 
 def leaves(inputs, dtype, device):
     def leaf(x):
-        floating = isinstance(x, torch.Tensor) and x.is_floating_point()
-        return x.to(device, dtype).requires_grad_() if floating else x
+        if not isinstance(x, torch.Tensor):
+            return x
+        x = x.detach().clone().to(device)
+        return x.to(dtype).requires_grad_() if x.is_floating_point() else x
 
-    return [leaf(x.detach().clone() if isinstance(x, torch.Tensor) else x) for x in inputs]
+    return [leaf(x) for x in inputs]
 
 
 def gradients(function, inputs, *, create_graph=False):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from dlkb.book.publish.measured import (
     CONTROL,
+    LIGER,
     MISSING,
     Row,
     as_count,
@@ -45,7 +46,77 @@ def _goal(
 
 
 def goals(measured: dict[str, Any]) -> list[Goal]:
-    """Return every goal with what was measured on the CPU."""
+    """Return every goal with what was measured, those of the GPU last."""
+    return [*_on_cpu(measured), *_on_gpu(measured)]
+
+
+def _on_gpu(measured: dict[str, Any]) -> list[Goal]:
+    formulas = [r for r in rows_of(measured, "cuda", "formulas") if r["name"] != CONTROL]
+    gibibyte = {
+        f"({r['name']})": _share_of_copy(r)
+        for r in formulas
+        if not r["backward"] and (r["dtype"], r["entries"]) == ("float32", 2**28)
+    }
+    steps = [r for r in rows_of(measured, "cuda", "optimizers") if r["model"] == "transformer"]
+    return [
+        _goal(
+            "GPU: formulas, compiled forward + backward, within 1.1 of the faster of PyTorch and "
+            "Liger-Kernel",
+            {
+                f"({r['name']}, {r['dtype']}, {as_count(r['entries'])})": _to_the_fastest(r)
+                for r in formulas
+                if r["backward"]
+            },
+            1.1,
+            "worst {:.2f}",
+            _launches(formulas),
+        ),
+        _goal(
+            "… at least 75 % of a copy's bandwidth on a GiB, forward, float32",
+            gibibyte,
+            0.75,
+            "least {:.0%}",
+            "Dropout draws its masks from PyTorch's own generator, which the compiler calls as a "
+            "kernel of its own and reads back.",
+            least=True,
+        ),
+        _goal(
+            "… optimizers on the transformer: ours / fused ≤ 1.1",
+            {
+                f"({r['name']}, {r['dtype']})": min(
+                    ratio(r, kind, "fused").median for kind in ("ours", "ours, compiled")
+                )
+                for r in steps
+            },
+            1.1,
+            "worst {:.2f}",
+            "PyTorch hands all tensors to one kernel. Ours has a kernel for each large tensor, "
+            "whose calls take longer than the arithmetic: on a GPU, take `torch.optim`'s.",
+        ),
+    ]
+
+
+def _launches(formulas: list[Row]) -> str:
+    """Say what is left on arrays so large that a call no longer counts."""
+    large = [
+        _to_the_fastest(r)
+        for r in formulas
+        if r["backward"] and r["entries"] == 2**28 and r["name"] != "dropout"
+    ]
+    return f"{_CALL} At 256 Mi entries, without dropout: {max(large, default=0):.2f} at the most."
+
+
+def _to_the_fastest(formula: Row) -> float:
+    peers = [name for name in ("torch", LIGER) if name in formula["rounds"]]
+    return max(ratio(formula, "compiled", peer).median for peer in peers)
+
+
+def _share_of_copy(formula: Row) -> float:
+    """Return the bandwidth of the compiled formula, that of a plain copy being 1."""
+    return formula["arrays"] / 2 / ratio(formula, "compiled", "copy").median
+
+
+def _on_cpu(measured: dict[str, Any]) -> list[Goal]:
     backward = [r for r in rows_of(measured, "cpu", "formulas") if r["backward"]]
     formulas = [r for r in backward if r["name"] != CONTROL]
     control = [r for r in backward if r["name"] == CONTROL]

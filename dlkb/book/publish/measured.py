@@ -11,6 +11,8 @@ DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 MISSING = "not measured"
 CONTROL = "torch.relu"
 """Measured as the formulas are, and not one of them."""
+LIGER = "Liger-Kernel"
+"""Takes part on a GPU, in the formulas that it has."""
 
 Row = dict[str, Any]
 

@@ -72,7 +72,7 @@ def test_ratio_is_formed_round_by_round():
 def test_nothing_measured_says_so_and_meets_no_goal():
     text = page()
     assert text.count("Not measured.") == 9  # five parts, four of them on two devices
-    assert "0 of 12 goals" in text
+    assert "0 of 15 goals" in text
     assert "yes" not in text.split("## Formulas")[0].split("|---|")[1]
     assert all(shown == "not measured" for shown, _ in verdicts().values())
 
@@ -123,6 +123,26 @@ def test_goals_are_judged_by_the_measured_ratios():
         "worst 2.00 times (site of synthetic pages)",
         False,
     )
+
+
+def test_goals_of_the_gpu_are_set_beside_the_fastest_peer_and_a_copy():
+    both = formula(3.0, entries=2**28) | {"arrays": 3}
+    both["rounds"] = {**both["rounds"], "Liger-Kernel": [2.5] * 3}
+    forward = {**both, "backward": False} | {"rounds": {**both["rounds"], "compiled": [0.6] * 3}}
+    small = {**forward, "entries": 2**20} | {"rounds": {**both["rounds"], "compiled": [9.0] * 3}}
+    parts = {
+        "formulas": {"rows": [both, forward, small]},
+        "optimizers": {"rows": [optimizer("transformer", 2.1), optimizer("tiny", 9.0)]},
+    }
+    fastest, bandwidth, steps = goals({"cpu": {}, "cuda": parts})[-3:]
+    assert (fastest.shown, fastest.holds) == ("worst 1.50 (soft_threshold, float32, 256 Mi)", False)
+    # Three arrays in 0.6 s beside a copy's two in 0.5 s.
+    assert (bandwidth.shown, bandwidth.holds) == ("least 125% (soft_threshold)", True)
+    assert (steps.shown, steps.holds) == ("worst 1.05 (AdamW, float32)", True)
+    text = benchmarks_markdown(
+        {"cpu": {}, "cuda": {name: {"stamp": STAMP, **part} for name, part in parts.items()}}
+    )
+    assert "compiled, against Liger-Kernel | 3.60 " in text
 
 
 def test_peak_memory_counts_what_is_held_beside_what_a_step_needs():
