@@ -229,7 +229,8 @@ def test_claims_are_assigned_once():
     written = {page.stem for page in TOPICS}
     answered = {claim.id for page in PAGES for claim in page.claims}
     assigned = {c for stem, row in assignments(ROOT).items() if stem in written for c in row}
-    assert answered == assigned
+    front = {c for stem, row in assignments(ROOT).items() if "/" not in stem for c in row}
+    assert answered == assigned | front
 
 
 @pytest.mark.parametrize("stem", FORMULAS)
@@ -291,7 +292,7 @@ def test_figure_scripts_import_formulas_numpy_and_matplotlib(stem):
 def test_modules_of_peers_have_a_page_and_import_libraries_and_formulas(stem):
     assert stem in [page.stem for page in TOPICS]
     for name in imports(ROOT / "scripts" / "peers" / f"{stem}.py"):
-        if name != "scripts.peers.apart.torchvision":
+        if not within(name, ("scripts.peers.apart",)):
             assert not within(name, ("dlkb.book", "scripts", "tests")), name
 
 

@@ -1,0 +1,74 @@
+"""Attention as the function that PyTorch has."""
+
+import torch
+from torch import Tensor
+
+from dlkb.nn.dropout import Dropout
+from dlkb.transformers.attention import attention, attention_weights
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Return the mean of the values under the softmax of the scores.
+
+    A drop-in for `torch.nn.functional.scaled_dot_product_attention`; the arithmetic is
+    `dlkb.transformers.attention.attention`.
+
+    Args:
+        query: Shape (..., L, E). Axes before the last two broadcast against those of the others,
+            with `enable_gqa` those before the heads.
+        key: Shape (..., S, E).
+        value: Shape (..., S, E_v).
+        attn_mask: Boolean, True where a query may read, or a number added to the score; it
+            broadcasts to (..., L, S).
+        dropout_p: Probability of dropping a weight, whatever the mode of a module.
+        is_causal: Whether query i reads keys j ≤ i alone, counted from the first of each.
+        scale: Factor of the scores, 1/√E by default.
+        enable_gqa: Whether heads of `query` in a row share a head of `key` and `value`.
+
+    Returns:
+        Shape (..., L, E_v), in the dtype of `query`.
+
+    Raises:
+        TypeError: If a tensor is not floating-point, or the mask neither boolean nor that.
+        ValueError: If shapes do not fit, or an option is out of its range.
+
+    Note:
+        Differs from PyTorch's in what it keeps for the backward pass: all weights, L × S a head,
+        where a fused kernel keeps none. `query`, `key` and `value` may be of several dtypes here,
+        and need as many heads of `key` as of `value`. Errors are other classes with other texts.
+
+    Example:
+        >>> x = torch.eye(2)
+        >>> scaled_dot_product_attention(9 * x, 9 * x, x).round(decimals=3)
+        tensor([[1., 0.],
+                [0., 1.]])
+    """
+    apart = 3 if enable_gqa and query.ndim > 2 < key.ndim else 2
+    tensors = query, key, value
+    axes = torch.broadcast_shapes(*(x.shape[:-apart] for x in tensors))
+    query, key, value = (x.expand(*axes, *x.shape[-apart:]) for x in tensors)
+    if dropout_p == 0:
+        return attention(
+            query,
+            key,
+            value,
+            mask=attn_mask,
+            is_causal=is_causal,
+            scale=scale,
+            enable_gqa=enable_gqa,
+        )
+    weights = attention_weights(
+        query, key, mask=attn_mask, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
+    )
+    if enable_gqa:
+        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], dim=-3)
+    return Dropout(dropout_p)(weights) @ value

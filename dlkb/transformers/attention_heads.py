@@ -1,0 +1,120 @@
+"""Several heads of attention side by side, each on its own part of the vectors."""
+
+import math
+
+from dlkb.arrays import Array, check_between, namespace
+from dlkb.transformers.attention import attention
+
+
+def split_heads(x: Array, *, heads: int) -> Array:
+    """Return the parts of each token's vector, one for each head.
+
+    Args:
+        x: Shape (..., L, heads · d).
+        heads: Number of heads ≥ 1, which divides the last axis.
+
+    Returns:
+        Shape (..., heads, L, d).
+
+    Raises:
+        ValueError: If the last axis is not a multiple of `heads`.
+
+    Example:
+        >>> import numpy as np
+        >>> split_heads(np.arange(8).reshape(2, 4), heads=2).tolist()
+        [[[0, 1], [4, 5]], [[2, 3], [6, 7]]]
+    """
+    check_between("heads", heads, 1, math.inf, closed="left")
+    if x.ndim < 2 or x.shape[-1] % heads:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}: it needs two axes at least, "
+            f"the last a multiple of heads, {heads}"
+        )
+    xp = namespace(x)
+    parts = xp.reshape(x, (*x.shape[:-1], heads, x.shape[-1] // heads))
+    return xp.moveaxis(parts, -2, -3)
+
+
+def merge_heads(x: Array) -> Array:
+    """Return the heads' vectors side by side: the inverse of `split_heads`.
+
+    Args:
+        x: Shape (..., heads, L, d).
+
+    Returns:
+        Shape (..., L, heads · d).
+
+    Raises:
+        ValueError: If `x` has fewer than three axes.
+
+    Example:
+        >>> import numpy as np
+        >>> merge_heads(np.arange(8).reshape(2, 2, 2)).tolist()
+        [[0, 1, 4, 5], [2, 3, 6, 7]]
+    """
+    if x.ndim < 3:
+        raise ValueError(f"x has shape {tuple(x.shape)}: it needs the axes (…, heads, L, d)")
+    xp = namespace(x)
+    parts = xp.moveaxis(x, -3, -2)
+    return xp.reshape(parts, (*parts.shape[:-2], parts.shape[-2] * parts.shape[-1]))
+
+
+def multi_head_attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    *,
+    heads: int,
+    kv_heads: int | None = None,
+    mask: Array | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Array:
+    r"""Return what the heads read, side by side: each attends with its part of the vectors.
+
+    $$\mathbf{o}_i = \bigl(\mathbf{o}_i^{(1)},\dots,\mathbf{o}_i^{(H)}\bigr),\qquad
+    O^{(h)} = \mathrm{attention}\bigl(Q^{(h)}, K^{(g)}, V^{(g)}\bigr),\qquad
+    g = \lceil h\,H_k/H\rceil$$
+
+    The four matrices around it, which make queries, keys and values and mix the heads' results,
+    are left to the caller.
+
+    Args:
+        q: Queries of all heads, shape (..., L, H · d).
+        k: Keys of all key heads, shape (..., S, H_k · d).
+        v: Values of all key heads, shape (..., S, H_k · d_v).
+        heads: H ≥ 1.
+        kv_heads: H_k, which divides H; `None` for H. 1 is multi-query attention.
+        mask: As for `attention`; it broadcasts to (..., H, L, S).
+        is_causal: As for `attention`.
+        scale: As for `attention`, 1/√d by default.
+
+    Returns:
+        Shape (..., L, H · d_v), in the dtype of `q`.
+
+    Raises:
+        TypeError: If an array is not floating-point.
+        ValueError: If shapes do not fit.
+
+    Reference:
+        Vaswani et al. (2017).
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(5, 8))
+        >>> multi_head_attention(x, x, x, heads=2).shape
+        (5, 8)
+        >>> multi_head_attention(x, x[:, :4], x[:, :4], heads=2, kv_heads=1).shape
+        (5, 8)
+    """
+    few = heads if kv_heads is None else kv_heads
+    read = attention(
+        split_heads(q, heads=heads),
+        split_heads(k, heads=few),
+        split_heads(v, heads=few),
+        mask=mask,
+        is_causal=is_causal,
+        scale=scale,
+        enable_gqa=True,
+    )
+    return merge_heads(read)
