@@ -57,10 +57,13 @@ def of_gptj(x: torch.Tensor) -> torch.Tensor:
     return modeling_gptj.apply_rotary_pos_emb(x[None, None, None], sin[None], cos[None])[0, 0, 0]
 
 
-def of_diffusers(x: torch.Tensor) -> torch.Tensor:
-    """Turn as diffusers' Flux does."""
-    cos, sin = get_1d_rotary_pos_embed(WIDTH, np.asarray([1]), use_real=True)
-    turned = apply_rotary_emb(x[None, None, None], (cos, sin))
+def of_diffusers(x: torch.Tensor, *, halves: bool = False) -> torch.Tensor:
+    """Turn as diffusers' Flux does, or in halves."""
+    cos, sin = get_1d_rotary_pos_embed(
+        WIDTH, np.asarray([1]), use_real=True, repeat_interleave_real=not halves
+    )
+    unbind = {"use_real_unbind_dim": -2} if halves else {}
+    turned = apply_rotary_emb(x[None, None, None], (cos, sin), **unbind)
     return torch.as_tensor(turned)[0, 0, 0]
 
 
@@ -95,6 +98,9 @@ def which_layout() -> dict[str, tuple[str, ...]]:
         ),
         "Transformers' GPT-J": of_gptj,
         "diffusers' `apply_rotary_emb`": of_diffusers,
+        "diffusers' `apply_rotary_emb`, `use_real_unbind_dim=-2`": lambda x: of_diffusers(
+            x, halves=True
+        ),
     }
     return {name: (partner(turn),) for name, turn in rows.items()}
 
