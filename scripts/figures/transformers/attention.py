@@ -98,9 +98,7 @@ def weights_says() -> dict[str, bool]:
         "Random queries and keys": weights_of(64, 0.5).shape == (QUERIES, KEYS),
         "Undivided, wide ones read one or two keys": bool(plain.read[2:].max() < 2),
         f"Undivided, at width 64, one of {KEYS} keys takes more than 0.99 of the weight of the "
-        "query drawn": bool(
-            plain.one.max() > 0.99
-        ),
+        "query drawn": bool(plain.one.max() > 0.99),
         f"queries read {plain.read[2]:.1f} keys on average, fewer the wider they are": bool(
             (np.diff(plain.read) < 0).all()
         ),

@@ -62,8 +62,11 @@ def of_diffusers(x: torch.Tensor, *, halves: bool = False) -> torch.Tensor:
     cos, sin = get_1d_rotary_pos_embed(
         WIDTH, np.asarray([1]), use_real=True, repeat_interleave_real=not halves
     )
-    unbind = {"use_real_unbind_dim": -2} if halves else {}
-    turned = apply_rotary_emb(x[None, None, None], (cos, sin), **unbind)
+    given = x[None, None, None], (cos, sin)
+    if halves:
+        turned = apply_rotary_emb(*given, use_real_unbind_dim=-2)
+    else:
+        turned = apply_rotary_emb(*given)
     return torch.as_tensor(turned)[0, 0, 0]
 
 
