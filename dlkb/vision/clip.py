@@ -288,7 +288,7 @@ def _each(logits: Array, cotangent: Array) -> Array:
 def _check_square(logits: Array) -> None:
     check_float("logits", logits)
     if logits.ndim < 2 or logits.shape[-1] != logits.shape[-2] or logits.shape[-1] == 0:
-        raise ValueError(f"logits has shape {tuple(logits.shape)}: (..., N, N) with N ≥ 1 is needed")
+        raise ValueError(f"logits has shape {tuple(logits.shape)}: (..., N, N), N ≥ 1, is needed")
 
 
 def _check_embeddings(images: Array, texts: Array) -> None:

@@ -120,9 +120,7 @@ LR = 0.1
 
 
 @cache
-def trained(
-    depth: int, skip: float, lr: float = LR, steps: int = 40, seeds: int = SEEDS
-) -> Run:
+def trained(depth: int, skip: float, lr: float = LR, steps: int = 40, seeds: int = SEEDS) -> Run:
     """Train networks with batch norm on 400 digits."""
     torch.set_num_threads(1)
     data = digits(train=400, test=400, seeds=seeds, dtype="float32")

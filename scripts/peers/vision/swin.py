@@ -86,7 +86,7 @@ def runs(layer: Layer, side: int) -> bool:
 
 
 def history(make: Callable[[float], Layer]) -> str:
-    """Say whether a large image's output depends on whether one of a window's height came before."""
+    """Say whether a large image's output depends on one of a window's height before it."""
     torch.manual_seed(0)
     x, layer = torch.randn(1, 8, 8, DIM), make(1.0)
     with torch.no_grad():
