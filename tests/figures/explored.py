@@ -30,10 +30,12 @@ from scripts.figures.regularization import (
     overfitting,
     stochastic_depth,
 )
+from scripts.figures.retrieval import hierarchical_nodes, ranking_metrics
 from scripts.figures.systems import asyncio as event_loop
 from scripts.figures.systems import cuda
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from scripts.figures.transformers import attention, positional_encoding
+from scripts.figures.vision import gan_metrics
 from tests.book.draw.test_explorable import points
 
 
@@ -138,6 +140,27 @@ def box(weight_decay):
     paths = [adamw.descend(decoupled, weight_decay) for decoupled in (True, False)]
     ends = [path[-1:] for path in paths]
     return [adamw.square(weight_decay), *map(adamw.shown, paths), *ends]
+
+
+def merging(found, threshold):
+    data = hierarchical_nodes.merged_data(int(found), threshold)
+    return [data.handed, data.found]
+
+
+def chance(documents, cutoff):
+    data = ranking_metrics.chance_data(int(documents), int(cutoff))
+    return [columns(data.share, y) for y in (data.reciprocal, data.ndcg, data.precision)]
+
+
+def traversal(fan, depth):
+    data = hierarchical_nodes.cost_data(int(fan), int(depth))
+    return [columns(data.nodes, y) for y in data[1:]]
+
+
+def fid_bias(features, truth):
+    data, sizes = gan_metrics.bias_data(int(features), truth), gan_metrics.SIZES
+    ends = np.asarray([[sizes[0], truth], [sizes[-1], truth]])
+    return [ends, columns(sizes, data.law), columns(sizes, data.measured)]
 
 
 def learning_rate(r):
@@ -409,12 +432,16 @@ COMPUTED = {
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
+    "retrieval/hierarchical_nodes/cost": traversal,
+    "retrieval/hierarchical_nodes/merging": merging,
+    "retrieval/ranking_metrics/chance": chance,
     "systems/asyncio/limits": tasks_in_flight,
     "systems/cuda/quantization": tiles_and_waves,
     "training/accumulation/token_weights": mean_of_means,
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,
     "training/schedules/against_the_limit": warm_ups,
+    "vision/gan_metrics/bias": fid_bias,
 }
 
 

@@ -15,6 +15,9 @@ BOOK = {page.stem: page for page in read_book(ROOT)}
 QUERIES = {
     "transformers/positional_encoding": "positional encoding · rotary · rope · alibi",
     "transformers/attention": "attention · causal mask · flash attention · kv cache",
+    "vision/gan_metrics": "fid · inception score · psnr · ssim · kernel inception distance",
+    "retrieval/ranking_metrics": "ndcg · mrr · mean average precision · bpref",
+    "retrieval/hierarchical_nodes": "hierarchical node parser · auto merging retriever",
     "training/schedules": "learning rate schedule · warm-up · cosine annealing",
     "training/batch_size": "batch size · gradient noise scale · critical batch size",
     "regularization/stochastic_depth": "stochastic depth · drop path",
