@@ -202,7 +202,7 @@ def scaling() -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.0), sharey=True)
     for ax, name in zip(axes, SETS, strict=True):
         raw, standard = accuracy(name)
-        _line(ax, standard, "standardized", "C0", 6 if name.startswith("wine") else -16)
+        _line(ax, standard, "standardized", "C0", -16)
         _line(ax, raw, "raw", "C3", 8)
         ax.set(xlim=(1, 30), ylim=(0.6, 1.02), xlabel="neighbours k", title=name)
     axes[0].set_ylabel("accuracy")
