@@ -200,8 +200,8 @@ def merge_parents(
         ValueError: If `threshold` is out of its range.
 
     Note:
-        As LlamaIndex's `AutoMergingRetriever` merges; that also fills in a node that is missing
-        between two neighbours, keeps a parent twice that was retrieved itself (here once, with the
+        As LlamaIndex's `AutoMergingRetriever` merges; that also fills in a node that
+        two results, one after the other in the list, have between them, keeps a parent twice that was retrieved itself (here once, with the
         higher score), and keeps a node beside its grandparent.
 
     Example:
