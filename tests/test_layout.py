@@ -229,7 +229,8 @@ def test_claims_are_assigned_once():
     written = {page.stem for page in TOPICS}
     answered = {claim.id for page in PAGES for claim in page.claims}
     assigned = {c for stem, row in assignments(ROOT).items() if stem in written for c in row}
-    assert answered == assigned
+    front = {c for stem, row in assignments(ROOT).items() if "/" not in stem for c in row}
+    assert answered == assigned | front
 
 
 @pytest.mark.parametrize("stem", FORMULAS)
@@ -256,7 +257,8 @@ def test_experiment_is_tested_documented_and_free_of_figures_and_engine(path):
     assert (ROOT / "tests" / "experiments" / f"bugs_{path.stem}.toml").is_file()
     assert f"::: dlkb.experiments.{path.stem}\n" in (ROOT / "docs" / "api.md").read_text()
     for name in imports(path):
-        assert within(name, (*STANDARD, "numpy", "torch", "sklearn.datasets", "dlkb")), name
+        text = ("codecs", "contextlib", "io", "this")  # the Zen of Python, in silence
+        assert within(name, (*STANDARD, *text, "numpy", "torch", "sklearn.datasets", "dlkb")), name
         assert not within(name, ("dlkb.book",)), name
     functions = {
         k: f for k, f in public(f"experiments/{path.stem}").items() if inspect.isfunction(f)
@@ -291,7 +293,7 @@ def test_figure_scripts_import_formulas_numpy_and_matplotlib(stem):
 def test_modules_of_peers_have_a_page_and_import_libraries_and_formulas(stem):
     assert stem in [page.stem for page in TOPICS]
     for name in imports(ROOT / "scripts" / "peers" / f"{stem}.py"):
-        if name != "scripts.peers.apart.torchvision":
+        if not within(name, ("scripts.peers.apart",)):
             assert not within(name, ("dlkb.book", "scripts", "tests")), name
 
 

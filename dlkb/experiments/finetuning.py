@@ -1,9 +1,11 @@
 """Networks that know the upright digits, tuned on digits that lie on their side.
 
-In full, the head alone, or by LoRA; several learning rates at once, each on every network.
+In full, some layers, layers at rates of their own, or by LoRA; several learning rates at once, each
+on every network.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ from dlkb.experiments.rules import adam_rule
 from dlkb.experiments.scores import as_tensor, cross_entropy, evaluate
 from dlkb.experiments.training import train
 from dlkb.finetuning.lora import Rule, lora_init, lora_scaling
+from dlkb.regularization.augmentation import rotation_grid, warp
 
 Array = NDArray[Any]
 
@@ -28,7 +31,7 @@ class Pretrained(NamedTuple):
     Attributes:
         networks: Trained on the old task.
         old: Upright digits.
-        new: Other digits, turned by a quarter; the test images are those of `old`, turned.
+        new: Other digits, turned; the test images are those of `old`, turned.
     """
 
     networks: Networks
@@ -50,8 +53,36 @@ class Tuned(NamedTuple):
     old_error: Array
 
 
+def rotated(images: Array, *, angle: float) -> Array:
+    """Return the digits turned to the left by any angle, about their centre.
+
+    Args:
+        images: Shape (..., 64).
+        angle: In degrees. What comes from beyond the edge is 0.
+
+    Returns:
+        An array like `images`.
+
+    Example:
+        >>> import numpy as np
+        >>> image = np.arange(64.0)
+        >>> bool(np.allclose(rotated(image, angle=90), turned(image)))
+        True
+    """
+    square = images.reshape(*images.shape[:-1], 8, 8)
+    grid = rotation_grid(square, angle=np.asarray(np.radians(angle), images.dtype))
+    read: Array = warp(square, grid).reshape(images.shape)
+    return read
+
+
 def pretrained(
-    *, width: int = 64, old: int = 700, new: int = 300, seeds: int = 10, dtype: str = "float32"
+    *,
+    width: int = 64,
+    old: int = 700,
+    new: int = 300,
+    angle: float = 90.0,
+    seeds: int = 10,
+    dtype: str = "float32",
 ) -> Pretrained:
     """Train networks with two hidden layers on upright digits.
 
@@ -59,6 +90,7 @@ def pretrained(
         width: Units of each hidden layer.
         old: Number of upright digits to train on.
         new: Number of other digits, turned, to tune on.
+        angle: By how many degrees to the left; a quarter moves pixels without interpolation.
         seeds: Number of networks, each with its own split of the digits.
         dtype: "float64" or "float32".
 
@@ -75,7 +107,8 @@ def pretrained(
     """
     x, y, x_test, y_test = digits(train=old + new, seeds=seeds, dtype=dtype)
     upright = Split(x[:, :old], y[:, :old], x_test, y_test)
-    lying = Split(turned(x[:, old:]).copy(), y[:, old:], turned(x_test).copy(), y_test)
+    turn = turned if angle == 90 else partial(rotated, angle=angle)
+    lying = Split(turn(x[:, old:]).copy(), y[:, old:], turn(x_test).copy(), y_test)
     networks = draw((64, width, width, 10), seeds=seeds, dtype=dtype)
     run = train(networks, upright, rule=adam_rule(lr=0.01), steps=150, batch=min(64, old))
     return Pretrained(run.networks, upright, lying)
@@ -89,6 +122,7 @@ def finetune(
     alpha: float = 16.0,
     rule: Rule = "lora",
     head_only: bool = False,
+    factors: Sequence[float] | None = None,
     steps: int = 200,
     batch: int = 50,
 ) -> Tuned:
@@ -103,6 +137,8 @@ def finetune(
         alpha: Numerator of LoRA's scaling.
         rule: How alpha and r make the scaling, see `dlkb.finetuning.lora.lora_scaling`.
         head_only: With r None, train the last layer alone.
+        factors: With r None, what the rate of each layer is multiplied by, first layer first; a
+            layer with 0 stays. None for 1 throughout.
         steps: Number of steps.
         batch: Examples in a step, from fresh permutations of the training set.
 
@@ -133,6 +169,15 @@ def finetune(
         theta = _draw_factors(networks, r).repeat(len(rates), 1)
         scaling = lora_scaling(alpha, r, rule=rule)
     lr = torch.tensor(rates, dtype=theta.dtype).repeat_interleave(seeds)[:, None]
+    if factors is not None:
+        sizes = layer_sizes(networks)
+        if r is not None or head_only or len(factors) != len(sizes):
+            raise ValueError(
+                f"factors is {tuple(factors)}: one for each of {len(sizes)} layers is needed, "
+                "without r and head_only"
+            )
+        of_layer = torch.tensor(factors, dtype=theta.dtype)
+        lr = lr * of_layer.repeat_interleave(torch.tensor(sizes))
     adam = adam_rule(lr=1.0)  # its steps are then multiplied by each network's own rate
     state = adam.start(theta)
     order = _order(seeds, examples, steps * batch).repeat(len(rates), 1)

@@ -6,6 +6,14 @@ if find_spec("torch") is None:
     raise ModuleNotFoundError("dlkb.nn needs PyTorch: pip install 'dlkb[torch]'", name="torch")
 
 from dlkb.nn import init
+from dlkb.nn.adapters import (
+    AdaptedLayer,
+    Adapter,
+    AdapterFusion,
+    add_adapter,
+    fuse_adapters,
+    use_adapter,
+)
 from dlkb.nn.attention import scaled_dot_product_attention
 from dlkb.nn.augmentation import CutMix, MixUp
 from dlkb.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, fold_batch_norm
@@ -49,11 +57,14 @@ from dlkb.nn.lora import (
 )
 from dlkb.nn.multihead_attention import MultiheadAttention
 from dlkb.nn.norm_axes import GroupNorm
+from dlkb.nn.pix2pix import PatchDiscriminator, UNetGenerator
 from dlkb.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from dlkb.nn.relu import ELU, LeakyReLU, PReLU, ReLU, unit_activity
+from dlkb.nn.resnet import BasicBlock, Bottleneck, ResNet
 from dlkb.nn.rms_norm import RMSNorm
 from dlkb.nn.sigmoid import LogSigmoid, Sigmoid, Softplus, Tanh
 from dlkb.nn.stochastic_depth import StochasticDepth
+from dlkb.nn.swin import ShiftedWindowAttention
 from dlkb.nn.training_memory import SavedMemory, peak_memory, saved_memory
 from dlkb.nn.two_graphs import compiled
 
@@ -61,10 +72,15 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "AdaptedLayer",
+    "Adapter",
+    "AdapterFusion",
     "BCEWithLogitsLoss",
+    "BasicBlock",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bottleneck",
     "CrossEntropyLoss",
     "CutMix",
     "Dropout",
@@ -87,10 +103,13 @@ __all__ = [
     "MixUp",
     "MultiheadAttention",
     "PReLU",
+    "PatchDiscriminator",
     "QuickGELU",
     "RMSNorm",
     "ReLU",
+    "ResNet",
     "SavedMemory",
+    "ShiftedWindowAttention",
     "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
@@ -98,6 +117,8 @@ __all__ = [
     "StochasticDepth",
     "Tanh",
     "TrainableParameters",
+    "UNetGenerator",
+    "add_adapter",
     "add_lora",
     "check_model",
     "clip_grad_norm_",
@@ -107,6 +128,7 @@ __all__ = [
     "compiled",
     "detach_lora",
     "fold_batch_norm",
+    "fuse_adapters",
     "get_total_norm",
     "gradient_norms",
     "init",
@@ -129,5 +151,6 @@ __all__ = [
     "trainable_parameters",
     "unit_activity",
     "unmerge_lora",
+    "use_adapter",
     "without_lora",
 ]

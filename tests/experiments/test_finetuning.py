@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from dlkb.experiments.digits import digits, turned
-from dlkb.experiments.finetuning import finetune, pretrained
+from dlkb.experiments.finetuning import finetune, pretrained, rotated
 from dlkb.experiments.networks import layers
 from dlkb.experiments.rules import adam_rule
 from dlkb.experiments.training import train
@@ -20,6 +20,43 @@ def test_the_tasks_share_no_image():
     assert np.array_equal(start.new.x_train, turned(split.x_train[:, 60:]))
     assert np.array_equal(start.new.x_test, turned(start.old.x_test))
     assert np.array_equal(start.new.y_train, split.y_train[:, 60:])
+
+
+@pytest.mark.parametrize("angle", [0, 90, 180, -90])
+def test_a_turn_by_any_angle_is_that_of_quarters(angle):
+    images = digits(train=20).x_train
+    assert np.allclose(rotated(images, angle=angle), turned(images, quarters=angle // 90))
+    start = pretrained(width=16, old=60, new=40, angle=15, seeds=2)
+    split = digits(train=100, seeds=2, dtype="float32")
+    assert np.array_equal(start.new.x_train, rotated(split.x_train[:, 60:], angle=15))
+    assert np.array_equal(start.new.x_test, rotated(start.old.x_test, angle=15))
+    assert start.new.x_train.dtype == np.float32
+
+
+@pytest.mark.parametrize("factors", [(0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 1.0)])
+def test_a_factor_of_zero_freezes_a_layer(factors):
+    tuned = finetune(SMALL, rates=RATES, steps=12, batch=50, factors=factors)
+    trained = [k for k, factor in enumerate(factors) if factor]
+    for i, lr in enumerate(RATES):
+        run = train(
+            SMALL.networks, SMALL.new, rule=adam_rule(lr=lr), steps=12, batch=50, trained=trained
+        )
+        assert torch.allclose(tuned.theta[i], run.networks.theta, rtol=0, atol=1e-10)
+
+
+def test_factors_scale_the_first_step_of_adam_by_layer():
+    tuned = finetune(SMALL, rates=(0.01,), steps=1, factors=(0.25, 0.5, 1.0))
+    after = layers(SMALL.networks._replace(theta=tuned.theta[0]))
+    moves = [
+        (a.bias - b.bias).abs().max() for a, b in zip(after, layers(SMALL.networks), strict=True)
+    ]
+    assert np.allclose(moves, [0.0025, 0.005, 0.01], rtol=1e-3)
+
+
+@pytest.mark.parametrize("options", [{"factors": (1.0, 1.0)}, {"factors": (1.0,) * 3, "r": 2}])
+def test_factors_are_checked(options):
+    with pytest.raises(ValueError, match="one for each of 3 layers is needed"):
+        finetune(SMALL, rates=RATES, **options)
 
 
 @pytest.mark.parametrize("head_only", [False, True])

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.backpropagation import backprop, training_memory
-from scripts.figures.finetuning import lora
+from scripts.figures.classic_ml import linear_models, neighbours_and_clusters, trees
+from scripts.figures.finetuning import adapters, lora, prefix_tuning, regimes
 from scripts.figures.gradients import (
     clipping,
     iterated_maps,
@@ -30,9 +31,11 @@ from scripts.figures.regularization import (
     stochastic_depth,
 )
 from scripts.figures.retrieval import hierarchical_nodes, ranking_metrics
+from scripts.figures.systems import asyncio as event_loop
+from scripts.figures.systems import cuda
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
-from scripts.figures.transformers import attention, positional_encoding
-from scripts.figures.vision import gan_metrics
+from scripts.figures.transformers import attention, blocks, positional_encoding, pretrained_models
+from scripts.figures.vision import clip, diffusion, gan_metrics, pix2pix, resnet, swin
 from tests.book.draw.test_explorable import points
 
 
@@ -317,6 +320,21 @@ def adaptive_rates(decay, spike):
     return [columns(data.t[at], rate[at]) for rate in data.rates]
 
 
+def gradient_by_depth_of_blocks(depth):
+    found = []
+    for pre_norm in (False, True):
+        rows = blocks.gradients(int(depth), pre_norm)
+        polygon = blocks.band(rows)
+        line = columns(np.arange(1, rows.shape[1] + 1), np.median(rows, 0))
+        found += [np.concatenate([polygon, polygon[:1]]), line]
+    return found
+
+
+def word_in_context(steps, place):
+    found = pretrained_models.curves(steps, place)
+    return [columns(pretrained_models.EXCHANGED, curve) for curve in found]
+
+
 def mean_of_means(ratio, count):
     data = accumulation.mean_of_means(ratio, int(count))
     return [
@@ -367,7 +385,83 @@ def warm_ups(warmup, gain):
     ]
 
 
+def k_means_starts(start, step):
+    data, x, t = neighbours_and_clusters.run(int(start)), neighbours_and_clusters.plane(), int(step)
+    ratio = data.inertia / neighbours_and_clusters.least()
+    groups = [x[data.label[t] == j] for j in range(4)]
+    curve = columns(np.arange(neighbours_and_clusters.STEPS + 1), ratio)
+    return [*groups, data.centers[t], curve, np.asarray([[t, ratio[t]]])]
+
+
+def tasks_in_flight(limit):
+    corners = event_loop.bars(int(limit))
+    done = event_loop.done(int(limit))
+    return [*corners, np.asarray([[done, 0.2], [done, 8.8]])]
+
+
+def tiles_and_waves(tile, units):
+    return [
+        columns(sizes, cuda.efficiency(sizes, int(tile), int(units)))
+        for sizes in (cuda.SIZES, cuda.POWERS)
+    ]
+
+
+def adapter_unit(bias):
+    data = adapters.fit(bias)
+    return [
+        columns(adapters.INPUTS, data.adapter),
+        columns(adapters.INPUTS, data.merged),
+        np.asarray([[bias, data.gap]]),
+    ]
+
+
+def prefix_mixture(score, length):
+    data = prefix_tuning.mixed(score, int(length))
+    curve = columns(np.asarray(prefix_tuning.SCORES), prefix_tuning.gates(int(length)))
+    return [data.output[None], curve, np.asarray([[score, data.gate]])]
+
+
+def by_angle(angle):
+    found = [regimes.result(name, int(angle)) for name in regimes.REGIMES]
+    found.append(regimes.untrained(int(angle)))
+    return [np.asarray([[r.new.mean(), r.old.mean()]]) for r in found]
+
+
+def seen_patches(layers, place):
+    seen = pix2pix.patch(int(layers), place)
+    return [
+        pix2pix.square(seen.low, seen.field),
+        pix2pix.outline(pix2pix.square(seen.low + seen.step, seen.field)),
+    ]
+
+
+def gradient_back(depth, scale):
+    back = np.arange(depth)
+    curves = [resnet.median(kind, int(depth), scale) for kind in resnet.KINDS]
+    return [columns(back, y) for y in (*curves, resnet.law(int(depth)))]
+
+
+def contrastive_floor(temperature):
+    low = clip.floors(temperature)
+    return [columns(clip.BATCHES, low), columns([clip.CLIP_BATCH], low[14:15])]
+
+
+def window_view(layers, shift):
+    return [swin.outline(int(layers), int(shift))]
+
+
+def separable(l2):
+    logistic, score = linear_models.curves(linear_models.fits(l2))
+    return [columns(*logistic), columns(*score)]
+
+
+def boosted_rounds(number, depth):
+    return [columns(trees.GRID, trees.stages(int(depth))[int(number)].on_grid)]
+
+
 COMPUTED = {
+    "classic_ml/linear_models/separable": separable,
+    "classic_ml/trees/rounds": boosted_rounds,
     "transformers/attention/weights": read_keys,
     "transformers/positional_encoding/dot_products": dot_products,
     "activations/relu/dying": dying,
@@ -376,6 +470,10 @@ COMPUTED = {
     "activations/glu/gradient_by_depth": gradient_by_depth,
     "backpropagation/backprop/graph": backprop_graph,
     "backpropagation/backprop/step_size": backprop_errors,
+    "classic_ml/neighbours_and_clusters/starts": k_means_starts,
+    "finetuning/adapters/no_merge": adapter_unit,
+    "finetuning/prefix_tuning/mixture": prefix_mixture,
+    "finetuning/regimes/by_angle": by_angle,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
@@ -387,6 +485,8 @@ COMPUTED = {
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "losses/cross_entropy/loss_and_push": loss_and_push,
     "losses/model_selection/best_of_many": best_of_many,
+    "transformers/blocks/gradient_by_depth": gradient_by_depth_of_blocks,
+    "transformers/pretrained_models/word_in_context": word_in_context,
     "losses/perplexity/windows_and_stride": windows_and_stride,
     "losses/regression/outlier": outlier,
     "optimizers/adagrad/learning_rates": adaptive_rates,
@@ -410,11 +510,18 @@ COMPUTED = {
     "retrieval/hierarchical_nodes/cost": traversal,
     "retrieval/hierarchical_nodes/merging": merging,
     "retrieval/ranking_metrics/chance": chance,
+    "systems/asyncio/limits": tasks_in_flight,
+    "systems/cuda/quantization": tiles_and_waves,
     "training/accumulation/token_weights": mean_of_means,
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,
     "training/schedules/against_the_limit": warm_ups,
+    "vision/clip/floor": contrastive_floor,
+    "vision/resnet/gradient": gradient_back,
+    "vision/swin/reach": window_view,
     "vision/gan_metrics/bias": fid_bias,
+    "vision/diffusion/from_noise": lambda step, eta: [diffusion.moon_walks()[eta][int(step)]],
+    "vision/pix2pix/patches": seen_patches,
 }
 
 

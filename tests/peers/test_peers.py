@@ -11,7 +11,7 @@ from dlkb.book.read.book import read_book
 from scripts.peers import apart
 
 ROOT = Path(__file__).parents[2]
-INSTALLED = [*sys.path, str(apart.FOLDER)]
+INSTALLED = [*sys.path, str(apart.FOLDER), str(apart.ADAPTERS)]
 STEMS = sorted(
     path.relative_to(ROOT / FOLDER).with_suffix("").as_posix()
     for path in (ROOT / FOLDER).glob("*/*.py")

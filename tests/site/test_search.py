@@ -13,8 +13,13 @@ from tests.site.test_site import address
 BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
+    "classic_ml/linear_models": "logistic regression · support vector machine · naive Bayes",
+    "classic_ml/trees": "decision tree · gradient boosting · random forest",
+    "vision/swin": "swin · shifted window · relative position bias",
     "transformers/positional_encoding": "positional encoding · rotary · rope · alibi",
     "transformers/attention": "attention · causal mask · flash attention · kv cache",
+    "vision/clip": "clip · siglip · infonce · contrastive",
+    "vision/resnet": "resnet · resnet-50 · bottleneck · skip connection",
     "vision/gan_metrics": "fid · inception score · psnr · ssim · kernel inception distance",
     "retrieval/ranking_metrics": "ndcg · mrr · mean average precision · bpref",
     "retrieval/hierarchical_nodes": "hierarchical node parser · auto merging retriever",
@@ -28,6 +33,9 @@ QUERIES = {
     "activations/glu": "swiglu · geglu",
     "backpropagation/backprop": "backpropagation · reverse mode",
     "backpropagation/training_memory": "training memory · gradient checkpointing",
+    "finetuning/adapters": "bottleneck adapter · adapterfusion · houlsby",
+    "finetuning/prefix_tuning": "prefix tuning · prompt tuning · soft prompt",
+    "finetuning/regimes": "full fine-tuning · head only · layer-wise learning rates",
     "losses/cross_entropy": "cross entropy · label smoothing",
     "losses/model_selection": "model selection · cross validation",
     "losses/perplexity": "perplexity · bits per byte",
@@ -39,6 +47,11 @@ QUERIES = {
     "optimizers/adagrad": "adagrad · rmsprop · adadelta · muon",
     "training/accumulation": "gradient accumulation · no_sync · micro-batch",
     "training/mixed_precision": "loss scaling · gradscaler · bfloat16 · ZeRO · autocast",
+    "transformers/blocks": "transformer block · cross-attention · pre-norm",
+    "transformers/pretrained_models": "pretrained models · wordpiece · word2vec",
+    "classic_ml/neighbours_and_clusters": "k-means · kmeans++ · nearest neighbours · knn",
+    "systems/asyncio": "asyncio · event loop · to_thread · CancelledError",
+    "systems/cuda": "cuda · bank conflicts · coalescing · roofline · wave quantization",
     "symptoms": """
         symptoms · troubleshooting · network does not learn · training is slow
         loss is nan · nan loss · nan gradients · nan after eigh · fp16 nan
@@ -122,6 +135,8 @@ QUERIES = {
         target_modules · rank · adapter · merge weights · fine-tuning · finetuning
         intrinsic dimension · lora does not learn
     """,
+    "vision/diffusion": "diffusion model · ddim · classifier-free guidance · noise schedule",
+    "vision/pix2pix": "patchgan · patch discriminator · u-net",
 }
 
 

@@ -1,0 +1,169 @@
+"""The two stages: put an adapter in and train it, fuse several and train that."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from dlkb.nn.adapters.layers import AdaptedLayer, Adapter, AdapterFusion
+from dlkb.nn.lora._find import match
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def adapted_layers(model: nn.Module) -> dict[str, AdaptedLayer]:
+    """Return the adapted layers of a model by name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    found = {n: m for n, m in model.named_modules() if isinstance(m, AdaptedLayer)}
+    if not found:
+        raise ValueError(f"{type(model).__name__} holds no adapter: call add_adapter first")
+    return found
+
+
+def _train_only(model: nn.Module, parts: Sequence[nn.Module], train: Sequence[str]) -> None:
+    names = dict(model.named_modules())
+    model.requires_grad_(False)
+    for module in (*parts, *(names[n] for n in (match(names, train, "train") if train else []))):
+        module.requires_grad_(True)
+
+
+def add_adapter(
+    model: Model,
+    modules: Sequence[str],
+    *,
+    width: int,
+    bottleneck: int,
+    name: str = "default",
+    train: Sequence[str] = (),
+    parallel: bool = False,
+    non_linearity: str = "relu",
+    scaling: float = 1.0,
+    std: float | None = None,
+) -> Model:
+    """Put an adapter on modules and train it alone: the first stage.
+
+    Called again with another name, it adds a second adapter to the same modules; those that are
+    there stay, frozen and out of use.
+
+    Args:
+        model: Changed in place: each module is replaced by an `AdaptedLayer` around it.
+        modules: Names, or their ends: `["output.dense"]` is both places of Houlsby et al. in
+            BERT, after attention and after the feed-forward layer, in front of the skip.
+        width: Width of the modules' output.
+        bottleneck: Width m of the adapter.
+        name: What the adapter is called.
+        train: Names, or their ends, of modules that are trained too: a new head, layer norms.
+        parallel: Whether the adapter reads the module's input.
+        non_linearity: As for `Adapter`.
+        scaling: As for `Adapter`.
+        std: As for `Adapter`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If a name means no module, or there is an adapter of that name.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+        >>> _ = add_adapter(model, ["0"], width=4, bottleneck=2, train=["2"])
+        >>> sum(p.numel() for p in model.parameters() if p.requires_grad)
+        32
+    """
+    known = dict(model.named_modules())
+    inside = {n for n, m in known.items() if isinstance(m, AdaptedLayer)}
+    visible = [n for n in known if n and not any(n.startswith(f"{a}.") for a in inside)]
+    chosen = match(visible, modules, "modules")
+    taken = [n for n in chosen if n in inside and name in known[n].adapters]
+    if taken:
+        raise ValueError(f"{taken[0]} has an adapter called {name!r}: take another name")
+    new = []
+    for path in chosen:
+        layer = known[path]
+        if not isinstance(layer, AdaptedLayer):
+            layer = AdaptedLayer(layer, parallel)
+            parent, _, last = path.rpartition(".")
+            setattr(known[parent], last, layer)
+        adapter = Adapter(width, bottleneck, non_linearity, scaling, std)
+        beside = next(layer.base_layer.parameters(), torch.empty(0))
+        layer.adapters[name] = adapter.to(beside.device, beside.dtype).train(layer.training)
+        new.append(layer.adapters[name])
+    use_adapter(model, name)
+    _train_only(model, new, train)
+    return model
+
+
+def use_adapter(model: Model, *names: str) -> Model:
+    """Use one adapter, several with the fusion they were given, or none: the pretrained model.
+
+    What is trained does not change.
+
+    Args:
+        model: Changed in place.
+        *names: Of the adapters; layers that lack one of them use none.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If no layer has all of them, or they were not fused.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 4))
+        >>> _ = add_adapter(model, ["0"], width=4, bottleneck=2)
+        >>> use_adapter(model)[0].active
+        []
+    """
+    layers = _with_all(model, names)
+    if len(names) > 1 and any(layer.fused != list(names) for layer in layers):
+        raise ValueError(f"the adapters {list(names)} are not fused: call fuse_adapters")
+    for layer in adapted_layers(model).values():
+        layer.active = list(names) if layer in layers else []
+    return model
+
+
+def _with_all(model: nn.Module, names: Sequence[str]) -> list[AdaptedLayer]:
+    found = adapted_layers(model).values()
+    layers = [layer for layer in found if set(names) <= set(layer.adapters)]
+    if not layers:
+        raise ValueError(f"no layer has all of the adapters {list(names)}")
+    return layers
+
+
+def fuse_adapters(model: Model, names: Sequence[str], train: Sequence[str] = ()) -> Model:
+    """Fuse adapters by attention and train that alone: the second stage.
+
+    Args:
+        model: Changed in place. Layers that lack one of the adapters are left as they are.
+        names: Of the adapters, in the order of the attention's weights.
+        train: Names, or their ends, of modules that are trained too: the target's head.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If there is one name or none, or no layer has all the adapters.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 4))
+        >>> for name in ("a", "b"):
+        ...     _ = add_adapter(model, ["0"], width=4, bottleneck=2, name=name)
+        >>> _ = fuse_adapters(model, ["a", "b"])
+        >>> [n for n, p in model.named_parameters() if p.requires_grad][-1]
+        '0.fusion.value.weight'
+    """
+    if len(names) < 2:
+        raise ValueError(f"names is {list(names)}: fusion takes two adapters or more")
+    new = []
+    for layer in _with_all(model, names):
+        like = layer.adapters[names[0]].adapter_up.weight
+        layer.active = layer.fused = list(names)
+        fusion = AdapterFusion(like.shape[0]).to(like.device, like.dtype)
+        layer.fusion = fusion.train(layer.training)
+        new.append(fusion)
+    _train_only(model, new, train)
+    return model
