@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.backpropagation import backprop, training_memory
+from scripts.figures.classic_ml import neighbours_and_clusters
 from scripts.figures.finetuning import adapters, lora, prefix_tuning, regimes
 from scripts.figures.gradients import (
     clipping,
@@ -29,8 +30,12 @@ from scripts.figures.regularization import (
     overfitting,
     stochastic_depth,
 )
+from scripts.figures.retrieval import hierarchical_nodes, ranking_metrics
+from scripts.figures.systems import asyncio as event_loop
+from scripts.figures.systems import cuda
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from scripts.figures.transformers import attention, positional_encoding
+from scripts.figures.vision import gan_metrics
 from tests.book.draw.test_explorable import points
 
 
@@ -135,6 +140,27 @@ def box(weight_decay):
     paths = [adamw.descend(decoupled, weight_decay) for decoupled in (True, False)]
     ends = [path[-1:] for path in paths]
     return [adamw.square(weight_decay), *map(adamw.shown, paths), *ends]
+
+
+def merging(found, threshold):
+    data = hierarchical_nodes.merged_data(int(found), threshold)
+    return [data.handed, data.found]
+
+
+def chance(documents, cutoff):
+    data = ranking_metrics.chance_data(int(documents), int(cutoff))
+    return [columns(data.share, y) for y in (data.reciprocal, data.ndcg, data.precision)]
+
+
+def traversal(fan, depth):
+    data = hierarchical_nodes.cost_data(int(fan), int(depth))
+    return [columns(data.nodes, y) for y in data[1:]]
+
+
+def fid_bias(features, truth):
+    data, sizes = gan_metrics.bias_data(int(features), truth), gan_metrics.SIZES
+    ends = np.asarray([[sizes[0], truth], [sizes[-1], truth]])
+    return [ends, columns(sizes, data.law), columns(sizes, data.measured)]
 
 
 def learning_rate(r):
@@ -365,6 +391,27 @@ def by_angle(angle):
     return [np.asarray([[r.new.mean(), r.old.mean()]]) for r in found]
 
 
+def k_means_starts(start, step):
+    data, x, t = neighbours_and_clusters.run(int(start)), neighbours_and_clusters.plane(), int(step)
+    ratio = data.inertia / neighbours_and_clusters.least()
+    groups = [x[data.label[t] == j] for j in range(4)]
+    curve = columns(np.arange(neighbours_and_clusters.STEPS + 1), ratio)
+    return [*groups, data.centers[t], curve, np.asarray([[t, ratio[t]]])]
+
+
+def tasks_in_flight(limit):
+    corners = event_loop.bars(int(limit))
+    done = event_loop.done(int(limit))
+    return [*corners, np.asarray([[done, 0.2], [done, 8.8]])]
+
+
+def tiles_and_waves(tile, units):
+    return [
+        columns(sizes, cuda.efficiency(sizes, int(tile), int(units)))
+        for sizes in (cuda.SIZES, cuda.POWERS)
+    ]
+
+
 COMPUTED = {
     "transformers/attention/weights": read_keys,
     "transformers/positional_encoding/dot_products": dot_products,
@@ -377,6 +424,7 @@ COMPUTED = {
     "finetuning/adapters/no_merge": adapter_unit,
     "finetuning/prefix_tuning/mixture": prefix_mixture,
     "finetuning/regimes/by_angle": by_angle,
+    "classic_ml/neighbours_and_clusters/starts": k_means_starts,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
@@ -408,10 +456,16 @@ COMPUTED = {
     "regularization/dropout/when_it_helps": when_it_helps,
     "regularization/l1_l2/balls": balls,
     "regularization/overfitting/stopping": stopping,
+    "retrieval/hierarchical_nodes/cost": traversal,
+    "retrieval/hierarchical_nodes/merging": merging,
+    "retrieval/ranking_metrics/chance": chance,
+    "systems/asyncio/limits": tasks_in_flight,
+    "systems/cuda/quantization": tiles_and_waves,
     "training/accumulation/token_weights": mean_of_means,
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,
     "training/schedules/against_the_limit": warm_ups,
+    "vision/gan_metrics/bias": fid_bias,
 }
 
 

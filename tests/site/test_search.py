@@ -15,6 +15,9 @@ BOOK = {page.stem: page for page in read_book(ROOT)}
 QUERIES = {
     "transformers/positional_encoding": "positional encoding · rotary · rope · alibi",
     "transformers/attention": "attention · causal mask · flash attention · kv cache",
+    "vision/gan_metrics": "fid · inception score · psnr · ssim · kernel inception distance",
+    "retrieval/ranking_metrics": "ndcg · mrr · mean average precision · bpref",
+    "retrieval/hierarchical_nodes": "hierarchical node parser · auto merging retriever",
     "training/schedules": "learning rate schedule · warm-up · cosine annealing",
     "training/batch_size": "batch size · gradient noise scale · critical batch size",
     "regularization/stochastic_depth": "stochastic depth · drop path",
@@ -39,6 +42,9 @@ QUERIES = {
     "optimizers/adagrad": "adagrad · rmsprop · adadelta · muon",
     "training/accumulation": "gradient accumulation · no_sync · micro-batch",
     "training/mixed_precision": "loss scaling · gradscaler · bfloat16 · ZeRO · autocast",
+    "classic_ml/neighbours_and_clusters": "k-means · kmeans++ · nearest neighbours · knn",
+    "systems/asyncio": "asyncio · event loop · to_thread · CancelledError",
+    "systems/cuda": "cuda · bank conflicts · coalescing · roofline · wave quantization",
     "symptoms": """
         symptoms · troubleshooting · network does not learn · training is slow
         loss is nan · nan loss · nan gradients · nan after eigh · fp16 nan
