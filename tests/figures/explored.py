@@ -35,7 +35,7 @@ from scripts.figures.systems import asyncio as event_loop
 from scripts.figures.systems import cuda
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
 from scripts.figures.transformers import attention, positional_encoding
-from scripts.figures.vision import gan_metrics
+from scripts.figures.vision import clip, diffusion, gan_metrics, pix2pix, resnet, swin
 from tests.book.draw.test_explorable import points
 
 
@@ -370,27 +370,6 @@ def warm_ups(warmup, gain):
     ]
 
 
-def adapter_unit(bias):
-    data = adapters.fit(bias)
-    return [
-        columns(adapters.INPUTS, data.adapter),
-        columns(adapters.INPUTS, data.merged),
-        np.asarray([[bias, data.gap]]),
-    ]
-
-
-def prefix_mixture(score, length):
-    data = prefix_tuning.mixed(score, int(length))
-    curve = columns(np.asarray(prefix_tuning.SCORES), prefix_tuning.gates(int(length)))
-    return [data.output[None], curve, np.asarray([[score, data.gate]])]
-
-
-def by_angle(angle):
-    found = [regimes.result(name, int(angle)) for name in regimes.REGIMES]
-    found.append(regimes.untrained(int(angle)))
-    return [np.asarray([[r.new.mean(), r.old.mean()]]) for r in found]
-
-
 def k_means_starts(start, step):
     data, x, t = neighbours_and_clusters.run(int(start)), neighbours_and_clusters.plane(), int(step)
     ratio = data.inertia / neighbours_and_clusters.least()
@@ -412,6 +391,50 @@ def tiles_and_waves(tile, units):
     ]
 
 
+def adapter_unit(bias):
+    data = adapters.fit(bias)
+    return [
+        columns(adapters.INPUTS, data.adapter),
+        columns(adapters.INPUTS, data.merged),
+        np.asarray([[bias, data.gap]]),
+    ]
+
+
+def prefix_mixture(score, length):
+    data = prefix_tuning.mixed(score, int(length))
+    curve = columns(np.asarray(prefix_tuning.SCORES), prefix_tuning.gates(int(length)))
+    return [data.output[None], curve, np.asarray([[score, data.gate]])]
+
+
+def by_angle(angle):
+    found = [regimes.result(name, int(angle)) for name in regimes.REGIMES]
+    found.append(regimes.untrained(int(angle)))
+    return [np.asarray([[r.new.mean(), r.old.mean()]]) for r in found]
+
+
+def seen_patches(layers, place):
+    seen = pix2pix.patch(int(layers), place)
+    return [
+        pix2pix.square(seen.low, seen.field),
+        pix2pix.outline(pix2pix.square(seen.low + seen.step, seen.field)),
+    ]
+
+
+def gradient_back(depth, scale):
+    back = np.arange(depth)
+    curves = [resnet.median(kind, int(depth), scale) for kind in resnet.KINDS]
+    return [columns(back, y) for y in (*curves, resnet.law(int(depth)))]
+
+
+def contrastive_floor(temperature):
+    low = clip.floors(temperature)
+    return [columns(clip.BATCHES, low), columns([clip.CLIP_BATCH], low[14:15])]
+
+
+def window_view(layers, shift):
+    return [swin.outline(int(layers), int(shift))]
+
+
 COMPUTED = {
     "transformers/attention/weights": read_keys,
     "transformers/positional_encoding/dot_products": dot_products,
@@ -421,10 +444,10 @@ COMPUTED = {
     "activations/glu/gradient_by_depth": gradient_by_depth,
     "backpropagation/backprop/graph": backprop_graph,
     "backpropagation/backprop/step_size": backprop_errors,
+    "classic_ml/neighbours_and_clusters/starts": k_means_starts,
     "finetuning/adapters/no_merge": adapter_unit,
     "finetuning/prefix_tuning/mixture": prefix_mixture,
     "finetuning/regimes/by_angle": by_angle,
-    "classic_ml/neighbours_and_clusters/starts": k_means_starts,
     "finetuning/lora/learning_rate": learning_rate,
     "gradients/iterated_maps/growth": growth,
     "gradients/clipping/adam_spike": adam_spike,
@@ -465,7 +488,12 @@ COMPUTED = {
     "training/mixed_precision/gradient_window": gradient_window,
     "training/batch_size/steps_to_target": steps_to_target,
     "training/schedules/against_the_limit": warm_ups,
+    "vision/clip/floor": contrastive_floor,
+    "vision/resnet/gradient": gradient_back,
+    "vision/swin/reach": window_view,
     "vision/gan_metrics/bias": fid_bias,
+    "vision/diffusion/from_noise": lambda step, eta: [diffusion.moon_walks()[eta][int(step)]],
+    "vision/pix2pix/patches": seen_patches,
 }
 
 

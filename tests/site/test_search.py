@@ -13,8 +13,11 @@ from tests.site.test_site import address
 BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
+    "vision/swin": "swin · shifted window · relative position bias",
     "transformers/positional_encoding": "positional encoding · rotary · rope · alibi",
     "transformers/attention": "attention · causal mask · flash attention · kv cache",
+    "vision/clip": "clip · siglip · infonce · contrastive",
+    "vision/resnet": "resnet · resnet-50 · bottleneck · skip connection",
     "vision/gan_metrics": "fid · inception score · psnr · ssim · kernel inception distance",
     "retrieval/ranking_metrics": "ndcg · mrr · mean average precision · bpref",
     "retrieval/hierarchical_nodes": "hierarchical node parser · auto merging retriever",
@@ -128,6 +131,8 @@ QUERIES = {
         target_modules · rank · adapter · merge weights · fine-tuning · finetuning
         intrinsic dimension · lora does not learn
     """,
+    "vision/diffusion": "diffusion model · ddim · classifier-free guidance · noise schedule",
+    "vision/pix2pix": "patchgan · patch discriminator · u-net",
 }
 
 
