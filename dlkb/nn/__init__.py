@@ -7,11 +7,23 @@ if find_spec("torch") is None:
 
 from dlkb.nn import init
 from dlkb.nn.adapters import (
+    AdaptedLayer,
+    Adapter,
+    AdapterFusion,
+    add_adapter,
+    fuse_adapters,
+    use_adapter,
+)
 from dlkb.nn.attention import scaled_dot_product_attention
 from dlkb.nn.augmentation import CutMix, MixUp
 from dlkb.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, fold_batch_norm
 from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
 from dlkb.nn.cross_entropy import BCEWithLogitsLoss, CrossEntropyLoss
 from dlkb.nn.dropout import Dropout, mc_dropout
 from dlkb.nn.early_stopping import EarlyStopping
@@ -23,6 +35,26 @@ from dlkb.nn.jacobian_probe import jacobian_singular_values
 from dlkb.nn.l1_l2 import penalized_parameters, penalty, prox_
 from dlkb.nn.layer_norm import LayerNorm
 from dlkb.nn.lora import (
+    LoRAConv,
+    LoRAConv1D,
+    LoRAEmbedding,
+    LoRALinear,
+    LoRAMultiheadAttention,
+    TrainableParameters,
+    add_lora,
+    combine_lora,
+    detach_lora,
+    load_lora_state_dict,
+    load_peft,
+    lora_plus_groups,
+    lora_state_dict,
+    merge_lora,
+    save_peft,
+    set_adapter,
+    trainable_parameters,
+    unmerge_lora,
+    without_lora,
+)
 from dlkb.nn.multihead_attention import MultiheadAttention
 from dlkb.nn.norm_axes import GroupNorm
 from dlkb.nn.pix2pix import PatchDiscriminator, UNetGenerator
@@ -37,6 +69,9 @@ from dlkb.nn.training_memory import SavedMemory, peak_memory, saved_memory
 from dlkb.nn.two_graphs import compiled
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "GLU",
     "AdaptedLayer",
     "Adapter",
     "AdapterFusion",
@@ -49,10 +84,7 @@ __all__ = [
     "CrossEntropyLoss",
     "CutMix",
     "Dropout",
-    "ELU",
     "EarlyStopping",
-    "GELU",
-    "GLU",
     "GatedMLP",
     "GradScaler",
     "GroupNorm",
