@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.backpropagation import backprop, training_memory
-from scripts.figures.classic_ml import neighbours_and_clusters
+from scripts.figures.classic_ml import linear_models, neighbours_and_clusters, trees
 from scripts.figures.finetuning import adapters, lora, prefix_tuning, regimes
 from scripts.figures.gradients import (
     clipping,
@@ -34,7 +34,7 @@ from scripts.figures.retrieval import hierarchical_nodes, ranking_metrics
 from scripts.figures.systems import asyncio as event_loop
 from scripts.figures.systems import cuda
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
-from scripts.figures.transformers import attention, positional_encoding
+from scripts.figures.transformers import attention, blocks, positional_encoding, pretrained_models
 from scripts.figures.vision import clip, diffusion, gan_metrics, pix2pix, resnet, swin
 from tests.book.draw.test_explorable import points
 
@@ -320,6 +320,21 @@ def adaptive_rates(decay, spike):
     return [columns(data.t[at], rate[at]) for rate in data.rates]
 
 
+def gradient_by_depth_of_blocks(depth):
+    found = []
+    for pre_norm in (False, True):
+        rows = blocks.gradients(int(depth), pre_norm)
+        polygon = blocks.band(rows)
+        line = columns(np.arange(1, rows.shape[1] + 1), np.median(rows, 0))
+        found += [np.concatenate([polygon, polygon[:1]]), line]
+    return found
+
+
+def word_in_context(steps, place):
+    found = pretrained_models.curves(steps, place)
+    return [columns(pretrained_models.EXCHANGED, curve) for curve in found]
+
+
 def mean_of_means(ratio, count):
     data = accumulation.mean_of_means(ratio, int(count))
     return [
@@ -435,7 +450,18 @@ def window_view(layers, shift):
     return [swin.outline(int(layers), int(shift))]
 
 
+def separable(l2):
+    logistic, score = linear_models.curves(linear_models.fits(l2))
+    return [columns(*logistic), columns(*score)]
+
+
+def boosted_rounds(number, depth):
+    return [columns(trees.GRID, trees.stages(int(depth))[int(number)].on_grid)]
+
+
 COMPUTED = {
+    "classic_ml/linear_models/separable": separable,
+    "classic_ml/trees/rounds": boosted_rounds,
     "transformers/attention/weights": read_keys,
     "transformers/positional_encoding/dot_products": dot_products,
     "activations/relu/dying": dying,
@@ -459,6 +485,8 @@ COMPUTED = {
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "losses/cross_entropy/loss_and_push": loss_and_push,
     "losses/model_selection/best_of_many": best_of_many,
+    "transformers/blocks/gradient_by_depth": gradient_by_depth_of_blocks,
+    "transformers/pretrained_models/word_in_context": word_in_context,
     "losses/perplexity/windows_and_stride": windows_and_stride,
     "losses/regression/outlier": outlier,
     "optimizers/adagrad/learning_rates": adaptive_rates,

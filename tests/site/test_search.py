@@ -13,6 +13,8 @@ from tests.site.test_site import address
 BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
+    "classic_ml/linear_models": "logistic regression · support vector machine · naive Bayes",
+    "classic_ml/trees": "decision tree · gradient boosting · random forest",
     "vision/swin": "swin · shifted window · relative position bias",
     "transformers/positional_encoding": "positional encoding · rotary · rope · alibi",
     "transformers/attention": "attention · causal mask · flash attention · kv cache",
@@ -45,6 +47,8 @@ QUERIES = {
     "optimizers/adagrad": "adagrad · rmsprop · adadelta · muon",
     "training/accumulation": "gradient accumulation · no_sync · micro-batch",
     "training/mixed_precision": "loss scaling · gradscaler · bfloat16 · ZeRO · autocast",
+    "transformers/blocks": "transformer block · cross-attention · pre-norm",
+    "transformers/pretrained_models": "pretrained models · wordpiece · word2vec",
     "classic_ml/neighbours_and_clusters": "k-means · kmeans++ · nearest neighbours · knn",
     "systems/asyncio": "asyncio · event loop · to_thread · CancelledError",
     "systems/cuda": "cuda · bank conflicts · coalescing · roofline · wave quantization",

@@ -2,6 +2,7 @@
 
 import math
 from functools import cache
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,7 +25,7 @@ DEPTHS = (8, 16, 32)
 SCALES = (1.0, 2**0.5, 2.0)
 START = (2, 1)
 CHI = math.pi / (math.pi - 1)
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "skips": {"skip": 1.0},
     "plain, batch norm": {"norm": "batch"},

@@ -37,10 +37,10 @@ def readable(shift: int) -> NDArray[np.bool_]:
 @cache
 def view(layers: int, shift: int) -> NDArray[np.bool_]:
     """Return what one place has seen after some layers, of which every other one is shifted."""
-    seen = np.zeros(SIDE * SIDE, dtype=bool)
+    seen: NDArray[np.bool_] = np.zeros(SIDE * SIDE, dtype=bool)
     seen[PLACE[0] * SIDE + PLACE[1]] = True
     for layer in range(layers - 1, -1, -1):
-        seen = readable(shift if layer % 2 else 0)[seen].any(axis=0)
+        seen = np.any(readable(shift if layer % 2 else 0)[seen], axis=0)
     return seen.reshape(SIDE, SIDE)
 
 
