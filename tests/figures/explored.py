@@ -34,7 +34,7 @@ from scripts.figures.retrieval import hierarchical_nodes, ranking_metrics
 from scripts.figures.systems import asyncio as event_loop
 from scripts.figures.systems import cuda
 from scripts.figures.training import accumulation, batch_size, mixed_precision, schedules
-from scripts.figures.transformers import attention, positional_encoding
+from scripts.figures.transformers import attention, blocks, positional_encoding, pretrained_models
 from scripts.figures.vision import clip, diffusion, gan_metrics, pix2pix, resnet, swin
 from tests.book.draw.test_explorable import points
 
@@ -320,6 +320,21 @@ def adaptive_rates(decay, spike):
     return [columns(data.t[at], rate[at]) for rate in data.rates]
 
 
+def gradient_by_depth_of_blocks(depth):
+    found = []
+    for pre_norm in (False, True):
+        rows = blocks.gradients(int(depth), pre_norm)
+        polygon = blocks.band(rows)
+        line = columns(np.arange(1, rows.shape[1] + 1), np.median(rows, 0))
+        found += [np.concatenate([polygon, polygon[:1]]), line]
+    return found
+
+
+def word_in_context(steps, place):
+    found = pretrained_models.curves(steps, place)
+    return [columns(pretrained_models.EXCHANGED, curve) for curve in found]
+
+
 def mean_of_means(ratio, count):
     data = accumulation.mean_of_means(ratio, int(count))
     return [
@@ -470,6 +485,8 @@ COMPUTED = {
     "linear_algebra/symmetric_matrices/power_growth": power_growth,
     "losses/cross_entropy/loss_and_push": loss_and_push,
     "losses/model_selection/best_of_many": best_of_many,
+    "transformers/blocks/gradient_by_depth": gradient_by_depth_of_blocks,
+    "transformers/pretrained_models/word_in_context": word_in_context,
     "losses/perplexity/windows_and_stride": windows_and_stride,
     "losses/regression/outlier": outlier,
     "optimizers/adagrad/learning_rates": adaptive_rates,

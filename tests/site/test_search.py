@@ -47,6 +47,8 @@ QUERIES = {
     "optimizers/adagrad": "adagrad · rmsprop · adadelta · muon",
     "training/accumulation": "gradient accumulation · no_sync · micro-batch",
     "training/mixed_precision": "loss scaling · gradscaler · bfloat16 · ZeRO · autocast",
+    "transformers/blocks": "transformer block · cross-attention · pre-norm",
+    "transformers/pretrained_models": "pretrained models · wordpiece · word2vec",
     "classic_ml/neighbours_and_clusters": "k-means · kmeans++ · nearest neighbours · knn",
     "systems/asyncio": "asyncio · event loop · to_thread · CancelledError",
     "systems/cuda": "cuda · bank conflicts · coalescing · roofline · wave quantization",
