@@ -139,7 +139,8 @@ def variance_says() -> dict[str, bool]:
         f"At correlation 0.7 it falls from {high[0]:.0f} to {high[9]:.2f} at ten trees, and to "
         "no less than 0.7": bool(high.min() > 0.7),
         f"at 0.2 to {low[9]:.2f}, and no less than 0.2": bool(low.min() > 0.2),
-        "more trees bring the variance down to the correlation, the dotted line, and no further": all(
+        "more trees bring the variance down to the correlation, the dotted line, "
+        "and no further": all(
             0 < mean_variance(rho, variance=1.0, trees=1e6) - rho < 1e-5 for rho in CORRELATIONS
         ),
         "Variance of the mean of m trees": bool((np.diff(high) < 0).all()),
