@@ -41,7 +41,6 @@ def draw_blocks(
         >>> blocks.feed_forward.up.weight.shape
         torch.Size([2, 3, 16, 4])
     """
-
     last = 1 / math.sqrt(2 * depth) if scaled else 1.0
 
     def layer(out: int, into: int, scale: float = 1.0) -> Linear:
