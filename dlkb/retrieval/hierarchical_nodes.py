@@ -200,9 +200,9 @@ def merge_parents(
         ValueError: If `threshold` is out of its range.
 
     Note:
-        As LlamaIndex's `AutoMergingRetriever` merges; that also fills in a node that is missing
-        between two neighbours, keeps a parent twice that was retrieved itself (here once, with the
-        higher score), and keeps a node beside its grandparent.
+        As LlamaIndex's `AutoMergingRetriever` merges. That also fills in a node which two results,
+        one after the other in the list, have between them, keeps a parent twice that was retrieved
+        itself (here once, with the higher score), and keeps a node beside its grandparent.
 
     Example:
         >>> tree = {"page": None, "left": "page", "middle": "page", "right": "page"}

@@ -65,14 +65,14 @@ def gaussian_entropy(*, keys: int, std: float) -> float:
 
     $$H = \max\Bigl(\log n - \frac{\sigma^2}{2},\ 0\Bigr)$$
 
-    Beyond σ = √(2 log n) a few keys take all: the random energy model's frozen phase.
+    Well beyond σ = √(2 log n) a few keys hold nearly all: the random energy model's frozen phase.
 
     Args:
         keys: n ≥ 1.
         std: σ ≥ 0, the standard deviation of the scores.
 
     Returns:
-        The entropy in nats. Near the corner it is too small, by about one.
+        The entropy in nats. At the corner it is too small, by 1.9 for 64 keys, 3.4 for 16384.
 
     Raises:
         ValueError: If an argument is out of its range.

@@ -146,7 +146,7 @@ def online_attention(
     is_causal: bool = False,
     scale: float | None = None,
 ) -> Array:
-    r"""Return attention with `block` keys at a time: no L × S matrix is held.
+    r"""Return attention with `block` keys at a time: no L × S matrix of scores is held.
 
     Args:
         q: As for `attention`.

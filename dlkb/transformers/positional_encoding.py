@@ -64,8 +64,9 @@ def sinusoidal(positions: Array, *, width: int, base: float = 10_000.0) -> Array
         ValueError: If `width` is odd, or `base` not positive.
 
     Note:
-        Sine and cosine alternate, as in the paper. fairseq, Marian and T5X put all sines before
-        all cosines: the same numbers in another order.
+        Sine and cosine alternate, as in the paper. Marian puts all sines before all cosines: the
+        same numbers in another order. So does fairseq, with d/2 − 1 in the place of d/2 in the
+        exponent: other frequencies from the second on.
 
     Reference:
         Vaswani et al. (2017).

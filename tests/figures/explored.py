@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from dlkb.book.draw import style
 from scripts.figures.activations import gelu, glu, relu, sigmoid
 from scripts.figures.backpropagation import backprop, training_memory
-from scripts.figures.classic_ml import neighbours_and_clusters
+from scripts.figures.classic_ml import linear_models, neighbours_and_clusters, trees
 from scripts.figures.finetuning import adapters, lora, prefix_tuning, regimes
 from scripts.figures.gradients import (
     clipping,
@@ -450,7 +450,18 @@ def window_view(layers, shift):
     return [swin.outline(int(layers), int(shift))]
 
 
+def separable(l2):
+    logistic, score = linear_models.curves(linear_models.fits(l2))
+    return [columns(*logistic), columns(*score)]
+
+
+def boosted_rounds(number, depth):
+    return [columns(trees.GRID, trees.stages(int(depth))[int(number)].on_grid)]
+
+
 COMPUTED = {
+    "classic_ml/linear_models/separable": separable,
+    "classic_ml/trees/rounds": boosted_rounds,
     "transformers/attention/weights": read_keys,
     "transformers/positional_encoding/dot_products": dot_products,
     "activations/relu/dying": dying,

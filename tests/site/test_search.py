@@ -13,6 +13,8 @@ from tests.site.test_site import address
 BOOK = {page.stem: page for page in read_book(ROOT)}
 
 QUERIES = {
+    "classic_ml/linear_models": "logistic regression · support vector machine · naive Bayes",
+    "classic_ml/trees": "decision tree · gradient boosting · random forest",
     "vision/swin": "swin · shifted window · relative position bias",
     "transformers/positional_encoding": "positional encoding · rotary · rope · alibi",
     "transformers/attention": "attention · causal mask · flash attention · kv cache",

@@ -91,7 +91,7 @@ def cost_says() -> dict[str, bool]:
         "Sorting all nodes into a dictionary looks at each once": bool(
             (data.build == data.nodes).all()
         ),
-        "Ten times the nodes: a hundred times the comparisons, each time a level is asked "
+        "Ten times the roots: a hundred times the comparisons, each time a level is asked "
         "for": bool(abs(slope - 2) < 0.02),
     }
 

@@ -137,7 +137,7 @@ def lengths_says() -> dict[str, bool]:
         "rotary ones keep more than 0.9 of the token three back at 512, and less than 0.7 of the "
         "recent tokens": bool(rotary[0][-1] > 0.9 and rotary[1][-1] < 0.7),
         "ALiBi keeps more than 0.9 of the recent tokens, and finds 0.1 of the token three back at "
-        "any length": bool(alibi[1][-1] > 0.9 and np.allclose(alibi[0], 0.1, atol=0.04)),
+        "all six lengths": bool(alibi[1][-1] > 0.9 and np.allclose(alibi[0], 0.1, atol=0.04)),
         "Medians of ten heads that see positions alone": lengths_data("rotary", "recent").shape
         == (6, 10),
         "Outside what was trained, the encoding and the pattern decide": bool(

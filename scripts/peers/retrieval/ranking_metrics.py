@@ -15,6 +15,9 @@ from sklearn.metrics import average_precision_score, ndcg_score
 from torchmetrics.functional.retrieval import (
     retrieval_average_precision,
     retrieval_normalized_dcg,
+    retrieval_precision,
+    retrieval_recall,
+    retrieval_reciprocal_rank,
 )
 
 from dlkb.retrieval.ranking_metrics import average_precision, gains, ndcg
@@ -59,6 +62,20 @@ def tie_words(found: float) -> str:
             "mean over orders": float(ndcg(ranked(s, r, ties="mean"), r)),
         },
     )
+
+
+def sorted_words() -> str:
+    """Say up to how many documents of one score ranx keeps the order given, and then."""
+
+    def kept(n: int) -> bool:
+        first = [1.0, *[0.0] * (n - 1)]
+        found = by_ranx("mrr", first, [1.0] * n), by_ranx("mrr", first[::-1], [1.0] * n)
+        return math.isclose(found[0], 1) and math.isclose(found[1], 1 / n)
+
+    lost = next(n for n in range(2, 100) if not kept(n))
+    if any(kept(n) for n in range(lost, 100)):
+        raise LookupError(f"the order is lost at {lost} documents, and kept at more")
+    return f"as given up to {lost - 1} documents, **scrambled** from {lost} on"
 
 
 def divisor_words(found: float) -> str:
@@ -108,6 +125,21 @@ def which_convention() -> dict[str, tuple[str, ...]]:
     def of_sklearn(scores: Sequence[float]) -> float:
         return float(average_precision_score(hits, scores))
 
+    def of_all_four(scores: Sequence[float]) -> str:
+        """Say whether negative scores change any of four metrics, if they change all alike."""
+        pair = torch.tensor(HITS).bool()
+        words = {
+            shifted(lambda s, metric=metric: float(metric(torch.tensor(s), pair)), scores)
+            for metric in (
+                retrieval_average_precision,
+                retrieval_precision,
+                retrieval_recall,
+                retrieval_reciprocal_rank,
+            )
+        }
+        (same,) = words
+        return same
+
     def of_torchmetrics(scores: Sequence[float], k: int | None = None) -> float:
         pair = torch.tensor(scores), torch.tensor(HITS).bool()
         return float(retrieval_average_precision(*pair, top_k=k))
@@ -140,7 +172,7 @@ def which_convention() -> dict[str, tuple[str, ...]]:
         "ranx": (
             gain_words(by_ranx("ndcg", GRADES, SCORES))
             + f"; `ndcg_burges` {gain_words(by_ranx('ndcg_burges', GRADES, SCORES))}",
-            tie_words(by_ranx("ndcg", GRADES, TIED)),
+            sorted_words(),
             divisor_words(by_ranx("map@4", HITS, SCORES)),
             shifted(lambda scores: by_ranx("map", HITS, scores), SCORES),
             nothing_words(by_ranx("ndcg", zeros, rising), by_ranx("map", zeros, rising)),
@@ -156,7 +188,7 @@ def which_convention() -> dict[str, tuple[str, ...]]:
             gain_words(graded(SCORES)),
             tie_words(graded(TIED)),
             divisor_words(of_torchmetrics(SCORES, 4)),
-            shifted(of_torchmetrics, SCORES),
+            of_all_four(SCORES),
             nothing_words(graded(rising, zeros), float(retrieval_average_precision(*no_hit))),
         ),
     }

@@ -15,6 +15,7 @@ from transformers.models.distilbert.modeling_distilbert import create_sinusoidal
 from transformers.models.gpt_neox import modeling_gpt_neox
 from transformers.models.gptj import modeling_gptj
 from transformers.models.llama import modeling_llama
+from transformers.models.m2m_100.modeling_m2m_100 import M2M100SinusoidalPositionalEmbedding
 from transformers.models.marian.modeling_marian import MarianSinusoidalPositionalEmbedding
 
 from dlkb.transformers.positional_encoding import rotary, sinusoidal
@@ -56,10 +57,16 @@ def of_gptj(x: torch.Tensor) -> torch.Tensor:
     return modeling_gptj.apply_rotary_pos_emb(x[None, None, None], sin[None], cos[None])[0, 0, 0]
 
 
-def of_diffusers(x: torch.Tensor) -> torch.Tensor:
-    """Turn as diffusers' Flux does."""
-    cos, sin = get_1d_rotary_pos_embed(WIDTH, np.asarray([1]), use_real=True)
-    turned = apply_rotary_emb(x[None, None, None], (cos, sin))
+def of_diffusers(x: torch.Tensor, *, halves: bool = False) -> torch.Tensor:
+    """Turn as diffusers' Flux does, or in halves."""
+    cos, sin = get_1d_rotary_pos_embed(
+        WIDTH, np.asarray([1]), use_real=True, repeat_interleave_real=not halves
+    )
+    given = x[None, None, None], (cos, sin)
+    if halves:
+        turned = apply_rotary_emb(*given, use_real_unbind_dim=-2)
+    else:
+        turned = apply_rotary_emb(*given)
     return torch.as_tensor(turned)[0, 0, 0]
 
 
@@ -94,8 +101,18 @@ def which_layout() -> dict[str, tuple[str, ...]]:
         ),
         "Transformers' GPT-J": of_gptj,
         "diffusers' `apply_rotary_emb`": of_diffusers,
+        "diffusers' `apply_rotary_emb`, `use_real_unbind_dim=-2`": lambda x: of_diffusers(
+            x, halves=True
+        ),
     }
     return {name: (partner(turn),) for name, turn in rows.items()}
+
+
+def split_at(steps: int) -> torch.Tensor:
+    """Return all sines, then all cosines, 1/10000 reached after so many frequencies."""
+    pace = 10_000.0 ** (-torch.arange(WIDTH // 2) / steps)
+    turned = torch.arange(5.0)[:, None] * pace
+    return torch.cat([turned.sin(), turned.cos()], dim=-1)
 
 
 def which_order() -> dict[str, tuple[str, ...]]:
@@ -110,9 +127,13 @@ def which_order() -> dict[str, tuple[str, ...]]:
         "this package": ours,
         "Transformers' DistilBERT": bert,
         "Transformers' Marian": marian.weight.detach(),
+        "Transformers' M2M100": M2M100SinusoidalPositionalEmbedding.get_embedding(5, WIDTH),
     }.items():
-        split = torch.cat([ours[:, ::2], ours[:, 1::2]], dim=-1)
-        orders = {"sine and cosine alternate": ours, "all sines, then all cosines": split}
+        orders = {
+            "sine and cosine alternate": ours,
+            "all sines, then all cosines": split_at(WIDTH // 2),
+            "all sines, then all cosines, at other frequencies": split_at(WIDTH // 2 - 1),
+        }
         found = [order for order, wanted in orders.items() if torch.allclose(table, wanted)]
         rows[name] = (found[0],)
     return rows

@@ -99,6 +99,22 @@ def missing_words(psnr_call: object, ssim_call: object) -> str:
     return ", ".join(words)
 
 
+def dtype_words() -> str:
+    """Say which range scikit-image takes where none is given, for what is not negative."""
+    x, y = (z[0, 0] for z in images())
+    one = float(peak_signal_noise_ratio(x, y, data_range=1.0))
+    which(float(peak_signal_noise_ratio(x, y)), {"1, for floats": one})
+    for kind in (np.uint8, np.int64):
+        pair = [np.round(200 * z).astype(kind) for z in (x, y)]
+        largest = float(np.iinfo(kind).max)
+        for metric in (peak_signal_noise_ratio, structural_similarity):
+            same = float(metric(*pair, data_range=largest))
+            which(float(metric(*pair)), {"the largest integer": same})
+    if structural_similarity(*pair) < 1 - 1e-9:
+        raise LookupError("levels kept as int64 do not look perfect")
+    return "**range of the dtype**"
+
+
 class Rows(nn.Module):
     """Rows are their own features."""
 
@@ -115,11 +131,19 @@ def kid_words() -> str:
     subsets, size = (defaults[name].default for name in ("subsets", "subset_size"))
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(2, 30, 4))
-    metric = KernelInceptionDistance(feature=Rows(), subsets=1, subset_size=30)
-    for rows, real in ((x, True), (y, False)):
-        metric.update(torch.tensor(rows), real=real)
-    which(float(metric.compute()[0]), {"one subset": float(kid(x, y))})
-    return f"mean of {subsets} subsets of {size}"
+
+    def of_torchmetrics(largest: int) -> float:
+        metric = KernelInceptionDistance(feature=Rows(), subsets=1, subset_size=largest)
+        for rows, real in ((x, True), (y, False)):
+            metric.update(torch.tensor(rows), real=real)
+        return float(metric.compute()[0])
+
+    which(of_torchmetrics(len(x)), {"one subset": float(kid(x, y))})
+    try:
+        of_torchmetrics(len(x) + 1)
+    except ValueError as error:
+        return f"mean of {subsets} subsets of {size}; fewer images: `{type(error).__name__}`"
+    raise LookupError("a subset that is larger than the sample is accepted")
 
 
 def score_words() -> str:
@@ -168,7 +192,8 @@ def which_convention() -> dict[str, tuple[str, ...]]:
         "scikit-image": (
             ssim_words(float(of_skimage)),
             psnr_words(float(peak_signal_noise_ratio(x, y, data_range=1.0))),
-            missing_words(None, lambda: structural_similarity(x[0], y[0], channel_axis=0)),
+            f"PSNR, SSIM of integers {dtype_words()}; of floats "
+            + missing_words(None, lambda: structural_similarity(x[0], y[0], channel_axis=0)),
             "–",
             "–",
         ),
