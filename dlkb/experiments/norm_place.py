@@ -95,8 +95,8 @@ def gradient_by_layer(
     down = blocks.feed_forward.down.weight.requires_grad_()
 
     def of_one(parts: tuple[Any, ...], h: Tensor, last: Tensor, targets: Tensor) -> Tensor:
-        *norms_and_attention, up, down = parts
-        own = BlockParams(*norms_and_attention, FeedForwardParams(up, down))
+        attention_norm, attention, mlp_norm, up, down = parts
+        own = BlockParams(attention_norm, attention, mlp_norm, FeedForwardParams(up, down))
         h = stream(h, own, depth=depth, pre_norm=pre_norm)
         if pre_norm:
             h = layer_norm(h)
