@@ -1,4 +1,4 @@
-"""What an H100 did: times of products and of shared memory, and what overflows led to.
+"""What an H100 did: times of products, copies and blocks, and what overflows led to.
 
 Measured once, kept so that pages compute with it.
 
@@ -61,7 +61,14 @@ SHARED_READS = {
 }
 """Microseconds of the kernel `chase` by the stride in words between the lanes of a warp."""
 
+COPIES = {1: 74.12, 2: 88.17, 4: 127.6, 8: 207.7, 16: 396.3, 32: 429.9}
+"""Microseconds of the kernel `strided_copy` for 2²⁴ words, by the stride in words."""
+
+WAVES = {528: 291.5, 529: 382.5, 792: 418.2, 793: 519.3, 1584: 721.3, 1585: 772.0}
+"""Microseconds of the kernel `spin` by the number of its blocks of 64 threads and 32 KiB."""
+
 OVERFLOWS = {
+    "declared with 64 KiB, compiled by Numba-CUDA": "nothing",
     "the last word of its own array": "nothing",
     "the first word of the array behind": "silent",
     "the last word of the array behind": "silent",

@@ -129,6 +129,11 @@ def ia3(x: Array, weight: Array, factor: Array, bias: Array | None = None) -> Ar
         TypeError: If an array is not floating-point.
         ValueError: If the shapes do not fit.
 
+    Note:
+        For keys and values. In the feed-forward block (IA)³ multiplies what enters the second
+        layer, behind the activation: `ia3_merge` is for this layer's rows, not for the columns
+        there.
+
     Reference:
         Liu et al., Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context
         Learning, NeurIPS 2022.

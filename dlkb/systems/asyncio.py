@@ -50,7 +50,7 @@ def lockstep_throughput(in_flight: Array, *, wait: float, work: float, workers: 
 
     Returns:
         Tasks a second, like `in_flight`: what an event loop does with tasks that wait equally
-        long, and at least half of `throughput` for one worker.
+        long behind a semaphore, and at least half of `throughput` for one worker.
 
     Raises:
         TypeError: If `in_flight` is not floating-point.

@@ -185,7 +185,8 @@ def waves(blocks: Array, *, slots: int) -> Array:
         slots: S, how many are resident at once: multiprocessors times `resident_blocks`.
 
     Returns:
-        Waves, like `blocks`: the time of the kernel, in units of that of one block.
+        Waves, like `blocks`: the time of the kernel in units of that of one block, if the blocks
+        of a wave end together.
 
     Raises:
         ValueError: If `slots` is below 1.

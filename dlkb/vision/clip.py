@@ -279,27 +279,21 @@ def _pairs(s: Array) -> Array:
 
 def _each(logits: Array, cotangent: Array) -> Array:
     check_float("cotangent", cotangent)
-    if tuple(cotangent.shape) != tuple(logits.shape[:-2]):
-        raise ValueError(
-            f"cotangent has shape {tuple(cotangent.shape)}: it must be {tuple(logits.shape[:-2])}"
-        )
+    shape = tuple(logits.shape[:-2])
+    if tuple(cotangent.shape) != shape:
+        raise ValueError(f"cotangent has shape {tuple(cotangent.shape)}: it must be {shape}")
     return widen(cotangent)
 
 
 def _check_square(logits: Array) -> None:
     check_float("logits", logits)
     if logits.ndim < 2 or logits.shape[-1] != logits.shape[-2] or logits.shape[-1] == 0:
-        raise ValueError(
-            f"logits has shape {tuple(logits.shape)}: (..., N, N), N texts for N images, is needed"
-        )
+        raise ValueError(f"logits has shape {tuple(logits.shape)}: (..., N, N), N ≥ 1, is needed")
 
 
 def _check_embeddings(images: Array, texts: Array) -> None:
     check_float("images", images)
     check_float("texts", texts)
-    shapes = tuple(images.shape), tuple(texts.shape)
-    fits = images.ndim >= 2 and images.ndim == texts.ndim
-    if not (fits and shapes[0][:-2] == shapes[1][:-2] and shapes[0][-1] == shapes[1][-1]):
-        raise ValueError(
-            f"images has shape {shapes[0]} and texts {shapes[1]}: (..., N, d) and (..., M, d) fit"
-        )
+    a, b = tuple(images.shape), tuple(texts.shape)
+    if min(len(a), len(b)) < 2 or (*a[:-2], a[-1]) != (*b[:-2], b[-1]):
+        raise ValueError(f"images has shape {a} and texts {b}: (..., N, d) and (..., M, d) fit")

@@ -29,9 +29,9 @@ def _wide(x: Array, *others: tuple[str, Array]) -> tuple[Array, ...]:
     return tuple(widen(array) for array in (x, *(other for _, other in others)))
 
 
-def _share(name: str, share: Array, x: Array) -> Array:
+def _share(name: str, share: Array, x: Array, closed: str = "both") -> Array:
     """Check a share of the data, a number or an array, and return it in the format of `_wide`."""
-    check_between(name, share, 0, 1)
+    check_between(name, share, 0, 1, closed=closed)
     if isinstance(share, (int, float)):
         return share
     check_float(name, share)
@@ -245,7 +245,8 @@ def ddpm_step(
     if variance not in ("posterior", "beta"):
         raise ValueError(f'variance is {variance!r}: it must be "posterior" or "beta"')
     state, epsilon, fresh = _wide(x, ("noise", noise), ("z", z))
-    share, before = _share("alpha_bar", alpha_bar, x), _share("previous", previous, x)
+    share = _share("alpha_bar", alpha_bar, x, "neither")
+    before = _share("previous", previous, x, "right")
     alpha = share / before
     beta = 1 - alpha
     mean = (state - beta / (1 - share) ** 0.5 * epsilon) / alpha**0.5
@@ -271,7 +272,8 @@ def ddim_step(
         x: The state $x_t$, any shape.
         noise: The predicted noise ε, in the same shape.
         z: Fresh noise from N(0, 1), in the same shape; without effect at η = 0.
-        alpha_bar: $\bar\alpha_t$ in (0, 1), a number, or an array that broadcasts to `x`.
+        alpha_bar: $\bar\alpha_t$ in (0, 1), a number, or an array that broadcasts to `x`. At 0 the
+            step for η = 0 is `diffuse` of the predicted data and noise, with `previous`.
         previous: $\bar\alpha$ of any earlier state, > $\bar\alpha_t$.
         eta: η in [0, 1]. At 0 the step is deterministic, at 1 it is `ddpm_step`.
 
@@ -296,7 +298,9 @@ def ddim_step(
     """
     check_between("eta", eta, 0, 1)
     state, epsilon, fresh = _wide(x, ("noise", noise), ("z", z))
-    share, before = _share("alpha_bar", alpha_bar, x), _share("previous", previous, x)
+    # At ᾱ = 0 noise does not tell the data: `diffuse` of predicted data and noise is the step.
+    share = _share("alpha_bar", alpha_bar, x, "neither")
+    before = _share("previous", previous, x, "right")
     x0 = (state - (1 - share) ** 0.5 * epsilon) / share**0.5
     variance = eta**2 * (1 - before) / (1 - share) * (1 - share / before)
     direction = (1 - before - variance) ** 0.5 * epsilon

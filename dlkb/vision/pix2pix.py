@@ -189,6 +189,10 @@ def unet_blocks(
     Raises:
         ValueError: If the side does not fit, or an argument is out of its range.
 
+    Note:
+        This is the authors' PyTorch code. Differs from the paper's text, which has dropout in the
+        first three blocks of the way up, and batch norm in the innermost block, too.
+
     Reference:
         Isola et al., Image-to-Image Translation with Conditional Adversarial Networks (2017).
 

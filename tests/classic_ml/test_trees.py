@@ -35,7 +35,7 @@ def stump(rng):
 
 WHOLE = {"batch": (), "fixed": ("X", "grad", "hess", "tree", "like")}
 CASES = [
-    Case(grow_tree, lambda rng: (few(rng), {"depth": 1}), "plain", **WHOLE),
+    Case(grow_tree, lambda rng: (few(rng), {"depth": 0}), "leaf", **WHOLE),
     Case(grow_tree, lambda rng: (few(rng, (2,)), {
         "depth": 2, "l2": 0.5, "min_hess": 1.0, "min_gain": 2.0,
         "usable": np.asarray([[True, False], [True, True], [False, True]]),

@@ -2,8 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from dlkb.experiments.h100 import OVERFLOWS, SHARED_READS, STAMP, layer, rate, sizes
-from dlkb.systems.cuda import stride_conflict
+from dlkb.experiments.h100 import (
+    COPIES,
+    OVERFLOWS,
+    SHARED_READS,
+    STAMP,
+    WAVES,
+    layer,
+    rate,
+    sizes,
+)
+from dlkb.systems.cuda import resident_blocks, segments, stride_conflict
 
 
 def test_rates_lie_below_the_peak_and_fit_the_times():
@@ -67,3 +76,20 @@ def test_an_overflow_inside_the_block_is_silent_under_the_sanitizer_too():
     silent = [what for what, happened in OVERFLOWS.items() if happened == "silent"]
     assert len(silent) == 3
     assert all("array behind" in what for what in silent)
+
+
+def test_copies_wait_longer_but_not_in_proportion_to_sectors():
+    lanes = np.arange(32)
+    sectors = {stride: int(segments(4 * stride * lanes)) for stride in COPIES}
+    assert (np.diff(list(COPIES.values())) > 0).all()
+    assert sectors[8] == sectors[16] == 8 * sectors[1]
+    assert COPIES[8] / COPIES[1] < 4
+    assert COPIES[16] / COPIES[8] > 1.8
+
+
+def test_one_block_more_than_a_wave_costs_less_than_a_wave():
+    slots = 132 * resident_blocks(64, shared=32 * 1024)
+    assert slots == 792
+    for full in (slots, 2 * slots):
+        assert 1.05 < WAVES[full + 1] / WAVES[full] < 1.3  # 2 and 1.5 in the model
+    assert WAVES[529] / WAVES[528] > 1.3  # one wave in the model

@@ -238,3 +238,17 @@ def one_adapter(model=None, modules=("0",), **options):
 
 def two_adapters():
     return add_adapter(one_adapter(), ["0"], name="b", width=4, bottleneck=2)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_with_a_padding_mask_nested_tensors_do_not_take_adapters():
+    block = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True)
+    padded = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    for nested in (False, True):
+        model = nn.TransformerEncoder(block, 2, enable_nested_tensor=nested)
+        add_adapter(model, ["dropout2"], width=8, bottleneck=2).eval()
+        if nested:
+            with pytest.raises(RuntimeError, match="NestedTensor"):
+                model(torch.zeros(2, 5, 8), src_key_padding_mask=padded)
+        else:
+            assert model(torch.zeros(2, 5, 8), src_key_padding_mask=padded).shape == (2, 5, 8)

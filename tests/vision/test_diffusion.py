@@ -179,6 +179,16 @@ def test_pure_noise_needs_no_division(kind):
     assert np.isfinite(parts(x, output, 0.0, predicts=kind).x0).all()
 
 
+@pytest.mark.parametrize("kind", ["x0", "velocity"])
+def test_diffuse_of_what_is_predicted_is_the_ddim_step_and_starts_at_pure_noise(kind):
+    x, output = arrays(2)
+    found = parts(x, output, 1e-9, predicts=kind)
+    near = diffuse(found.x0, found.noise, 0.3)
+    assert_close(near, ddim_step(x, found.noise, x, 1e-9, 0.3), scale=1e6)
+    found = parts(x, output, 0.0, predicts=kind)
+    np.testing.assert_allclose(diffuse(found.x0, found.noise, 0.3), near, atol=1e-3)
+
+
 def test_eta_one_is_the_ddpm_step():
     x, noise, z = arrays(3)
     assert_close(ddim_step(x, noise, z, 0.2, 0.5, eta=1.0), ddpm_step(x, noise, z, 0.2, 0.5))
@@ -277,6 +287,10 @@ def test_a_share_near_one_keeps_its_noise_in_half_precision(dtype):
         (lambda x: ddpm_step(x, x, x, 0.5, 0.7, variance="large"), ValueError, "variance is"),
         (lambda x: ddim_step(x, x, x, 0.5, 0.7, eta=1.1), ValueError, "eta is 1.1"),
         (lambda x: ddim_step(x, x[:1], x, 0.5, 0.7), ValueError, "noise has shape"),
+        (lambda x: ddim_step(x, x, x, 0.0, 0.7), ValueError, r"alpha_bar is 0.0: .* \(0, 1\)"),
+        (lambda x: ddim_step(x, x, x, 1.0, 0.7), ValueError, r"alpha_bar is 1.0: .* \(0, 1\)"),
+        (lambda x: ddpm_step(x, x, x, 0.0, 0.7), ValueError, r"alpha_bar is 0.0: .* \(0, 1\)"),
+        (lambda x: ddpm_step(x, x, x, 0.5, 0.0), ValueError, r"previous is 0.0: .* \(0, 1\]"),
         (lambda x: guide(x, x[:1], scale=2.0), ValueError, "unconditional has shape"),
         (lambda x: guide(x, np.arange(3), scale=2.0), TypeError, "unconditional has dtype"),
     ],

@@ -178,7 +178,7 @@ def seeding_says() -> dict[str, bool]:
 
 
 NEIGHBOURS = np.arange(1, 31)
-SETS = {"wine: 13 units": load_wine, "iris: all in cm": load_iris}
+SETS = {"wine: mixed units": load_wine, "iris: all in cm": load_iris}
 
 
 @cache
@@ -187,11 +187,11 @@ def accuracy(name: str) -> Array:
     x, y = SETS[name](return_X_y=True)
     n = len(x)
     others = np.asarray([np.delete(np.arange(n), i) for i in range(n)])
-    rows = []
-    for data in (x, (x - x.mean(0)) / x.std(0)):
+    rest, one, rows = x[others], x[:, None], []
+    mean, spread = (f(rest, axis=1, keepdims=True) for f in (np.mean, np.std))
+    for points, query in ((rest, one), ((rest - mean) / spread, (one - mean) / spread)):
         rows.append([
-            (votes(data[:, None], data[others], y[others], k=int(k), classes=3)[:, 0].argmax(-1)
-             == y).mean()
+            (votes(query, points, y[others], k=int(k), classes=3)[:, 0].argmax(-1) == y).mean()
             for k in NEIGHBOURS
         ])  # fmt: skip
     return np.asarray(rows)
@@ -202,7 +202,7 @@ def scaling() -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.0), sharey=True)
     for ax, name in zip(axes, SETS, strict=True):
         raw, standard = accuracy(name)
-        _line(ax, standard, "standardized", "C0", 6 if name.startswith("wine") else -16)
+        _line(ax, standard, "standardized", "C0", -16)
         _line(ax, raw, "raw", "C3", 8)
         ax.set(xlim=(1, 30), ylim=(0.6, 1.02), xlabel="neighbours k", title=name)
     axes[0].set_ylabel("accuracy")
@@ -221,7 +221,7 @@ def scaling_says() -> dict[str, bool]:
         f"On wine accuracy is at most {wine[0].max():.2f} raw and at least "
         f"{wine[1].min():.2f} standardized": True,
         "on iris the two differ by less than 0.05": bool(np.abs(iris[0] - iris[1]).max() < 0.05),
-        "Wine measures in units that differ a thousandfold": bool(
+        "The spreads of wine's features differ a thousandfold": bool(
             np.ptp(np.log10(load_wine().data.std(0))) > 3
         ),
         "where all is in centimetres, scaling changes little": bool(

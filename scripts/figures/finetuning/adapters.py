@@ -178,7 +178,7 @@ def no_merge_says() -> dict[str, bool]:
         f"the nearest straight line misses by {data.gap:.2f}": bool(
             abs(data.gap - found.max()) < 1e-12
         ),
-        "Where the kink lies outside of what comes in, the merge is exact": bool(
+        "Where the kink of the ReLU lies outside of what comes in, the merge is exact": bool(
             found[outside].max() < 1e-12 < found[~outside].min()
         ),
         "on the right the gap is largest in the middle and zero at both ends": bool(

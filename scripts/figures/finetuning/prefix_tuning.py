@@ -142,5 +142,5 @@ def trained_says() -> dict[str, bool]:
             np.allclose(prefix, 2 * LAYERS * prompt)
         ),
         f"For d = {WIDTH} and {LAYERS} layers, LoRA on queries and values": RANK == 8,
-        "(IA)³ on keys, values and the inner layer": bool(ia3[0] == LAYERS * (1 + 1 + 4) * WIDTH),
+        "(IA)³ on keys, values and inner activations": bool(ia3[0] == LAYERS * (1 + 1 + 4) * WIDTH),
     }

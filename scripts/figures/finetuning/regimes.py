@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dlkb.experiments.finetuning import Pretrained, finetune, pretrained
+from dlkb.experiments.digits import Split
+from dlkb.experiments.finetuning import Pretrained, Tuned, finetune, pretrained, rotated
 from dlkb.experiments.networks import draw
 from dlkb.experiments.scores import evaluate
 from dlkb.finetuning.regimes import step_macs, trained_parameters
@@ -48,20 +49,33 @@ class Result(NamedTuple):
 
 
 @cache
-def start(angle: int) -> Pretrained:
-    """Return ten networks that know the upright digits, and a hundred turned ones to tune on."""
-    return pretrained(width=WIDTH, new=IMAGES, angle=angle)
+def upright() -> Pretrained:
+    """Return ten networks that know the upright digits, and a hundred more of these."""
+    return pretrained(width=WIDTH, new=IMAGES, angle=0)
 
 
 @cache
-def result(regime: str, angle: int) -> Result:
-    """Tune in one regime at all rates, and keep the best."""
+def start(angle: int) -> Pretrained:
+    """Return the ten networks, and the hundred digits turned, to tune on."""
+    x, y, x_test, y_test = upright().new
+    turned = [rotated(images, angle=angle) for images in (x, x_test)]
+    return upright()._replace(new=Split(turned[0], y, turned[1], y_test))
+
+
+@cache
+def tune(regime: str, angle: int, steps: int = STEPS) -> Tuned:
+    """Tune in one regime at all rates."""
     begin = start(angle)
     if regime == "from scratch":
         fresh = draw((64, WIDTH, WIDTH, 10), seed=100, dtype="float32")
         begin = begin._replace(networks=fresh)
     r = 8 if regime.startswith("LoRA") else None
-    tuned = finetune(begin, rates=RATES, r=r, factors=FACTORS.get(regime), steps=STEPS)
+    return finetune(begin, rates=RATES, r=r, factors=FACTORS.get(regime), steps=steps)
+
+
+def result(regime: str, angle: int, steps: int = STEPS) -> Result:
+    """Keep the rate that errs least on the new task."""
+    tuned = tune(regime, angle, steps)
     best = int(tuned.new_error.mean(1).argmin())
     new, old = (np.asarray(e[best], np.float64) for e in (tuned.new_error, tuned.old_error))
     return Result(new, old)
@@ -112,13 +126,13 @@ def by_angle_says() -> dict[str, bool]:
     """Return what alt text and caption say of the first frame, and whether it is so."""
     near = {regime: result(regime, 15) for regime in REGIMES}
     far = {regime: result(regime, 90) for regime in REGIMES}
-    scratch, full, lora = (near[k] for k in (REGIMES[0], "full", REGIMES[-1]))
-    least = min(near.values(), key=lambda found: found.old.mean())
+    scratch, full = (near[k] for k in (REGIMES[0], "full"))
+    worst = max(near, key=lambda name: near[name].old.mean())
     return {
         "Digits turned by 15 degrees": ANGLES[0] == 15,
         f"full fine-tuning has {full.new.mean():.2f} errors on the new task": True,
         f"training from scratch {scratch.new.mean():.2f}": bool((scratch.new > full.new).all()),
-        "the head alone forgets least": least is near["head only"] and least is not lora,
+        "and it errs most on the old task, too": worst == REGIMES[0],
         "Near, each regime beats training from scratch; turned by 90 degrees, none does": bool(
             all(
                 found.new.mean() < scratch.new.mean() - 0.02
@@ -131,7 +145,7 @@ def by_angle_says() -> dict[str, bool]:
                 if k != REGIMES[0]
             )
         ),
-        "Means over ten networks, each regime at its best of three rates": bool(
+        "Means over ten networks, each regime at the best of three rates": bool(
             len(full.new) == 10 and len(RATES) == 3
         ),
     }

@@ -57,9 +57,8 @@ def floor_says() -> dict[str, bool]:
     return {
         f"at the temperature 1 the least loss of {CLIP_BATCH} pairs is {low:.1f}, "
         f"and {chance:.1f} at chance": temperature == 1.0,
-        "The two curves run side by side, about one apart": bool((abs(gap[2:] - 1) < 0.15).all()),
-        "With cosines alone, τ = 1, no training brings the loss far below chance": bool(
-            chance - low < 1.1
+        "With cosines alone, τ = 1, no training brings the loss as much as 1 below chance": bool(
+            gap.max() < 1
         ),
         f"At CLIP's start of 0.07 the floor is {warm:.2f}": True,
     }
@@ -104,17 +103,15 @@ def unseen() -> Figure:
 def unseen_says() -> dict[str, bool]:
     """Return what alt text and caption say, and whether it is so."""
     data = table()
-    off = data[~np.eye(len(data), dtype=bool)]
+    second = np.argsort(data, axis=1)[:, -2]
     digits = np.asarray([divmod(pair, 10) for pair in unseen_pairs()])
     shared = (digits[:, None] == digits[None]).any(-1) & ~np.eye(20, dtype=bool)
-    none = ~(digits[:, None] == digits[None]).any(-1)
+    found = shared[np.arange(20), second].sum()
     return {
         f"cosines of {len(data)} pairs of digits with their names": True,
         "each row is largest on the diagonal": bool((data.argmax(1) == np.arange(20)).all()),
-        "Pairs that were not in training, means over ten networks": bool(
+        "Pairs not in training, means over ten networks": bool(
             len(trained().unseen) == 10 and kept_out(*digits.T).all()
         ),
-        "Names that share a digit come second": bool(
-            data[shared].mean() > data[none].mean() + 0.2 and off.max() < np.diag(data).min()
-        ),
+        f"In {found} of {len(data)} rows the second largest shares a digit": True,
     }

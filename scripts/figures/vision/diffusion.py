@@ -98,12 +98,17 @@ def from_noise() -> Explorable:
 
 def from_noise_says() -> dict[str, bool]:
     """Return what alt text and caption say, and whether it is so."""
-    walk = moon_walks()[0.0]
+    walk, visited = moon_walks()[0.0], cosine(100)[::-5]
+    now, before = visited[:-1], visited[1:]
+    fresh = (1 - before) * (1 - now / before)  # up to a factor, its variance
     return {
         "A cloud of dots lies along two half circles that reach into each other": near(walk[-1])
         > 0.85,
         "Move the slider back, and the samples are noise": near(walk[0]) < 0.4,
-        "at η = 1 each step adds fresh noise": not np.array_equal(walk[1], moon_walks()[1.0][1]),
+        "at η = 1 each step but the last adds fresh noise": bool(
+            np.array_equal(fresh > 0, np.arange(20) < 19)
+            and not np.array_equal(walk[1], moon_walks()[1.0][1])
+        ),
     }
 
 

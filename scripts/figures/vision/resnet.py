@@ -116,16 +116,17 @@ def gradient_says() -> dict[str, bool]:
 
 
 LAYERS = (3, 6, 12, 24)
+LR = 0.1
 
 
 @cache
-def trained(depth: int, skip: float, lr: float = 0.1) -> Run:
+def trained(depth: int, skip: float, lr: float = LR, steps: int = 40, seeds: int = SEEDS) -> Run:
     """Train networks with batch norm on 400 digits."""
     torch.set_num_threads(1)
-    data = digits(train=400, test=400, seeds=SEEDS, dtype="float32")
+    data = digits(train=400, test=400, seeds=seeds, dtype="float32")
     widths = (64,) + (WIDTH,) * depth + (10,)
-    start = draw(widths, norm="batch", skip=skip, seeds=SEEDS, dtype="float32")
-    return train(start, data, rule=sgd_rule(lr=lr), steps=40, batch=50)
+    start = draw(widths, norm="batch", skip=skip, seeds=seeds, dtype="float32")
+    return train(start, data, rule=sgd_rule(lr=lr), steps=steps, batch=50)
 
 
 def final_loss(skip: float) -> Array:
@@ -160,8 +161,8 @@ def degradation_says() -> dict[str, bool]:
         "with skips it falls, from more than 0.5 to less than 0.3": bool(
             skips[0] > 0.5 and (np.diff(skips) < 0).all() and skips[-1] < 0.3
         ),
-        f"Digits, width {WIDTH}, batch norm in both, {SEEDS} networks, bands from the best to the "
-        "worst": True,
+        f"Digits, width {WIDTH}, batch norm in both, learning rate {LR}, {SEEDS} networks, bands "
+        "from the best to the worst": True,
         "Deeper plain networks fit the training set worse, and their gradients have not "
         "vanished": all(bool((g[:, 0] > g[:, -2]).all()) for g in first)
         and bool(final_loss(0.0)[-1].min() > final_loss(0.0)[0].max()),

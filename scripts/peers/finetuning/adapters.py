@@ -72,8 +72,21 @@ def _measure(name: str) -> dict[str, Any]:
     }
 
 
+def _check_head() -> None:
+    """Raise an error if the library freezes the head in the first stage."""
+    import adapters
+
+    model = adapters.BertAdapterModel(_bert().config)
+    model.add_adapter("a", config="seq_bn")
+    model.add_classification_head("task", num_labels=3)
+    model.train_adapter("a")
+    if not all(p.requires_grad for p in model.heads.parameters()):
+        raise LookupError("train_adapter freezes the head: the page says that it trains it")
+
+
 def in_library() -> dict[str, dict[str, Any]]:
     """Measure each configuration, in the process that sees the library."""
+    _check_head()
     return {name: _measure(name) for name in CONFIGS}
 
 

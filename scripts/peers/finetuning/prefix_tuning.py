@@ -10,7 +10,7 @@ from typing import Any
 import peft
 import torch
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
 from dlkb.finetuning.prefix_tuning import prefix_parameters
 
@@ -77,6 +77,23 @@ def _row(config: Any) -> tuple[str, ...]:
     )
 
 
+def _check_mask() -> None:
+    """Raise an error unless a mask without the columns of a cache is accepted, and wrong."""
+    model, ids = _gpt(), torch.arange(TOKENS)[None]
+    logits = []
+    for columns in (TOKENS, TOKENS + LENGTH):
+        generator = torch.Generator().manual_seed(0)
+        cache = DynamicCache(config=model.config)
+        for layer in range(LAYERS):
+            kv = torch.randn(2, 1, 2, LENGTH, WIDTH // 2, generator=generator)
+            cache.update(kv[0], kv[1], layer)
+        with torch.no_grad():
+            mask = torch.ones(1, columns, dtype=torch.long)
+            logits.append(model(ids, past_key_values=cache, attention_mask=mask).logits)
+    if torch.allclose(*logits, atol=1e-3):
+        raise LookupError("a mask without columns for the prefix is right: the page says wrong")
+
+
 def which_convention() -> dict[str, tuple[str, ...]]:
     """Return what each method trains, its keys, outputs, first own position, and merging."""
     task = {"task_type": "CAUSAL_LM"}
@@ -91,4 +108,5 @@ def which_convention() -> dict[str, tuple[str, ...]]:
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        _check_mask()
         return {name: _row(config) for name, config in configs.items()}

@@ -44,6 +44,10 @@ def _keras() -> tuple[str, ...]:
     layer.trainable = False
     y = keras.ops.convert_to_numpy(layer(X, training=True))
     mean = keras.ops.convert_to_numpy(layer.moving_mean)
+    dropout = keras.layers.Dropout(0.5)
+    dropout.trainable = False
+    if not (keras.ops.convert_to_numpy(dropout(X, training=True)) == 0).any():
+        raise LookupError("trainable = False switches dropout off: the page says it does not")
     return _words(y, mean, len(layer.trainable_weights))
 
 

@@ -58,7 +58,7 @@ def _row(start: Callable[[Ends], Awaitable[Any]]) -> tuple[str, str]:
         try:
             result = await start(ends)
             errors = [r for r in result if isinstance(r, OSError)]
-            raised = "the error, in the list" if errors else "nothing: look at each task"
+            raised = "nothing: it is in the list" if errors else "nothing: look at each task"
         except OSError:
             raised = "the error"
         except BaseExceptionGroup as group:

@@ -68,22 +68,30 @@ def padding(make: Callable[[float], Layer]) -> str:
 
 
 def smaller(make: Callable[[float], Layer]) -> str:
-    """Say what becomes of an image that is smaller than a window."""
+    """Say what becomes of an image that is smaller than a window, and of a larger one after it."""
+    layer = make(0.0)
+    if runs(layer, 3):
+        return "padded"
+    return "an error" if runs(layer, 8) else "an error, for later images too"
+
+
+def runs(layer: Layer, side: int) -> bool:
+    """Whether the layer takes a square image, and returns one."""
+    x = torch.ones(1, side, side, DIM)
     try:
         with torch.no_grad():
-            shape = make(0.0)(torch.ones(1, 3, 3, DIM)).shape
+            return layer(x).shape == x.shape
     except RuntimeError:
-        return "an error"
-    return "padded" if shape == (1, 3, 3, DIM) else "?"
+        return False
 
 
 def history(make: Callable[[float], Layer]) -> str:
-    """Say whether a large image's output depends on whether an image of one window came before."""
+    """Say whether a large image's output depends on one of a window's height before it."""
     torch.manual_seed(0)
     x, layer = torch.randn(1, 8, 8, DIM), make(1.0)
     with torch.no_grad():
         fresh = layer(x)
-        layer(torch.ones(1, WINDOW, WINDOW, DIM))
+        layer(torch.ones(1, WINDOW, 2 * WINDOW, DIM))
         later = layer(x)
     return "no" if torch.allclose(fresh, later) else "yes: it stops shifting"
 
@@ -94,7 +102,11 @@ def row(make: Callable[[float], Layer]) -> tuple[str, ...]:
 
 
 def which_convention() -> dict[str, tuple[str, ...]]:
-    """Return mask, padding, small images, and what one window's image leaves behind."""
+    """Return mask, padding, small images, and what one of a window's height leaves behind."""
+    default = SwinConfig()
+    last = default.image_size // default.patch_size // 2 ** (len(default.depths) - 1)
+    if last > default.window_size:
+        raise LookupError(f"the last stage is {last} places high: mend the sentence on the page")
     return {
         "this package": row(lambda s: as_they_come(ShiftedWindowAttention, s)),
         "torchvision": row(lambda s: as_they_come(theirs.ShiftedWindowAttention, s)),

@@ -90,4 +90,4 @@ def test_accuracy_is_that_of_scikit_learn():
         == y[i]
         for i in range(len(x))
     ]
-    assert figures.accuracy("wine: 13 units")[0, 4] == np.mean(hits)
+    assert figures.accuracy("wine: mixed units")[0, 4] == np.mean(hits)

@@ -23,6 +23,12 @@ def test_more_trees_lower_the_training_error_at_every_depth():
         assert (np.diff(errors) < 0).all()
 
 
+def test_many_stumps_beat_ten_and_many_deeper_trees_do_not():
+    for depth, better in ((1, True), (2, False), (4, False)):
+        stages = figures.stages(depth)
+        assert (stages[200].truth < stages[10].truth) == better
+
+
 def test_rounds_draws_points_sine_and_sum():
     data = figures.noisy()
     assert_draws(

@@ -45,6 +45,27 @@ def test_which_regime_forgets_least_depends_on_the_distance():
     assert (least(15), least(90)) == ("head only", "full")
 
 
+@pytest.mark.parametrize("name", figures.REGIMES[1:])
+def test_on_the_near_task_a_larger_rate_forgets_more(name):
+    assert (np.diff(figures.tune(name, 15).old_error.mean(1)) > 0).all()
+
+
+def test_lora_leaves_the_head_as_it_is():
+    head = figures.start(15).networks.theta[:, -330:]
+    assert (figures.tune(figures.REGIMES[-1], 15).theta[..., -330:] == head).all()
+
+
+def test_a_longer_run_says_the_same():
+    assert (np.diff(figures.tune("full", 15, 200).old_error.mean(1)) > 0).all()
+    full, scratch = (
+        {angle: figures.result(name, angle, 200).new for angle in (15, 90)}
+        for name in ("full", "from scratch")
+    )
+    assert (full[15] < scratch[15]).mean() >= 0.8
+    assert (scratch[90] < full[90]).mean() >= 0.6
+    assert scratch[90].mean() < full[90].mean() - 0.01
+
+
 def test_last_layers_draws_its_data():
     shares = figures.costs()
     assert_draws(

@@ -74,3 +74,10 @@ def test_degradation_is_not_that_of_one_learning_rate(lr):
     """Each of the ten plain networks of 12 layers ends above each of 3 layers."""
     shallow, deep = (figures.trained(depth, 0.0, lr).loss[:, -10:].mean(1) for depth in (3, 12))
     assert shallow.max() < deep.min()
+
+
+@pytest.mark.parametrize("lr", [0.03, 0.1, 0.3])
+def test_with_five_times_the_steps_the_deepest_still_fit_worst(lr):
+    loss = [figures.trained(depth, 0.0, lr, 200, 3).loss[:, -10:].mean(1) for depth in (3, 12, 24)]
+    assert loss[0].max() < loss[1].min()
+    assert loss[1].max() < loss[2].min()
