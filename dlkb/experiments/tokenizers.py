@@ -158,7 +158,7 @@ def word_pieces(
         on words of more than 100 characters.
 
     Reference:
-        Wu et al., Google's Neural Machine Translation System, 2016.
+        Song et al., Fast WordPiece Tokenization, EMNLP 2021, section 1.
 
     Example:
         >>> word_pieces("unhappiness", {"un", "##happi", "##ness"})

@@ -32,7 +32,7 @@ def split_heads(x: Array, *, heads: int) -> Array:
         )
     xp = namespace(x)
     parts = xp.reshape(x, (*x.shape[:-1], heads, x.shape[-1] // heads))
-    return xp.moveaxis(parts, -2, -3)
+    return _exchanged(parts)
 
 
 def merge_heads(x: Array) -> Array:
@@ -54,9 +54,8 @@ def merge_heads(x: Array) -> Array:
     """
     if x.ndim < 3:
         raise ValueError(f"x has shape {tuple(x.shape)}: it needs the axes (…, heads, L, d)")
-    xp = namespace(x)
-    parts = xp.moveaxis(x, -3, -2)
-    return xp.reshape(parts, (*parts.shape[:-2], parts.shape[-2] * parts.shape[-1]))
+    parts = _exchanged(x)
+    return namespace(x).reshape(parts, (*parts.shape[:-2], parts.shape[-2] * parts.shape[-1]))
 
 
 def multi_head_attention(
@@ -118,3 +117,9 @@ def multi_head_attention(
         enable_gqa=True,
     )
     return merge_heads(read)
+
+
+def _exchanged(x: Array) -> Array:
+    """Exchange the axes of heads and tokens; unlike `moveaxis`, this works in `torch.vmap`."""
+    *front, heads, length, last = range(x.ndim)
+    return namespace(x).permute_dims(x, (*front, length, heads, last))

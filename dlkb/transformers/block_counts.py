@@ -85,7 +85,8 @@ def token_operations(*, parameters: float, layers: int, width: int, length: floa
 
     $$2N + 4\,n\,s\,d$$
 
-    Training takes three times as many: the backward pass makes two products for each one.
+    Training takes three times as many, as the backward pass makes two products for each one; four
+    times where every block is computed again.
 
     Args:
         parameters: N, entries of all matrices, those of the output layer included.
@@ -101,7 +102,8 @@ def token_operations(*, parameters: float, layers: int, width: int, length: floa
         ValueError: If a number is negative.
 
     Reference:
-        Kaplan et al. (2020, section 2.1), who leave out softmax, norms and activations, too.
+        Kaplan et al. (2020, section 2.1), who leave out softmax, norms and activations, too, but
+        count 2nsd for attention and leave the output layer out of N.
 
     Example:
         >>> token_operations(parameters=1e9, layers=10, width=1000, length=1000)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlkb.experiments.norm_place import draw_blocks, gradient_by_layer
+from dlkb.experiments.norm_place import draw_blocks, entry, gradient_by_layer, stream
 
 
 def test_blocks_are_drawn_by_xaviers_rule():
@@ -58,3 +58,35 @@ def test_the_last_blocks_gradient_falls_with_depth_under_pre_norm_alone():
         ratio[pre_norm] = (deep / shallow).item()
     assert ratio[True] == pytest.approx(0.35, abs=0.12)
     assert ratio[False] > 0.8
+
+
+def test_what_is_added_is_scaled_by_the_root_of_the_number_of_sums():
+    plain, scaled = (
+        draw_blocks(np.random.default_rng(0), depth=8, seeds=2, width=8, scaled=scaled)
+        for scaled in (False, True)
+    )
+    torch.testing.assert_close(scaled.attention.o.weight, plain.attention.o.weight / 4)
+    torch.testing.assert_close(scaled.feed_forward.down.weight, plain.feed_forward.down.weight / 4)
+    assert torch.equal(scaled.attention.v.weight, plain.attention.v.weight)
+    assert torch.equal(scaled.feed_forward.up.weight, plain.feed_forward.up.weight)
+
+
+def test_drawn_small_the_last_blocks_gradient_does_not_fall():
+    shallow, deep = (
+        gradient_by_layer(depth=depth, pre_norm=True, scaled=True)[:, -1].median()
+        for depth in (2, 24)
+    )
+    assert deep / shallow == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_stream_grows_as_the_root_of_the_depth_unless_drawn_small(seed):
+    def size(depth, **options):
+        rng = np.random.default_rng(seed)
+        blocks = draw_blocks(rng, depth=depth, seeds=4, width=16, **options)
+        x = torch.tensor(rng.normal(size=(4, 8, 16)))
+        out = [stream(x, entry(blocks, i), depth=depth, pre_norm=True) for i in range(4)]
+        return torch.stack(out).std().item()
+
+    assert size(32) / size(8) == pytest.approx(2.1, abs=0.4)
+    assert size(32, scaled=True) / size(8, scaled=True) == pytest.approx(1, abs=0.12)

@@ -76,3 +76,10 @@ def test_with_projections_it_is_torchs_module(heads):
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_heads_are_split_and_merged_under_vmap():
+    x = torch.arange(48.0).reshape(2, 4, 6)
+    split = torch.vmap(lambda one: split_heads(one, heads=3))(x)
+    assert torch.equal(split, split_heads(x, heads=3))
+    assert torch.equal(torch.vmap(merge_heads)(split), x)
