@@ -150,7 +150,7 @@ def masks_says() -> dict[str, bool]:
             sum(i == row for _, i in dots["2 new, 4 cached"]) for row in (1, 2)
         ]
         == [5, 6],
-        "The last panel is the foot of the second": {(j, i + 4) for j, i in dots["2 new, 4 cached"]}
+        "The last is the foot of the second": {(j, i + 4) for j, i in dots["2 new, 4 cached"]}
         == {(j, i) for j, i in dots["causal"] if i > 4},
     }
 
