@@ -1,5 +1,6 @@
 """A page whose run ends badly is named, with its line, and takes nothing else down with it."""
 
+import multiprocessing
 import os
 import random
 
@@ -47,6 +48,21 @@ def test_a_page_that_ends_its_process(book, code, message):
     line, said = ending(book, code)
     assert message in said
     assert line in (0, -code.count("\n")), "the line, or the fence's first"
+
+
+def test_a_process_that_dies_at_its_birth_is_started_again(book, monkeypatch):
+    kind = multiprocessing.get_context("forkserver").Process
+    start, failures = kind.start, [BrokenPipeError()]
+
+    def once_in_vain(process):
+        if failures:
+            raise failures.pop()
+        start(process)
+
+    monkeypatch.setattr(kind, "start", once_in_vain)
+    ((_, found),) = run_book(book.root, read_book(book.root))
+    assert not failures
+    assert all(isinstance(item, Outcome) and not item.error for item in found)
 
 
 def test_an_endless_loop_is_stopped_at_the_limit(book):
