@@ -60,9 +60,10 @@ def test_a_process_that_dies_at_its_birth_is_started_again(book, monkeypatch):
         start(process)
 
     monkeypatch.setattr(kind, "start", once_in_vain)
-    ((_, found),) = run_book(book.root, read_book(book.root))
+    found = [item for _, item in run_apart(examine, book.root, read_book(book.root))]
     assert not failures
-    assert all(isinstance(item, Outcome) and not item.error for item in found)
+    assert (found[0], found[-1]) == (STARTED, DONE)
+    assert all(not item.error for item in found if isinstance(item, Outcome))
 
 
 def test_an_endless_loop_is_stopped_at_the_limit(book):
