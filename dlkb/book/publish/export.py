@@ -5,6 +5,7 @@ import base64
 import doctest
 import posixpath
 import re
+import sys
 import textwrap
 from pathlib import Path
 
@@ -186,10 +187,22 @@ def to_markdown(page: Page, root: Path) -> str:
     )
 
 
+_TAKEN = {*sys.stdlib_module_names, "cuda"}
+"""Names under which libraries import something: PyTorch looks for `cuda`."""
+
+_OUT_OF_THE_WAY = """\
+import os
+import sys
+
+# This file has the name of a library: those who import that must not find this.
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]"""
+
+
 def to_script(whole: Ran, root: Path) -> str:
     """Return a page that has run as a Python script: prose as comments, shown values printed."""
     prose = Prose(whole.page, root)
-    rows = []
+    rows = [_OUT_OF_THE_WAY] if whole.page.stem.rpartition("/")[2] in _TAKEN else []
     for part in parts(whole.page):
         if isinstance(part, Fence):
             rows.append(script_lines(part))
