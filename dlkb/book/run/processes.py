@@ -103,10 +103,7 @@ def _start(work: Work, page: Page, root: Path, device: str, limit: float) -> _Ru
     arguments = (work, page, str(root), device, limit, sender)
     process = context.Process(target=_run_here, args=arguments, daemon=True)
     with _clean_start():
-        try:
-            process.start()
-        except ConnectionError:  # the server, or what it forked, died before it had read the page
-            process.start()
+        process.start()
     sender.close()
     return _Running(page, process, receiver, time.monotonic(), page.runnable[0].line)
 

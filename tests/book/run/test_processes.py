@@ -1,6 +1,5 @@
 """A page whose run ends badly is named, with its line, and takes nothing else down with it."""
 
-import multiprocessing
 import os
 import random
 
@@ -48,22 +47,6 @@ def test_a_page_that_ends_its_process(book, code, message):
     line, said = ending(book, code)
     assert message in said
     assert line in (0, -code.count("\n")), "the line, or the fence's first"
-
-
-def test_a_process_that_dies_at_its_birth_is_started_again(book, monkeypatch):
-    kind = multiprocessing.get_context("forkserver").Process
-    start, failures = kind.start, [BrokenPipeError()]
-
-    def once_in_vain(process):
-        if failures:
-            raise failures.pop()
-        start(process)
-
-    monkeypatch.setattr(kind, "start", once_in_vain)
-    found = [item for _, item in run_apart(examine, book.root, read_book(book.root))]
-    assert not failures
-    assert (found[0], found[-1]) == (STARTED, DONE)
-    assert all(not item.error for item in found if isinstance(item, Outcome))
 
 
 def test_an_endless_loop_is_stopped_at_the_limit(book):
