@@ -184,9 +184,9 @@ def merge_parents(
 ) -> dict[Node, float]:
     """Return what was retrieved, with a parent in the place of its children where most are there.
 
-    Again and again, until nothing changes: a parent whose retrieved share of children is above
-    the threshold replaces them and gets their mean score. What then lies within another kept node
-    is left out: its text is there already.
+    Again and again, the lowest first, until nothing changes: a parent whose retrieved share of
+    children is above the threshold replaces them and gets their mean score. What then lies within
+    another kept node is left out: its text is there already.
 
     Args:
         scores: The score of each node that was retrieved.
@@ -224,7 +224,9 @@ def merge_parents(
         full = {p: c for p, c in together.items() if len(c) / children[p] > threshold}
         if not full:
             break
-        for parent, found in full.items():
+        # A child that is about to be filled comes first, so that the order of `scores` is no matter
+        ready = {p: c for p, c in full.items() if full.keys().isdisjoint(c)}
+        for parent, found in ready.items():
             mean = sum(kept.pop(node) for node in found) / len(found)
             kept[parent] = max(mean, kept.get(parent, mean))
     outer = [node for node in kept if not _within(node, kept, parents)]
