@@ -202,7 +202,8 @@ def merge_parents(
     Note:
         As LlamaIndex's `AutoMergingRetriever` merges. That also fills in a node which two results,
         one after the other in the list, have between them, keeps a parent twice that was retrieved
-        itself (here once, with the higher score), and keeps a node beside its grandparent.
+        itself (here once, with the higher score), keeps a node beside its grandparent, and merges
+        children and grandchildren of one list at once, not the lowest first.
 
     Example:
         >>> tree = {"page": None, "left": "page", "middle": "page", "right": "page"}
