@@ -29,8 +29,8 @@ class RMSNorm(nn.Module):
 
     Note:
         Differs from `torch.nn.RMSNorm` in float32 for entries beyond 1e19, whose squares
-        overflow: there it gives zeros. The output has the input's type, also where that of the
-        gain is another.
+        overflow: there it gives zeros. As there, the output has the input's type, whatever that of
+        the gain.
 
     Example:
         >>> RMSNorm(3, eps=1e-6)
