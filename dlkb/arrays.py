@@ -20,9 +20,9 @@ Generator = Any
 
 
 def _is_torch(x: Array) -> bool:
-    # No import of torch: who passes a tensor has imported it.
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, torch.Tensor)
+    # Neither an import of torch nor a look into `sys.modules`: under `torch.compile` the latter
+    # becomes a guard on all modules, and fails while one is imported.
+    return hasattr(type(x), "__torch_function__")
 
 
 def namespace(*arrays: Array) -> ModuleType:

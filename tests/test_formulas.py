@@ -153,11 +153,10 @@ def test_arguments_are_not_mutated(case):
     case.function(*frozen[0], **frozen[1])
 
 
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 @pytest.mark.parametrize("case", PURE, ids=str)
-def test_compiles_without_a_graph_break(case, dtype, device):
-    if dtype == "bfloat16" and not case.half:
-        return
+def test_compiles_without_a_graph_break(case, device):
+    """Traced in bfloat16 where the case has it: the way there is the longer one."""
+    dtype = "bfloat16" if case.half else "float64"
     torch.compiler.reset()
     compiled = call(
         case,

@@ -41,8 +41,9 @@ class GLU(nn.Module):
 class GatedMLP(nn.Module):
     """The gated feed-forward block of Llama: two projections, a product, a projection back.
 
-    A drop-in for the `LlamaMLP` of Transformers: its state_dict has the same keys. Another
-    variant makes it the block of T5 1.1 ("geglu") or any of `dlkb.activations.glu.VARIANTS`.
+    A drop-in for the `LlamaMLP` of Transformers: its state_dict has the same keys. `variant` may
+    be any of `dlkb.activations.glu.VARIANTS`; the GELU of "geglu" is exact, that of T5 1.1 and
+    Gemma has the tanh form.
 
     Args:
         hidden_size: Width of input and output.

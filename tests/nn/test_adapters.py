@@ -222,6 +222,10 @@ def test_draws_follow_the_generator_and_say_what_they_are():
         (lambda: fuse_adapters(two_adapters(), ["a"]), "takes two adapters or more"),
         (lambda: fuse_adapters(two_adapters(), ["a", "c"]), "no layer has all"),
         (lambda: one_adapter(one_adapter()), "0 has an adapter called 'a': take another name"),
+        (
+            lambda: two_adapters(parallel=True),
+            "parallel is True: 0 has adapters with",
+        ),
         (lambda: one_adapter(modules=["nothing"]), "modules: no module is called 'nothing'"),
         (lambda: one_adapter(train=["nothing"]), "train: no module is called 'nothing'"),
     ],
@@ -236,8 +240,8 @@ def one_adapter(model=None, modules=("0",), **options):
     return add_adapter(model, modules, name="a", width=4, bottleneck=2, **options)
 
 
-def two_adapters():
-    return add_adapter(one_adapter(), ["0"], name="b", width=4, bottleneck=2)
+def two_adapters(**options):
+    return add_adapter(one_adapter(), ["0"], name="b", width=4, bottleneck=2, **options)
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")

@@ -1,5 +1,6 @@
 """Which page is being rendered: Python-Markdown tells an extension the text, and no more."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from dlkb.book.read.pages import read_page
 from dlkb.book.read.parts import Page, PageError
 
 _NAME = "which-page"
+_TITLE = re.compile("^# ", re.MULTILINE)
 
 
 @lru_cache(maxsize=1024)
@@ -28,6 +30,9 @@ def read_fresh(path: Path, docs: Path) -> Page | None:
 def which_page(text: str, docs: Path) -> Page | None:
     """Return the page below `docs` whose text this is, front matter left out; None if none."""
     wanted = text.strip()
+    # A page has a title. The pieces of docstrings, a hundred times as many, have none.
+    if not _TITLE.search(wanted):
+        return None
     for path in sorted(docs.rglob("*.md")):
         page = read_fresh(path, docs)
         if page and page.text.strip() == wanted:

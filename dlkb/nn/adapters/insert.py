@@ -66,7 +66,8 @@ def add_adapter(
         The model.
 
     Raises:
-        ValueError: If a name means no module, or there is an adapter of that name.
+        ValueError: If a name means no module, there is an adapter of that name, or `parallel`
+            is not that of the adapters that are there.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -81,6 +82,13 @@ def add_adapter(
     taken = [n for n in chosen if n in inside and name in known[n].adapters]
     if taken:
         raise ValueError(f"{taken[0]} has an adapter called {name!r}: take another name")
+    for path in chosen:
+        there = known[path]
+        if isinstance(there, AdaptedLayer) and there.parallel != parallel:
+            raise ValueError(
+                f"parallel is {parallel}: {path} has adapters with parallel={there.parallel}, "
+                "and all adapters of a module read the same"
+            )
     new = []
     for path in chosen:
         layer = known[path]

@@ -13,6 +13,7 @@ import mlx.core
 import mlx.nn
 import numpy as np
 import torch
+from diffusers.models.activations import GEGLU
 from numpy.typing import NDArray
 from torch import nn
 from transformers import LlamaConfig, Phi3Config, T5Config
@@ -23,7 +24,7 @@ from transformers.models.t5.modeling_t5 import T5DenseGatedActDense
 from dlkb.activations.gelu import gelu
 from dlkb.activations.glu import gated, glu
 
-LIBRARIES = ("torch", "keras", "jax", "mlx", "transformers")
+LIBRARIES = ("torch", "keras", "jax", "mlx", "transformers", "diffusers")
 
 Values = NDArray[np.float64]
 VALUE, GATE = 2.0, -1.0
@@ -94,6 +95,15 @@ def t5() -> tuple[str, str]:
     return block(module, module.wo, (module.wi_0, module.wi_1))
 
 
+def diffusers_geglu() -> tuple[str, str]:
+    """Run GEGLU of Diffusers: one packed projection, with a bias, and nothing behind it."""
+    module = GEGLU(2, 1)
+    with torch.no_grad():
+        module.proj.weight.copy_(torch.eye(2))
+        module.proj.bias.zero_()
+        return order(lambda x: module(torch.tensor(x, dtype=torch.float32)).numpy())
+
+
 def which_half() -> dict[str, tuple[str, ...]]:
     """Return, for each library, which half is the gate and what it goes through."""
     ours = order(glu)
@@ -101,7 +111,7 @@ def which_half() -> dict[str, tuple[str, ...]]:
     if ours != theirs:
         raise LookupError(f"this package and torch differ: {ours}, {theirs}")
     names = {"first": "the first projection, `{}`", "second": "the second projection, `{}`"}
-    llama_is, phi_is, t5_is = llama(), phi3(), t5()
+    llama_is, phi_is, t5_is, geglu_is = llama(), phi3(), t5(), diffusers_geglu()
     llama_name = {"first": "gate_proj", "second": "up_proj"}[llama_is[0]]
     t5_name = {"first": "wi_0", "second": "wi_1"}[t5_is[0]]
     halves = {"first": "**the first half**", "second": "the second half"}
@@ -118,6 +128,7 @@ def which_half() -> dict[str, tuple[str, ...]]:
         "Transformers, Phi-3, packed": (halves[phi_is[0]], phi_is[1]),
         "Transformers, Llama": (names[llama_is[0]].format(llama_name), llama_is[1]),
         "Transformers, T5 1.1": (names[t5_is[0]].format(t5_name), t5_is[1]),
+        "Diffusers, GEGLU, packed": (halves[geglu_is[0]], geglu_is[1]),
     }
 
 
