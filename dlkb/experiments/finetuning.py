@@ -121,6 +121,7 @@ def finetune(
     r: int | None = None,
     alpha: float = 16.0,
     rule: Rule = "lora",
+    head: bool = False,
     head_only: bool = False,
     factors: Sequence[float] | None = None,
     steps: int = 200,
@@ -136,6 +137,7 @@ def finetune(
         r: Rank of LoRA in the hidden layers, the rest being frozen; None to train all parameters.
         alpha: Numerator of LoRA's scaling.
         rule: How alpha and r make the scaling, see `dlkb.finetuning.lora.lora_scaling`.
+        head: With r, train the last layer, too, in full.
         head_only: With r None, train the last layer alone.
         factors: With r None, what the rate of each layer is multiplied by, first layer first; a
             layer with 0 stays. None for 1 throughout.
@@ -160,6 +162,8 @@ def finetune(
     seeds, examples = y.shape
     check_between("batch", batch, 1, examples)
     frozen = networks.theta.repeat(len(rates), 1)
+    if head and r is None:
+        raise ValueError("head is True and r is None: give a rank, or head_only")
     if r is None:
         theta = frozen
         if head_only:
@@ -167,6 +171,8 @@ def finetune(
         scaling = 1.0
     else:
         theta = _draw_factors(networks, r).repeat(len(rates), 1)
+        if head:
+            theta = torch.cat([theta, frozen[:, -layer_sizes(networks)[-1] :]], dim=1)
         scaling = lora_scaling(alpha, r, rule=rule)
     lr = torch.tensor(rates, dtype=theta.dtype).repeat_interleave(seeds)[:, None]
     if factors is not None:
@@ -219,19 +225,19 @@ def _with(
     if r is None:
         kept = frozen[:, : frozen.shape[1] - trained.shape[1]]
         return networks._replace(theta=torch.cat([kept, trained], dim=1))
-    base = layers(networks._replace(theta=frozen))
+    *hidden, _ = layers(networks._replace(theta=frozen))
     parts, at = [], 0
-    for k, (weight, bias) in enumerate(base):
-        if k < len(base) - 1:
-            fan_in, fan_out = weight.shape[1:]
-            A = trained[:, at : at + r * fan_in].unflatten(1, (r, fan_in))
-            at += r * fan_in
-            B = trained[:, at : at + r * fan_out].unflatten(1, (fan_out, r))
-            at += r * fan_out
-            weight = weight + scaling * torch.bmm(B, A).mT
-        parts.append(weight.flatten(1))
+    for weight, bias in hidden:
+        fan_in, fan_out = weight.shape[1:]
+        A = trained[:, at : at + r * fan_in].unflatten(1, (r, fan_in))
+        at += r * fan_in
+        B = trained[:, at : at + r * fan_out].unflatten(1, (fan_out, r))
+        at += r * fan_out
+        parts.append((weight + scaling * torch.bmm(B, A).mT).flatten(1))
         if bias is not None:
             parts.append(bias.flatten(1))
+    head = trained[:, at:]  # nothing where it is frozen
+    parts.append(head if head.shape[1] else frozen[:, -layer_sizes(networks)[-1] :])
     return networks._replace(theta=torch.cat(parts, dim=1))
 
 

@@ -254,7 +254,9 @@ def spectral_radius_bounds(W: Array, *, doublings: int) -> Array:
     Returns:
         Shape (doublings + 1, ...), b_0 = σ_max first. For a defective matrix the relative error is
         of order $j\,2^{-j}$, for normal matrices every entry is ρ. For a nilpotent one the
-        entries become 0, or stall near the rounding errors' own radius.
+        entries become 0, or stall near the rounding errors' own radius; so do those of
+        a defective block of n rows once (n − 1) · `doublings` passes a few hundred in float64, a
+        few dozen in float32: there λᵏ underflows beside kⁿ⁻¹λᵏ.
 
     Raises:
         ValueError: If `W` is not square or is empty, or `doublings` is negative.

@@ -321,8 +321,10 @@ def spectral_function_vjp(
         ValueError: If the shapes do not fit.
         TypeError: If an argument is not floating-point.
 
-    Note: Differs from the equation where a gap is below $\sqrt{\text{eps}}\,\lVert\lambda\rVert$:
-        the quotient would lose its digits, the mean of the two derivatives keeps them.
+    Note: Differs from the equation where a gap is below $\sqrt{\text{eps}}\,\lVert\lambda\rVert$
+        and both derivatives differ by less than the quotient's rounding: there their mean keeps
+        digits that the quotient loses. (Of log or root, small eigenvalues may be near for λ, not
+        for f.)
 
     Reference: Higham, Functions of Matrices (2008), chapter 3.
 
@@ -343,7 +345,11 @@ def spectral_function_vjp(
     size = norm(eigenvalues, axis=-1, keepdims=True)[..., None]
     close = xp.abs(gap) <= xp.finfo(gap.dtype).eps ** 0.5 * size
     slope = (derivatives[..., :, None] + derivatives[..., None, :]) / 2
+    bend = xp.abs(derivatives[..., :, None] - derivatives[..., None, :])
     rise = values[..., :, None] - values[..., None, :]
+    rounding = xp.abs(values)[..., :, None] + xp.abs(values)[..., None, :]
+    rounding = xp.finfo(gap.dtype).eps * rounding
+    close = (gap == 0) | (close & (xp.abs(gap) * bend <= rounding))
     F = xp.where(close, slope, rise / xp.where(close, xp.ones_like(gap), gap))
     V = eigenvectors
     V_t = xp.matrix_transpose(V)

@@ -17,6 +17,7 @@ from dlkb.nn.adapters import (
 from dlkb.nn.attention import scaled_dot_product_attention
 from dlkb.nn.augmentation import CutMix, MixUp
 from dlkb.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, fold_batch_norm
+from dlkb.nn.blocks import TransformerDecoderLayer, TransformerEncoderLayer
 from dlkb.nn.checkup import check_model
 from dlkb.nn.clipping import (
     clip_grad_norm_,
@@ -117,6 +118,8 @@ __all__ = [
     "StochasticDepth",
     "Tanh",
     "TrainableParameters",
+    "TransformerDecoderLayer",
+    "TransformerEncoderLayer",
     "UNetGenerator",
     "add_adapter",
     "add_lora",

@@ -25,7 +25,8 @@ class MixUp(nn.Module):
 
     Note:
         Differs from torchvision in `labels_getter`, which is not taken, and in that it mixes also
-        inputs that are no images, and does so in `eval()` no more.
+        inputs that are no images, needs floating-point ones for CutMix, too, and does nothing in
+        `eval()`.
 
     Example:
         >>> import torch
@@ -108,5 +109,6 @@ class CutMix(MixUp):
         share = torch.tensor([weight], dtype=torch.float64)
         box = cut_box(row, column, share, height=height, width=width)
         kept = float(kept_area(box, height=height, width=width))
-        pasted = cut_mix(images, images.roll(1, 0), type(box)(*(e.to(images) for e in box)))
+        edges = (e.to(images.device, torch.float32) for e in box)
+        pasted = cut_mix(images, images.roll(1, 0), type(box)(*edges))
         return pasted, super()._mixed(targets, targets, kept)[1]

@@ -91,6 +91,11 @@ STOCHASTIC = (
 )
 
 
+def _drops(module: nn.Module) -> bool:
+    # Modules of this package that drop in their own forward say so: they import this file.
+    return isinstance(module, STOCHASTIC) or getattr(module, "drops_in_forward", False)
+
+
 @contextmanager
 def mc_dropout(model: nn.Module) -> Iterator[nn.Module]:
     """Put the dropout of a model in training mode, everything else in `eval()`, for a while.
@@ -117,14 +122,14 @@ def mc_dropout(model: nn.Module) -> Iterator[nn.Module]:
         [False, False]
     """
     before = [(module, module.training) for module in model.modules()]
-    if not any(isinstance(module, STOCHASTIC) for module, _ in before):
+    if not any(_drops(module) for module, _ in before):
         raise ValueError(
             f"{type(model).__name__} has no dropout module: sampling needs at least one, "
             "as a module rather than a function"
         )
     try:
         for module, _ in before:
-            module.training = isinstance(module, STOCHASTIC)
+            module.training = _drops(module)
         yield model
     finally:
         for module, mode in before:

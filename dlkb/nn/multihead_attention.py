@@ -45,6 +45,9 @@ class MultiheadAttention(nn.Module):
         (torch.Size([1, 3, 8]), torch.Size([1, 3, 3]))
     """
 
+    drops_in_forward = True
+    """Its training flag switches dropout and nothing else: `mc_dropout` asks."""
+
     def __init__(
         self,
         embed_dim: int,
@@ -144,12 +147,13 @@ class MultiheadAttention(nn.Module):
         else:
             dropout = self.dropout if self.training else 0.0
             read = scaled_dot_product_attention(q, k, v, mask, dropout)
-        out = self.out_proj(merge_heads(read))
+        # Tokens first in memory, as in torch: dropout behind it drops the same from one seed.
+        out = self.out_proj(merge_heads(read).transpose(0, 1))
         if weights is not None and average_attn_weights:
             weights = weights.mean(1)
         if not batched:
-            return out[0], None if weights is None else weights[0]
-        return out if self.batch_first else out.transpose(0, 1), weights
+            return out[:, 0], None if weights is None else weights[0]
+        return out.transpose(0, 1) if self.batch_first else out, weights
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values of all heads, with what is added to the input's."""

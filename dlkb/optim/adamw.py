@@ -103,7 +103,8 @@ def decay_groups(model: nn.Module, weight_decay: float = 1e-2) -> list[dict[str,
         ValueError: If `weight_decay` is negative.
 
     Note:
-        Differs from the Trainer of Hugging Face, which decays embeddings too.
+        Differs from the Trainer of Hugging Face, which decays embeddings too. A gain of
+        `weight_norm` and a table of positions that is a bare parameter have two axes: decayed.
 
     Example:
         >>> model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3), nn.LayerNorm(3))

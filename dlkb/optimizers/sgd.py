@@ -2,7 +2,7 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 from dlkb.gradients.loss_explosion import stable_lr
 
 
@@ -239,12 +239,13 @@ def epoch_ball(curvature: Array, variance: Array, *, lr: float, examples: int) -
     check_between("lr", lr, 0, math.inf, closed="left")
     check_between("examples", examples, 2, math.inf, closed="left")
     xp = namespace(curvature)
-    x = lr * curvature
-    inside = (curvature > 0) & (x < 2)
+    wide = widen(curvature)  # half precision counts to 256 or 2048
+    x = lr * wide
+    inside = (wide > 0) & (x < 2)
     x = xp.where(inside & (x > 0), x, 1.0)  # with η = 0 the square of η makes it zero
-    age = xp.arange(examples, dtype=curvature.dtype, device=curvature.device)
+    age = xp.arange(examples, dtype=wide.dtype, device=curvature.device)
     weights = (1 - x)[..., None] ** age
     from_mean = weights - xp.mean(weights, axis=-1, keepdims=True)
     spread = xp.mean(from_mean**2, axis=-1) * (examples**2 / (examples - 1))
     ball = lr**2 * variance * spread / (1 - (1 - x) ** (2 * examples))
-    return xp.where(inside, ball, math.inf)
+    return xp.astype(xp.where(inside, ball, math.inf), curvature.dtype, copy=False)

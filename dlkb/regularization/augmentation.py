@@ -3,7 +3,15 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    namespace,
+    wide_dtype,
+    widen,
+)
 from dlkb.backpropagation.backprop import sum_to_shape
 
 
@@ -32,7 +40,8 @@ def shift_grid(image: Array, *, down: Array, right: Array) -> Grid:
         right: e, pixels to the right, in the same shape.
 
     Returns:
-        The grid, for `warp`.
+        The grid, for `warp`, in the dtype of `down`: float32 at least for images of more than 256
+        pixels, which bfloat16 does not tell apart.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -49,11 +58,12 @@ def shift_grid(image: Array, *, down: Array, right: Array) -> Grid:
     check_float("down", down)
     check_float("right", right)
     check_same_shape("down", down, "right", right)
-    rows, columns = _pixels(image)
+    rows, columns = _pixels(image, down)
     xp = namespace(image, down, right)
-    return Grid(
-        *xp.broadcast_arrays(rows - down[..., None, None], columns - right[..., None, None])
+    grid = xp.broadcast_arrays(
+        rows - widen(down)[..., None, None], columns - widen(right)[..., None, None]
     )
+    return Grid(*(xp.astype(part, down.dtype, copy=False) for part in grid))
 
 
 def rotation_grid(image: Array, *, angle: Array) -> Grid:
@@ -67,7 +77,7 @@ def rotation_grid(image: Array, *, angle: Array) -> Grid:
         angle: φ in radians, to the left (anticlockwise), a floating-point array `(...)`.
 
     Returns:
-        The grid, for `warp`.
+        The grid, for `warp`, in the dtype of `angle`: see `shift_grid`.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -84,12 +94,13 @@ def rotation_grid(image: Array, *, angle: Array) -> Grid:
                [1., 3.]])
     """
     check_float("angle", angle)
-    rows, columns = _pixels(image)
+    rows, columns = _pixels(image, angle)
     xp = namespace(image, angle)
     r_0, c_0 = (image.shape[-2] - 1) / 2, (image.shape[-1] - 1) / 2
     down, right = rows - r_0, columns - c_0
-    cos, sin = (f(angle)[..., None, None] for f in (xp.cos, xp.sin))
-    return Grid(r_0 + down * cos + right * sin, c_0 + right * cos - down * sin)
+    cos, sin = (f(widen(angle))[..., None, None] for f in (xp.cos, xp.sin))
+    grid = r_0 + down * cos + right * sin, c_0 + right * cos - down * sin
+    return Grid(*(xp.astype(part, angle.dtype, copy=False) for part in grid))
 
 
 def warp(image: Array, grid: Grid) -> Array:
@@ -103,7 +114,7 @@ def warp(image: Array, grid: Grid) -> Array:
         grid: Of any height and width; leading axes broadcast with those of the image.
 
     Returns:
-        `(..., *)`, in the size of the grid.
+        `(..., *)`, in the size of the grid and the dtype of the image.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -122,8 +133,10 @@ def warp(image: Array, grid: Grid) -> Array:
         array([[1.5]])
     """
     across, along = _weights(image, grid)
-    read = namespace(image).sum((across @ image) * along, axis=-1)
-    return namespace(image).reshape(read, (*read.shape[:-1], *grid.rows.shape[-2:]))
+    xp = namespace(image)
+    read = xp.sum((across @ widen(image)) * along, axis=-1)
+    found = xp.reshape(read, (*read.shape[:-1], *grid.rows.shape[-2:]))
+    return xp.astype(found, image.dtype, copy=False)
 
 
 def warp_vjp(image: Array, grid: Grid, cotangent: Array) -> Array:
@@ -159,9 +172,10 @@ def warp_vjp(image: Array, grid: Grid, cotangent: Array) -> Array:
             f"cotangent has shape {tuple(cotangent.shape)} and grid {tuple(grid.rows.shape)}: the "
             "last two axes must be equal"
         )
-    each = xp.reshape(cotangent, (*cotangent.shape[:-2], math.prod(cotangent.shape[-2:]), 1))
+    wide = xp.astype(cotangent, wide_dtype(image), copy=False)
+    each = xp.reshape(wide, (*cotangent.shape[:-2], math.prod(cotangent.shape[-2:]), 1))
     back = xp.matrix_transpose(across) @ (each * along)
-    return sum_to_shape(back, tuple(image.shape))
+    return xp.astype(sum_to_shape(back, tuple(image.shape)), image.dtype, copy=False)
 
 
 def noise_penalty(jacobian: Array, *, std: float) -> Array:
@@ -199,13 +213,13 @@ def noise_penalty(jacobian: Array, *, std: float) -> Array:
     return namespace(jacobian).sum((std * jacobian) ** 2, axis=(-2, -1))
 
 
-def _pixels(image: Array) -> Grid:
-    """Return the numbers of rows, `(height, 1)`, and of columns, `(width,)`."""
+def _pixels(image: Array, like: Array) -> Grid:
+    """Return the numbers of rows, `(height, 1)`, and of columns, `(width,)`, wide as `like`."""
     check_float("image", image)
     if image.ndim < 2:
         raise ValueError(f"image has shape {tuple(image.shape)}: it must be (..., height, width)")
-    arange = namespace(image).arange
-    rows, columns = (arange(n, dtype=image.dtype, device=image.device) for n in image.shape[-2:])
+    place = {"dtype": wide_dtype(like), "device": image.device}
+    rows, columns = (namespace(image).arange(n, **place) for n in image.shape[-2:])
     return Grid(rows[:, None], columns)
 
 
@@ -216,12 +230,12 @@ def _weights(image: Array, grid: Grid) -> tuple[Array, Array]:
     check_same_shape("grid.rows", grid.rows, "grid.columns", grid.columns)
     if grid.rows.ndim < 2:
         raise ValueError(f"grid has shape {tuple(grid.rows.shape)}: it must be (..., *, *)")
-    numbers = _pixels(image)
+    numbers = _pixels(image, grid.rows)
     xp = namespace(image, grid.rows, grid.columns)
 
     def hat(at: Array, number: Array) -> Array:
-        flat = xp.reshape(at, (*at.shape[:-2], math.prod(at.shape[-2:]), 1))
+        flat = xp.reshape(widen(at), (*at.shape[:-2], math.prod(at.shape[-2:]), 1))
         away = xp.abs(flat - xp.reshape(number, (-1,)))
-        return xp.where(away < 1, 1 - away, 0.0)
+        return xp.astype(xp.where(away < 1, 1 - away, 0.0), wide_dtype(image), copy=False)
 
     return hat(grid.rows, numbers.rows), hat(grid.columns, numbers.columns)

@@ -8,6 +8,8 @@ from dlkb.arrays import (
     check_float,
     check_same_shape,
     namespace,
+    wide_dtype,
+    widen,
 )
 
 
@@ -262,8 +264,9 @@ def _inside(x: Array, partner: Array, box: Box) -> Array:
     check_same_shape("partner", partner, "x", x)
     if x.ndim < 2:
         raise ValueError(f"x has shape {tuple(x.shape)}: it must be (..., height, width)")
-    arange = namespace(x).arange
-    rows, columns = (arange(n, dtype=x.dtype, device=x.device) for n in x.shape[-2:])
-    top, bottom, left, right = (edge[..., None, None] for edge in box)
+    # Not in the images' dtype: bfloat16 does not tell pixels above 256 apart.
+    place = {"dtype": wide_dtype(box.top), "device": x.device}
+    rows, columns = (namespace(x).arange(n, **place) for n in x.shape[-2:])
+    top, bottom, left, right = (widen(edge)[..., None, None] for edge in box)
     down = (top <= rows[:, None]) & (rows[:, None] < bottom)
     return down & (left <= columns) & (columns < right)

@@ -96,8 +96,8 @@ def swap_tokens(tokens: Array, first: Array, second: Array) -> Array:
             "first must hold one place a sequence"
         )
     xp = namespace(tokens, first, second)
-    place = xp.arange(tokens.shape[-1], dtype=first.dtype, device=tokens.device)
-    a, b = first[..., None], second[..., None]
+    place = xp.arange(tokens.shape[-1], dtype=xp.int64, device=tokens.device)
+    a, b = (xp.astype(x, xp.int64, copy=False)[..., None] for x in (first, second))
     order = xp.where(place == a, b, xp.where(place == b, a, place))
     return xp.take_along_axis(tokens, order, axis=-1)
 

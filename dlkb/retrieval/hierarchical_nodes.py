@@ -184,9 +184,9 @@ def merge_parents(
 ) -> dict[Node, float]:
     """Return what was retrieved, with a parent in the place of its children where most are there.
 
-    Again and again, until nothing changes: a parent whose retrieved share of children is above
-    the threshold replaces them and gets their mean score. What then lies within another kept node
-    is left out: its text is there already.
+    Again and again, the lowest first, until nothing changes: a parent whose retrieved share of
+    children is above the threshold replaces them and gets their mean score. What then lies within
+    another kept node is left out: its text is there already.
 
     Args:
         scores: The score of each node that was retrieved.
@@ -202,7 +202,8 @@ def merge_parents(
     Note:
         As LlamaIndex's `AutoMergingRetriever` merges. That also fills in a node which two results,
         one after the other in the list, have between them, keeps a parent twice that was retrieved
-        itself (here once, with the higher score), and keeps a node beside its grandparent.
+        itself (here once, with the higher score), keeps a node beside its grandparent, and merges
+        children and grandchildren of one list at once, not the lowest first.
 
     Example:
         >>> tree = {"page": None, "left": "page", "middle": "page", "right": "page"}
@@ -224,7 +225,9 @@ def merge_parents(
         full = {p: c for p, c in together.items() if len(c) / children[p] > threshold}
         if not full:
             break
-        for parent, found in full.items():
+        # A child that is about to be filled comes first, so that the order of `scores` is no matter
+        ready = {p: c for p, c in full.items() if full.keys().isdisjoint(c)}
+        for parent, found in ready.items():
             mean = sum(kept.pop(node) for node in found) / len(found)
             kept[parent] = max(mean, kept.get(parent, mean))
     outer = [node for node in kept if not _within(node, kept, parents)]

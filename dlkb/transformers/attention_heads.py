@@ -2,8 +2,9 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, namespace
-from dlkb.transformers.attention import attention
+from dlkb.arrays import Array, check_between, namespace, wide_dtype
+from dlkb.transformers.attention import attention, attention_vjp
+from dlkb.transformers.positional_encoding import rotary
 
 
 def split_heads(x: Array, *, heads: int) -> Array:
@@ -117,6 +118,92 @@ def multi_head_attention(
         enable_gqa=True,
     )
     return merge_heads(read)
+
+
+def multi_head_attention_vjp(
+    q: Array,
+    k: Array,
+    v: Array,
+    cotangent: Array,
+    *,
+    heads: int,
+    kv_heads: int | None = None,
+    mask: Array | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> tuple[Array, Array, Array]:
+    r"""Return the gradients of `multi_head_attention` by queries, keys and values.
+
+    Each head sends its own part back; heads that share keys add up their gradients.
+
+    Args:
+        q: As for `multi_head_attention`.
+        k: As for `multi_head_attention`.
+        v: As for `multi_head_attention`.
+        cotangent: Gradient by the output, shape (..., L, H · d_v).
+        heads: As for `multi_head_attention`.
+        kv_heads: As for `multi_head_attention`.
+        mask: As for `multi_head_attention`.
+        is_causal: As for `multi_head_attention`.
+        scale: As for `multi_head_attention`.
+
+    Returns:
+        Arrays like `q`, `k` and `v`.
+
+    Raises:
+        TypeError: If an array is not floating-point.
+        ValueError: If shapes do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.asarray([[1.0, 2.0]])  # of one key all is read: v gets the whole gradient
+        >>> multi_head_attention_vjp(x, x, x, x, heads=2)
+        (array([[0., 0.]]), array([[0., 0.]]), array([[1., 2.]]))
+    """
+    few = heads if kv_heads is None else kv_heads
+    found = attention_vjp(
+        split_heads(q, heads=heads),
+        split_heads(k, heads=few),
+        split_heads(v, heads=few),
+        split_heads(cotangent, heads=heads),
+        mask=mask,
+        is_causal=is_causal,
+        scale=scale,
+        enable_gqa=True,
+    )
+    d_q, d_k, d_v = map(merge_heads, found)
+    return d_q, d_k, d_v
+
+
+def turn_heads(x: Array, *, heads: int, base: float, back: bool = False) -> Array:
+    r"""Return the queries or keys of each head turned by their positions, counted from 0.
+
+    $$\mathbf{y}_p^{(h)} = R_p\,\mathbf{x}_p^{(h)}$$
+
+    Args:
+        x: Shape (..., L, heads · d), d even.
+        heads: Number of heads.
+        base: As in `rotary`, in halves.
+        back: Whether to turn the other way, as the gradient goes.
+
+    Returns:
+        An array like `x`.
+
+    Raises:
+        TypeError: If `x` is not floating-point.
+        ValueError: If a shape does not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.asarray([[1.0, 0.0], [1.0, 0.0]])
+        >>> turn_heads(x, heads=1, base=100.0).round(3)
+        array([[1.   , 0.   ],
+               [0.54 , 0.841]])
+    """
+    xp = namespace(x)
+    positions = xp.arange(x.shape[-2], dtype=wide_dtype(x), device=x.device)
+    positions = -positions if back else positions
+    return merge_heads(rotary(split_heads(x, heads=heads), positions, base=base))
 
 
 def _exchanged(x: Array) -> Array:

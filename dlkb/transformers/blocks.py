@@ -6,12 +6,11 @@ from typing import Literal, NamedTuple
 
 from dlkb.activations.gelu import gelu, silu
 from dlkb.activations.relu import relu
-from dlkb.arrays import Array, check_same_shape, namespace, wide_dtype
+from dlkb.arrays import Array, check_same_shape
 from dlkb.backpropagation.backprop import linear
 from dlkb.normalization.layer_norm import layer_norm
 from dlkb.normalization.rms_norm import rms_norm
-from dlkb.transformers.attention_heads import merge_heads, multi_head_attention, split_heads
-from dlkb.transformers.positional_encoding import rotary
+from dlkb.transformers.attention_heads import multi_head_attention, turn_heads
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -98,6 +97,33 @@ def feed_forward(x: Array, params: FeedForwardParams, *, activation: Activation 
     return linear(hidden, *params.down)
 
 
+def normalize(x: Array, scale: Linear | None, *, rms: bool = False, eps: float = 1e-5) -> Array:
+    r"""Return the tokens normalized: the norm of a block.
+
+    $$\mathbf{w} \circ \frac{\mathbf{x} - \mu}{\sqrt{\sigma^2 + \epsilon}} + \mathbf{b}$$
+
+    Args:
+        x: `(..., width)`.
+        scale: w and b, each `(width,)`; `None` for 1 and 0.
+        rms: Whether it is an RMS norm, which takes no mean away and no bias.
+        eps: As in `layer_norm`.
+
+    Returns:
+        An array like `x`.
+
+    Raises:
+        TypeError: If an array is not floating-point.
+        ValueError: If a shape does not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> normalize(np.asarray([1.0, 3.0]), None).round(3)
+        array([-1.,  1.])
+    """
+    weight, bias = (None, None) if scale is None else scale
+    return rms_norm(x, weight, eps=eps) if rms else layer_norm(x, weight, bias, eps=eps)
+
+
 def attend(
     x: Array,
     memory: Array,
@@ -138,8 +164,8 @@ def attend(
     """
     q, k, v = linear(x, *params.q), linear(memory, *params.k), linear(memory, *params.v)
     if rotary_base is not None:
-        q = _turned(q, heads, rotary_base)
-        k = _turned(k, heads if kv_heads is None else kv_heads, rotary_base)
+        q = turn_heads(q, heads=heads, base=rotary_base)
+        k = turn_heads(k, heads=heads if kv_heads is None else kv_heads, base=rotary_base)
     read = multi_head_attention(
         q, k, v, heads=heads, kv_heads=kv_heads, is_causal=is_causal, mask=mask
     )
@@ -215,9 +241,7 @@ def block(
             "cross-attention needs both"
         )
 
-    def norm(y: Array, scale: Linear | None) -> Array:
-        weight, bias = (None, None) if scale is None else scale
-        return rms_norm(y, weight, eps=eps) if rms else layer_norm(y, weight, bias, eps=eps)
+    norm = partial(normalize, rms=rms, eps=eps)
 
     def added(y: Array, scale: Linear | None, part: Callable[[Array], Array]) -> Array:
         out = part(norm(y, scale) if pre_norm else y)
@@ -246,10 +270,3 @@ def block(
         )
         x = added(x, params.cross_norm, read)
     return added(x, params.feed_forward_norm, mlp)
-
-
-def _turned(x: Array, heads: int, base: float) -> Array:
-    """Turn the queries or keys of each head by their positions, counted from 0."""
-    xp = namespace(x)
-    positions = xp.arange(x.shape[-2], dtype=wide_dtype(x), device=x.device)
-    return merge_heads(rotary(split_heads(x, heads=heads), positions, base=base))

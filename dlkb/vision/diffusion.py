@@ -29,9 +29,10 @@ def _wide(x: Array, *others: tuple[str, Array]) -> tuple[Array, ...]:
     return tuple(widen(array) for array in (x, *(other for _, other in others)))
 
 
-def _share(name: str, share: Array, x: Array, closed: str = "both") -> Array:
+def _share(name: str, share: Array, x: Array, closed: str = "both", *, above: Array = 0) -> Array:
     """Check a share of the data, a number or an array, and return it in the format of `_wide`."""
-    check_between(name, share, 0, 1, closed=closed)
+    low = above if isinstance(above, (int, float)) else 0
+    check_between(name, share, low, 1, closed=closed)
     if isinstance(share, (int, float)):
         return share
     check_float(name, share)
@@ -189,7 +190,8 @@ def posterior(x: Array, x0: Array, alpha_bar: Array, previous: Array) -> Gaussia
         Gaussian(mean=array([1.]), variance=0.0)
     """
     state, data = _wide(x, ("x0", x0))
-    share, before = _share("alpha_bar", alpha_bar, x), _share("previous", previous, x)
+    share = _share("alpha_bar", alpha_bar, x)
+    before = _share("previous", previous, x, "right", above=alpha_bar)
     alpha = share / before
     beta = 1 - alpha
     of_data = before**0.5 * beta / (1 - share)
@@ -246,7 +248,7 @@ def ddpm_step(
         raise ValueError(f'variance is {variance!r}: it must be "posterior" or "beta"')
     state, epsilon, fresh = _wide(x, ("noise", noise), ("z", z))
     share = _share("alpha_bar", alpha_bar, x, "neither")
-    before = _share("previous", previous, x, "right")
+    before = _share("previous", previous, x, "right", above=alpha_bar)
     alpha = share / before
     beta = 1 - alpha
     mean = (state - beta / (1 - share) ** 0.5 * epsilon) / alpha**0.5
@@ -274,7 +276,8 @@ def ddim_step(
         z: Fresh noise from N(0, 1), in the same shape; without effect at η = 0.
         alpha_bar: $\bar\alpha_t$ in (0, 1), a number, or an array that broadcasts to `x`. At 0 the
             step for η = 0 is `diffuse` of the predicted data and noise, with `previous`.
-        previous: $\bar\alpha$ of any earlier state, > $\bar\alpha_t$.
+        previous: $\bar\alpha$ of any earlier state, > $\bar\alpha_t$; at η = 0 also of a later one,
+            which inverts the step for the same ε.
         eta: η in [0, 1]. At 0 the step is deterministic, at 1 it is `ddpm_step`.
 
     Returns:
@@ -300,7 +303,8 @@ def ddim_step(
     state, epsilon, fresh = _wide(x, ("noise", noise), ("z", z))
     # At ᾱ = 0 noise does not tell the data: `diffuse` of predicted data and noise is the step.
     share = _share("alpha_bar", alpha_bar, x, "neither")
-    before = _share("previous", previous, x, "right")
+    noisy = isinstance(eta, (int, float)) and eta > 0  # at 0 the way to more noise is open, too
+    before = _share("previous", previous, x, "right", above=alpha_bar if noisy else 0)
     x0 = (state - (1 - share) ** 0.5 * epsilon) / share**0.5
     variance = eta**2 * (1 - before) / (1 - share) * (1 - share / before)
     direction = (1 - before - variance) ** 0.5 * epsilon

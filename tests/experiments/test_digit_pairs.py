@@ -31,6 +31,17 @@ def test_entry_s_is_the_run_of_seed_plus_s():
     assert not np.allclose(both.loss[0], both.loss[1])
 
 
+def test_a_cold_start_names_worse_for_a_time():
+    lead = []
+    for steps in (100, 400):
+        warm, cold = (
+            align(temperature=tau, learned=False, seeds=3, steps=steps) for tau in (1.0, 0.01)
+        )
+        lead.append(np.median(warm.unseen) - np.median(cold.unseen))
+        assert np.median(warm.loss[:, -10:]) > 2 * np.median(cold.loss[:, -10:])
+    assert lead[0] > 0.1 > 0.05 > lead[1]
+
+
 @pytest.mark.parametrize("learned", [True, False])
 def test_the_temperature_moves_where_it_is_learned(learned):
     found = align(temperature=0.2, learned=learned, **SMALL)

@@ -70,6 +70,21 @@ def test_tuning_without_lora_is_training(head_only):
         assert np.array_equal(tuned.new_error[i], 1 - run.test_accuracy[:, -1])
 
 
+def test_a_head_beside_lora_is_trained_as_the_factors_are():
+    tuned = finetune(SMALL, rates=RATES, r=3, head=True, steps=1)
+    before = layers(SMALL.networks)
+    for theta, rate in zip(tuned.theta, RATES, strict=True):
+        after = layers(SMALL.networks._replace(theta=theta))
+        moved = (after[-1].weight - before[-1].weight).abs()
+        assert np.allclose(moved.amax((1, 2)), rate, rtol=1e-3)  # the first step of Adam
+        assert torch.equal(after[0].bias, before[0].bias)
+    alone = finetune(SMALL, rates=RATES, r=3, steps=1).theta
+    head = SMALL.networks.theta.shape[1] - 17 * 10
+    assert torch.equal(tuned.theta[..., :head], alone[..., :head])
+    with pytest.raises(ValueError, match="head is True and r is None"):
+        finetune(SMALL, rates=RATES, head=True)
+
+
 @pytest.mark.parametrize("rule", ["lora", "rslora"])
 def test_lora_is_that_of_a_loop_over_torch_modules(rule):
     rate, r, alpha, batch, steps = 0.01, 2, 6.0, 50, 8
@@ -121,7 +136,7 @@ def test_lora_leaves_the_rest_and_changes_by_rank_r():
 
 
 def test_no_step_changes_nothing():
-    for options in ({}, {"r": 4}, {"head_only": True}):
+    for options in ({}, {"r": 4}, {"r": 4, "head": True}, {"head_only": True}):
         tuned = finetune(SMALL, rates=RATES, steps=0, **options)
         assert torch.equal(tuned.theta[1], SMALL.networks.theta)
 

@@ -416,3 +416,11 @@ def test_not_a_number_is_not_hidden():
     assert torch.isnan(gain(W, torch.ones(2, dtype=torch.float64)))
     assert torch.isnan(log_volume(torch.tensor([float("nan"), 1.0])))
     assert torch.isnan(condition_number(torch.tensor([float("nan"), 1.0])))
+
+
+def test_many_doublings_lose_the_radius_of_a_large_defective_block():
+    block = np.diag(np.full(19, 10.0), 1) + 0.5 * np.eye(20)
+    bounds = spectral_radius_bounds(block, doublings=60)
+    assert (bounds[:30] > 0.5).all()
+    assert bounds[25] < 0.5 + 1e-4
+    assert bounds[-1] == 0  # as the docstring warns

@@ -317,6 +317,37 @@ def test_spectral_gradient_where_small_eigenvalues_are_distinct():
     assert_close(gradient[0, 1], 1 / (np.sqrt(1e-6) + np.sqrt(2e-6)), scale=100)
 
 
+@pytest.mark.parametrize(
+    ("f", "slope"),
+    [
+        (np.log, lambda x: 1 / x),
+        (np.sqrt, lambda x: 0.5 / x**0.5),
+        (np.reciprocal, lambda x: -(x**-2)),
+    ],
+)
+@pytest.mark.parametrize("small", [(1e-12, 1e-9), (1e-10, 2e-10), (1e-30, 2e-30)])
+def test_spectral_gradient_of_what_bends_at_zero(f, slope, small):
+    # Far below √eps times the largest eigenvalue, and yet not equal for f: the quotient is right.
+    lam = np.asarray([*small, 1.0])
+    gradient = spectral_function_vjp(lam, np.eye(3), f(lam), slope(lam), np.ones((3, 3)))
+    values = f(lam)
+    assert_close(gradient[0, 1], (values[0] - values[1]) / (lam[0] - lam[1]), scale=1000)
+
+
+def test_spectral_gradient_of_a_projector_on_a_separated_group():
+    # Its derivatives are all 0; what it does between the groups is in the quotient.
+    lam, one = np.asarray([1.0, 1.5, 3.0]), np.asarray([0.0, 0.0, 1.0])
+    gradient = spectral_function_vjp(lam, np.eye(3), one, 0 * lam, np.ones((3, 3)))
+    assert_close(gradient, np.asarray([[0, 0, 1 / 2], [0, 0, 2 / 3], [1 / 2, 2 / 3, 0]]))
+
+
+def test_spectral_gradient_where_rounding_leaves_no_rise():
+    # exp of ±1e-17 is 1: the quotient would be 0.
+    lam = np.asarray([-1e-17, 1e-17, 1.0])
+    gradient = spectral_function_vjp(lam, np.eye(3), np.exp(lam), np.exp(lam), np.ones((3, 3)))
+    assert_close(gradient[0, 1], 1.0)
+
+
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
 @pytest.mark.parametrize("gap", [1.0, 1e-9])
 def test_spectral_gradient_counts_as_equal_by_the_size_of_the_matrix(rng, scale, gap):

@@ -118,6 +118,14 @@ def test_optimizers_take_the_groups(optimizer):
         assert_close(p, before[name] * (0.95 if name in decayed else 1.0))
 
 
+def test_gains_of_weight_norm_and_bare_tables_count_as_weights():
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)))
+    model.register_parameter("positions", nn.Parameter(torch.zeros(1, 5, 3)))
+    decayed, rest = (names(group) for group in decay_groups(model))
+    assert [name.rsplit(".")[-1] for name in decayed] == ["positions", "original0", "original1"]
+    assert rest == ["0.bias"]
+
+
 def test_an_empty_group_is_left_out():
     (rest,) = decay_groups(nn.LayerNorm(3))
     assert (names(rest), rest["weight_decay"]) == (["weight", "bias"], 0.0)

@@ -161,6 +161,15 @@ def test_epochs_are_quieter_below_one_and_noisier_above(examples):
         assert ratio <= examples / (examples - 1) * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_epoch_ball_counts_beyond_half_precision(dtype):
+    curvature = torch.tensor([0.125, 1.0], dtype=dtype)
+    found = epoch_ball(curvature, 1.0, lr=2**-7, examples=5000)
+    expected = epoch_ball(curvature.double(), 1.0, lr=2**-7, examples=5000)
+    assert found.dtype == dtype
+    assert_close(found, expected.numpy(), dtype=str(dtype)[6:])
+
+
 def test_epoch_ball_goes_with_the_cube_of_a_small_rate():
     for n in (2, 10):
         lr = 1e-6

@@ -80,6 +80,19 @@ def angles(images, degrees):
     return np.full(images.shape[:-2], np.radians(degrees))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_tells_the_pixels_of_large_images_apart(dtype):
+    x = torch.rand(1, 3000, generator=torch.Generator().manual_seed(0)).to(dtype)
+    grid = shift_grid(x, down=torch.tensor(0.0), right=torch.tensor(1.0))
+    assert grid.columns.dtype == torch.float32
+    moved = warp(x, grid)
+    assert moved.dtype == dtype
+    assert torch.equal(moved[:, 1:], x[:, :-1])
+    back = warp_vjp(x, grid, moved)
+    assert back.dtype == dtype
+    assert torch.equal(back[:, :-1], x[:, :-1])
+
+
 @pytest.mark.parametrize("quarters", [-1, 0, 1, 2, 5])
 @pytest.mark.parametrize("shape", [(6, 6), (5, 5), (1, 1), (2, 3, 8, 8)])
 def test_quarter_turns_are_those_of_numpy(shape, quarters):

@@ -126,6 +126,13 @@ def test_cut_mix_pastes_the_box(edges, shape):
         assert torch.equal(ours, theirs)
 
 
+def test_half_precision_tells_the_pixels_of_large_images_apart():
+    x = torch.ones(2, 600, dtype=torch.bfloat16)
+    edges = (torch.tensor(float(e)) for e in (0, 1, 299, 301))
+    found = cut_mix(x, torch.zeros_like(x), Box(*edges))
+    assert (found == 0).nonzero().tolist() == [[0, 299], [0, 300]]
+
+
 def test_each_image_has_its_own_box_and_what_is_covered_does_not_show():
     x, partner = np.zeros((2, 4, 4)), np.ones((2, 4, 4))
     x[0, 0, 0] = np.nan

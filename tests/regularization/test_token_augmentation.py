@@ -2,6 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from dlkb.regularization.token_augmentation import (
     delete_tokens,
@@ -78,6 +79,15 @@ def test_replacement_and_protection():
 
 IDS, MASK = np.asarray([1, 2, 3]), np.asarray([True, False, True])
 ONE = np.asarray(1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_places_may_be_of_any_integers(dtype):
+    first, second = np.asarray([3], dtype), np.asarray([250], dtype)
+    for words in (np.arange(300)[None], torch.arange(300)[None]):
+        convert = torch.tensor if isinstance(words, torch.Tensor) else np.asarray
+        found = np.asarray(swap_tokens(words, convert(first), convert(second)))[0]
+        assert found[[3, 250, 299]].tolist() == [250, 3, 299]
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,18 @@ def test_parents_take_the_place_of_most_of_their_children():
     assert list(merge_parents({"b": 0.1, "a": 0.5}, TREE)) == ["a", "b"]
 
 
+def test_the_order_of_what_was_found_does_not_matter():
+    tree = split_tree(64, sizes=(64, 16, 4, 2))
+    rng = random.Random(0)
+    for _ in range(200):
+        found = rng.sample(list(tree), rng.randint(1, 20))  # of all levels at once
+        scores = {node: rng.random() for node in found}
+        one = merge_parents(scores, tree, threshold=0.5)
+        rng.shuffle(found)
+        other = merge_parents({node: scores[node] for node in found}, tree, threshold=0.5)
+        assert one == pytest.approx(other)
+
+
 def test_merging_goes_on_up_to_the_root():
     scores = {"a": 0.9, "b": 0.5, "c": 0.1, "e": 0.7}
     assert merge_parents(scores, TREE) == {"book": pytest.approx(0.6)}

@@ -3,7 +3,14 @@ import pytest
 import torch
 from torch import nn
 
-from dlkb.transformers.attention_heads import merge_heads, multi_head_attention, split_heads
+from dlkb.transformers.attention_heads import (
+    merge_heads,
+    multi_head_attention,
+    multi_head_attention_vjp,
+    split_heads,
+    turn_heads,
+)
+from dlkb.transformers.positional_encoding import rotary
 from tests.cases import Case
 from tests.close import assert_close
 
@@ -36,6 +43,33 @@ CASES = [
         broadcasts=("mask",),
         unless=TOO_LARGE,
     ),
+    Case(
+        multi_head_attention_vjp,
+        lambda rng: (
+            (*tokens(rng), rng.normal(size=(2, 4, 6))),
+            {"heads": 3, "is_causal": True, "scale": 0.4},
+        ),
+        scale=10,
+        unless=TOO_LARGE,
+    ),
+    Case(
+        multi_head_attention_vjp,
+        lambda rng: (
+            (*tokens(rng, 2), rng.normal(size=(2, 4, 6))),
+            {"heads": 3, "kv_heads": 1, "mask": rng.normal(size=5)},
+        ),
+        "shared",
+        scale=10,
+        batch=(*NAMES, "cotangent"),
+        broadcasts=("mask",),
+        unless=TOO_LARGE,
+    ),
+    Case(turn_heads, lambda rng: ((rng.normal(size=(2, 4, 6)),), {"heads": 3, "base": 10.0})),
+    Case(
+        turn_heads,
+        lambda rng: ((rng.normal(size=(2, 4, 6)),), {"heads": 1, "base": 10.0, "back": True}),
+        "back",
+    ),
 ]
 
 
@@ -58,6 +92,28 @@ def test_with_projections_it_is_torchs_module(heads):
     read = multi_head_attention(q, k, v, heads=heads)
     expected = layer(x, context, context)[0]
     assert_close(read @ layer.out_proj.weight.detach().T, expected)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 3])
+@pytest.mark.parametrize("mask", [{}, {"is_causal": True}, {"mask": torch.eye(4, 5).double()}])
+def test_gradients_are_those_of_autograd(kv_heads, mask):
+    rng = np.random.default_rng(0)
+    q, k, v = (torch.tensor(x).requires_grad_() for x in tokens(rng, 2 * kv_heads))
+    cotangent = torch.tensor(rng.normal(size=(2, 4, 6)))
+    options = {"heads": 3, "kv_heads": kv_heads, "scale": 0.7, **mask}
+    expected = torch.autograd.grad(multi_head_attention(q, k, v, **options), (q, k, v), cotangent)
+    for grad, wanted in zip(
+        multi_head_attention_vjp(q, k, v, cotangent, **options), expected, strict=True
+    ):
+        assert_close(grad, wanted, scale=10)
+
+
+def test_each_head_is_turned_by_itself_and_back():
+    x = np.random.default_rng(0).normal(size=(2, 4, 6))
+    turned = turn_heads(x, heads=3, base=10.0)
+    assert_close(turned[..., 2:4], rotary(x[..., 2:4], np.arange(4.0), base=10.0))
+    assert_close(turn_heads(turned, heads=3, base=10.0, back=True), x)
+    assert not np.allclose(turned[:, 1:], x[:, 1:], atol=0.1)
 
 
 @pytest.mark.parametrize(

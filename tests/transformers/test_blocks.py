@@ -18,6 +18,7 @@ from dlkb.transformers.blocks import (
     attend,
     block,
     feed_forward,
+    normalize,
 )
 from scripts.peers.transformers.blocks import (
     bert_params,
@@ -66,7 +67,7 @@ def tokens(rng, length=5):
     return rng.normal(size=(2, length, WIDTH))
 
 
-WEIGHTS = ("params",)
+WEIGHTS = ("params", "scale")
 OVERFLOW = "what is added up overflows: inf − inf"
 SCORES = {"float64 huge all": "the scores overflow"}
 
@@ -95,6 +96,8 @@ CASES = [
         )
         for name in ACTIVATIONS
     ),
+    case(normalize, lambda rng: ((tokens(rng), scale(rng)), {"eps": 0.1})),
+    case(normalize, lambda rng: ((tokens(rng), scale(rng, False)), {"rms": True}), "rms"),
     case(
         attend,
         lambda rng: ((tokens(rng), tokens(rng, 6), attention_params(rng)), {"heads": 2}),

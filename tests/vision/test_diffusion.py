@@ -290,7 +290,11 @@ def test_a_share_near_one_keeps_its_noise_in_half_precision(dtype):
         (lambda x: ddim_step(x, x, x, 0.0, 0.7), ValueError, r"alpha_bar is 0.0: .* \(0, 1\)"),
         (lambda x: ddim_step(x, x, x, 1.0, 0.7), ValueError, r"alpha_bar is 1.0: .* \(0, 1\)"),
         (lambda x: ddpm_step(x, x, x, 0.0, 0.7), ValueError, r"alpha_bar is 0.0: .* \(0, 1\)"),
-        (lambda x: ddpm_step(x, x, x, 0.5, 0.0), ValueError, r"previous is 0.0: .* \(0, 1\]"),
+        (lambda x: ddpm_step(x, x, x, 0.5, 0.0), ValueError, r"previous is 0.0: .* \(0.5, 1\]"),
+        (lambda x: ddpm_step(x, x, x, 0.5, 0.5), ValueError, r"previous is 0.5: .* \(0.5, 1\]"),
+        (lambda x: posterior(x, x, 0.5, 0.5), ValueError, r"previous is 0.5: .* \(0.5, 1\]"),
+        (lambda x: ddim_step(x, x, x, 0.5, 0.2, eta=0.1), ValueError, r"is 0.2: .* \(0.5, 1\]"),
+        (lambda x: ddim_step(x, x, x, 0.5, 0.0), ValueError, r"previous is 0.0: .* \(0, 1\]"),
         (lambda x: guide(x, x[:1], scale=2.0), ValueError, "unconditional has shape"),
         (lambda x: guide(x, np.arange(3), scale=2.0), TypeError, "unconditional has dtype"),
     ],
@@ -298,3 +302,9 @@ def test_a_share_near_one_keeps_its_noise_in_half_precision(dtype):
 def test_bad_input_is_named(call, error, match):
     with pytest.raises(error, match=match):
         call(np.ones(3))
+
+
+def test_ddim_goes_back_to_the_noisier_state_by_the_same_noise():
+    x, noise = np.random.default_rng(3).normal(size=(2, 5))
+    earlier = ddim_step(x, noise, noise, 0.2, 0.7)
+    assert_close(ddim_step(earlier, noise, noise, 0.7, 0.2), x)

@@ -152,11 +152,8 @@ class Prose:
 
 def is_expression(source: str) -> bool:
     """Whether the code is one expression, whose value a prompt shows."""
-    try:
-        ast.parse(source.strip(), mode="eval")
-    except SyntaxError:
-        return False
-    return True
+    body = ast.parse(source).body
+    return len(body) == 1 and isinstance(body[0], ast.Expr)
 
 
 def script_lines(fence: Fence) -> str:

@@ -20,6 +20,14 @@ import importlib.util
 if any(importlib.util.find_spec(name) is None for name in {modules}):
     %pip install --quiet "dlkb[torch] @ git+{repository}{commit}"{packages}
 """
+OWN_LOOP = """\
+# Jupyter runs an event loop, beside which asyncio.run starts no other: cells do not see it.
+import asyncio
+
+_loop = asyncio.get_running_loop()
+_events = get_ipython().events
+_events.register("pre_run_cell", lambda _: asyncio._set_running_loop(None))
+_events.register("post_run_cell", lambda _: asyncio._set_running_loop(_loop))"""
 _PACKAGES = {
     "sklearn": "scikit-learn",
     "sympy": "sympy",
@@ -108,10 +116,12 @@ def _section(page: Page, prose: Prose, whole: Ran) -> list[NotebookNode]:
 
 
 def to_notebook(whole: Ran, root: Path) -> str:
-    """Return a page that has run as a notebook: what installs first, solutions last."""
+    """Return a page that has run as a notebook: what prepares first, solutions last."""
     prose = Prose(whole.page, root)
     body, solutions = apart(whole.page)
     cells = [nbformat.v4.new_code_cell(_setup(whole.page, root, prose.addresses.repository))]
+    if "asyncio" in imports_of(whole.page):
+        cells.append(nbformat.v4.new_code_cell(OWN_LOOP))
     cells += _section(body, prose, whole)
     if solved := _section(solutions, prose, whole):
         cells += [nbformat.v4.new_markdown_cell("## Solutions"), *solved]

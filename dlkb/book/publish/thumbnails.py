@@ -45,12 +45,14 @@ def thumbnail(svg: str) -> str:
 
 
 def _frame(root: ElementTree.Element) -> tuple[float, float, float, float]:
-    """Return the box around all axes: the first patch of each is its background."""
+    """Return the box around all axes: what each draws first is its background, if it has one."""
     spans = []
     for axes in root.iter(f"{_SVG}g"):
-        background = axes.find(f"{_SVG}g/{_SVG}path")
-        if re.fullmatch(r"axes_\d+", axes.get("id", "")) and background is not None:
-            values = [float(number) for number in _NUMBER.findall(background.get("d", ""))]
+        first = axes.find(f"{_SVG}g[{_SVG}path]")
+        if not re.fullmatch(r"axes_\d+", axes.get("id", "")) or first is None:
+            continue
+        if first.get("id", "").startswith("patch"):
+            values = [float(number) for number in _NUMBER.findall(first[0].get("d", ""))]
             spans.append((values[::2], values[1::2]))
     if not spans:  # nothing plotted on axes: the whole drawing
         x, y, width, height = (float(number) for number in root.get("viewBox", "").split())

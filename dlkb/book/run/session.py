@@ -16,6 +16,7 @@ import types
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dlkb.book.read.parts import Fence, Page, PageError
@@ -194,8 +195,10 @@ class Session:
                 sys.modules["torch"].set_default_device("cpu")
             sys.modules.pop(self._module.__name__, None)
 
-    def _display(self, value: Any, line: int) -> None:
+    def _display(self, value: Any, line: int, *, inside: bool) -> None:
         """Show a value as the interpreter does; a tensor shows four decimals, so audit those."""
+        if value is not None and inside:
+            raise PageError("a notebook shows no value from inside a statement: print it")
         if type(value).__module__.startswith("torch"):
             self._module.__dict__[WATCH](value, 4, "f", line)
         if value is not None:
@@ -212,9 +215,10 @@ class Session:
             # Parsed as it stands in the file: tracebacks and the audit name the page's line.
             source = "\n" * (step.line - 1) + step.source
             tree: Any = ast.parse(source, path, "single" if step.interactive else "exec")
+            inside = step.interactive and [type(part) for part in tree.body] != [ast.Expr]
             code = compile(watch_rounding(tree), path, "single" if step.interactive else "exec")
             with contextlib.redirect_stdout(printed):
-                hook = sys.displayhook = lambda value: self._display(value, step.line)
+                hook = sys.displayhook = partial(self._display, line=step.line, inside=inside)
                 exec(code, self._module.__dict__)
                 if sys.displayhook is not hook:
                     raise PageError("sets sys.displayhook: later values would be shown otherwise")

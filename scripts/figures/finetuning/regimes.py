@@ -27,13 +27,14 @@ REGIMES = (
     "last two layers",
     "head only",
     "LoRA, r = 8",
+    "LoRA and head",
 )
 FACTORS = {
     "layer-wise rates": (0.1, 0.32, 1.0),
     "last two layers": (0.0, 1.0, 1.0),
     "head only": (0.0, 0.0, 1.0),
 }
-MARKERS = ("X", "o", "D", "s", "^", "v")
+MARKERS = ("X", "o", "D", "s", "^", "v", "P")
 
 
 class Result(NamedTuple):
@@ -70,7 +71,8 @@ def tune(regime: str, angle: int, steps: int = STEPS) -> Tuned:
         fresh = draw((64, WIDTH, WIDTH, 10), seed=100, dtype="float32")
         begin = begin._replace(networks=fresh)
     r = 8 if regime.startswith("LoRA") else None
-    return finetune(begin, rates=RATES, r=r, factors=FACTORS.get(regime), steps=steps)
+    head = regime == "LoRA and head"
+    return finetune(begin, rates=RATES, r=r, head=head, factors=FACTORS.get(regime), steps=steps)
 
 
 def result(regime: str, angle: int, steps: int = STEPS) -> Result:
@@ -110,12 +112,12 @@ def by_angle() -> Explorable:
             point.set_data([found.new.mean()], [found.old.mean()])
         start_at = untrained(int(angle))
         before.set_data([start_at.new.mean()], [start_at.old.mean()])
-        scratch, full, lora = (
-            result(name, int(angle)).new.mean() for name in (REGIMES[0], REGIMES[1], REGIMES[-1])
+        scratch, full, lora, both = (
+            result(name, int(angle)).new.mean() for name in (*REGIMES[:2], *REGIMES[-2:])
         )
         return (
             f"Digits turned by {angle:g} degrees: error {full:.2f} in full, {lora:.2f} with LoRA, "
-            f"{scratch:.2f} from scratch."
+            f"{both:.2f} with its head trained, too, {scratch:.2f} from scratch."
         )
 
     sliders = (Slider("turned by", ANGLES, 0),)

@@ -295,6 +295,6 @@ def late_bursts_says() -> dict[str, bool]:
         f"{round(first, -3):.0f} on, and goes on bursting": bool((late > 1e-5).all()),
         "With ε = 1e-3 and with AMSGrad it stays below 1e-40": stay,
         f"Adam from θ = 1 with lr = {LR_BOWL}": bool(small[0] < 1),
-        "The second moment decays until the quadratic is too steep for Adam": first > 10_000,
+        "The second moment decays until the quadratic is too steep": first > 10_000,
         "a larger ε or AMSGrad keeps the denominator up": stay,
     }

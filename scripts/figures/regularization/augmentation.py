@@ -16,9 +16,9 @@ from scripts.figures.explorable import Explorable, Slider
 from scripts.figures.labels import label_line
 
 Array = NDArray[np.float64]
-SIZES = (20, 50, 100, 200)
+SIZES = (20, 50, 100)
 START = 1
-SEEDS = 10
+SEEDS = 30  # of ten draws the shifts looked twice as good at 50 images as at 100
 NAMES: dict[Kind, str] = {
     "shift": "shift up to 0.7 pixels",
     "rotate": "rotation up to 15°",
@@ -91,19 +91,20 @@ def gains_says() -> dict[str, bool]:
     every = [gains_data(n) for n in SIZES]
     data, names = every[START], list(NAMES)
     mean = dict(zip(names, data.gain.mean(0), strict=True))
-    shift = [row.gain[:, 0].mean() for row in every]
     return {
         f"Gain in test accuracy on digits, {SIZES[START]} images to train on": True,
         f"Small shifts bring {mean['shift']:+.1f} points": True,
-        f"flips {mean['mirror']:+.1f} and rotations by any angle {mean['turn']:+.1f}": True,
-        "the others are within a point and a half of 0": all(
-            abs(mean[name]) < 1.5 for name in ("rotate", "noise", "mixup", "cutmix")
+        f"flips {mean['mirror']:+.1f}, rotations by any angle {mean['turn']:+.1f}": True,
+        f"CutMix {mean['cutmix']:+.1f}": True,
+        "the others are within a point of 0": all(
+            abs(mean[name]) < 1 for name in ("rotate", "noise", "mixup")
         ),
         "Small shifts keep the label and occur in use, and help; flips and turns harm": all(
             row.gain[:, 0].mean() > 0.5 > -0.5 > row.gain[:, -2:].mean(0).max() for row in every
         ),
-        "From 50 images on, shifts bring the more the fewer there are": shift[1:]
-        == sorted(shift[1:], reverse=True),
+        "The gain of shifts hardly depends on the number of images shown": bool(
+            np.ptp([row.gain[:, 0].mean() for row in every]) < 0.5
+        ),
         f"Bars are means over {SEEDS} draws, lines reach from quartile to quartile": True,
     }
 

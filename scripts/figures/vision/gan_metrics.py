@@ -172,8 +172,9 @@ def shapes_says() -> dict[str, bool]:
         f"{corners[1]:.2f} for the corners": bool(
             skewed[1] > 5 * max(abs(corners[1]), abs(normal[1]))
         ),
-        "FID compares means and covariances, KID third moments, too; neither tells the corners "
-        "from the normal cloud": bool(abs(corners[1]) < 0.1),
+        "KID compares third moments, too; neither tells the corners from the normal cloud": bool(
+            abs(corners[1]) < 0.1
+        ),
     }
 
 
@@ -224,7 +225,7 @@ def distortions_says() -> dict[str, bool]:
         f"All three have a PSNR of {ratios[0]:.1f} dB": bool(np.ptp(ratios) < 1e-9),
         f"SSIM is {bright:.2f} for the brighter one, {noisy:.2f} for the noisy one and "
         f"{moved:.2f} for the one moved by a pixel": True,
-        "PSNR rates three changes alike": bool(np.ptp(ratios) < 1e-9),
+        "PSNR rates all alike": bool(np.ptp(ratios) < 1e-9),
         "SSIM forgives the brightness, unless the picture is dark; both punish a shift of one "
         "pixel": bool(bright > noisy and bright > moved + 0.1 and dark < moved),
     }

@@ -152,6 +152,45 @@ def objectives() -> dict[str, tuple[str, ...]]:
     }
 
 
+def taught(hand: Callable[[Tensor], Tensor]) -> tuple[str]:
+    """Train a tiny GPT-2 by its own loss on labels made of the inputs; say what it says then.
+
+    In these texts each token has one successor, and one after that. The labels' last place is
+    none of the text's.
+    """
+    torch.manual_seed(0)
+    size = {"vocab_size": 12, "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": LENGTH}
+    quiet = dict.fromkeys(("embd_pdrop", "resid_pdrop", "attn_pdrop"), 0.0)
+    model = GPT2LMHeadModel(GPT2Config(**size, **quiet, bos_token_id=None, eos_token_id=None))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    successor = torch.randperm(12, generator=torch.Generator().manual_seed(0))
+    rows = [torch.arange(12)]
+    for _ in range(LENGTH - 1):
+        rows.append(successor[rows[-1]])
+    texts = torch.stack(rows, dim=1)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(texts, labels=hand(texts)).loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        said = model.eval()(texts).logits.argmax(-1)[:, :-2]
+    candidates = {"the next token": texts[:, 1:-1], "the token after the next": texts[:, 2:]}
+    fitting = [words for words, right in candidates.items() if (said == right).all()]
+    if len(fitting) != 1:
+        raise LookupError(f"{fitting} of {tuple(candidates)} fit")
+    return (fitting[0],)
+
+
+def by_one(text: Tensor) -> Tensor:
+    """Return the token that comes next at each place; none counts at the last."""
+    return torch.cat([text[:, 1:], torch.full_like(text[:, :1], IGNORED)], dim=1)
+
+
+def shifted_twice() -> dict[str, tuple[str, ...]]:
+    """Return what GPT-2 has learnt to say, by the labels that it was handed."""
+    return {"the inputs": taught(lambda text: text), "shifted inputs": taught(by_one)}
+
+
 def sizes() -> dict[str, tuple[str, ...]]:
     """Return entries of the default configurations: vocabulary, positions, segments."""
     return {

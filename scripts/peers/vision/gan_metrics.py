@@ -126,23 +126,30 @@ class Rows(nn.Module):
 
 
 def kid_words() -> str:
-    """Say what torchmetrics' kernel distance averages, by its defaults and by one subset."""
+    """Say what torchmetrics' kernel distance averages, by default and of all rows."""
     defaults = inspect.signature(KernelInceptionDistance).parameters
     subsets, size = (defaults[name].default for name in ("subsets", "subset_size"))
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(2, 30, 4))
 
-    def of_torchmetrics(largest: int) -> float:
-        metric = KernelInceptionDistance(feature=Rows(), subsets=1, subset_size=largest)
+    def of_torchmetrics(largest: int) -> tuple[float, float]:
+        metric = KernelInceptionDistance(feature=Rows(), subsets=3, subset_size=largest)
         for rows, real in ((x, True), (y, False)):
             metric.update(torch.tensor(rows), real=real)
-        return float(metric.compute()[0])
+        mean, deviation = metric.compute()
+        return float(mean), float(deviation)
 
-    which(of_torchmetrics(len(x)), {"one subset": float(kid(x, y))})
+    mean, deviation = of_torchmetrics(len(x))
+    which(mean, {"all rows": float(kid(x, y))})
+    if deviation > 1e-5 or of_torchmetrics(len(x) // 2)[1] < 1e-2:
+        raise LookupError("the deviation is not that among subsets")
     try:
         of_torchmetrics(len(x) + 1)
     except ValueError as error:
-        return f"mean of {subsets} subsets of {size}; fewer images: `{type(error).__name__}`"
+        return (
+            f"mean, deviation of {subsets} subsets of {size}; {size} images: deviation 0; "
+            f"fewer: `{type(error).__name__}`"
+        )
     raise LookupError("a subset that is larger than the sample is accepted")
 
 

@@ -7,7 +7,7 @@ import pytest
 from nbclient import NotebookClient
 
 from dlkb.book.publish.export import to_markdown, to_script
-from dlkb.book.publish.notebook import to_notebook
+from dlkb.book.publish.notebook import OWN_LOOP, to_notebook
 from dlkb.book.read.book import read_book
 from dlkb.book.read.parts import PageError
 from tests.book.conftest import whole
@@ -152,6 +152,12 @@ def test_script_prints_what_the_page_shows(book):
     ]
 
 
+def test_a_tuple_with_a_star_is_a_value(book):
+    book.edit(">>> square(3)\n9\n", ">>> 9, *[square(3)]\n(9, 9)\n")
+    assert printed(to_script(session(book), book.root))[0] == "(9, 9)"
+    assert "9, *[square(3)]" in [cell.source for cell in notebook(book).cells]
+
+
 def test_a_value_that_is_none_is_not_printed(book):
     book.edit(">>> square(3)\n9\n", ">>> print(square(3))\n9\n")
     assert printed(to_script(session(book), book.root))[0] == "9"
@@ -189,6 +195,12 @@ def test_a_value_that_is_shown_ends_its_cell_and_an_error_does_not_end_the_noteb
         'square("a")',
     ]
     assert cells[-1].metadata["tags"] == ["raises-exception"]
+
+
+def test_a_page_that_starts_an_event_loop_hides_that_of_jupyter(book):
+    assert OWN_LOOP not in [cell.source for cell in notebook(book).cells]
+    book.edit(">>> square(3)", ">>> import asyncio\n>>> square(3)")
+    assert notebook(book).cells[1].source == OWN_LOOP
 
 
 TIE = """\

@@ -53,8 +53,12 @@ def test_the_drawing_is_cut_to_its_axes(axes, box):
     assert [float(root.get("width")), float(root.get("height"))] == found[2:]
 
 
-def test_without_axes_the_whole_drawing_is_kept():
-    root = ElementTree.fromstring(thumbnail(SVG.replace("AXES", "")))
+NO_BACKGROUND = AXES.replace('id="patch_2"', 'id="line2d_4"')  # axes switched off
+
+
+@pytest.mark.parametrize("axes", ["", NO_BACKGROUND])
+def test_without_axes_the_whole_drawing_is_kept(axes):
+    root = ElementTree.fromstring(thumbnail(SVG.replace("AXES", axes)))
     assert (
         root.get("viewBox") == f"{-MARGIN:g} {-MARGIN:g} {400 + 2 * MARGIN:g} {200 + 2 * MARGIN:g}"
     )

@@ -168,6 +168,17 @@ def test_the_page_s_module_is_gone_after_a_fence(book):
     assert "page_optimizers_toy" not in sys.modules
 
 
+@pytest.mark.parametrize(
+    "statement", ["if True:\n...     square(3)", "_ = 1; square(3)", "square(3); _ = 1"]
+)
+def test_a_value_inside_a_statement_is_printed(book, statement):
+    book.edit(">>> square(3)\n9\n", f">>> {statement}\n9\n")
+    (failed, *_) = failures(book)
+    assert "a notebook shows no value from inside a statement: print it" in failed.error
+    book.edit(statement, statement.replace("square(3)", "print(square(3))"))
+    assert failures(book) == []
+
+
 def test_a_fence_may_not_replace_the_display(book):
     book.edit("9\n", "9\n>>> import sys\n>>> sys.displayhook = print\n")
     (failed, *_) = failures(book)

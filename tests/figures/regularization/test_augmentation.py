@@ -19,8 +19,8 @@ def test_gains_start_with_fifty_images_and_say_so():
         sentence = explorable.show(images)
         assert f"With {images} images, {data.plain:.0f} %" in sentence
         assert f"{data.gain[:, 0].mean():+.1f} points" in sentence
-        assert data.gain.shape == (10, len(NAMES))
-    assert (gains_data(SIZES[START]).gain[:, -1] <= 0).all()
+        assert data.gain.shape == (figures.SEEDS, len(NAMES))
+    assert np.percentile(gains_data(SIZES[START]).gain[:, -1], 75) < 0
 
 
 def test_gains_draws_its_data():
