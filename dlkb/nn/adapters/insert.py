@@ -145,6 +145,8 @@ def _with_all(model: nn.Module, names: Sequence[str]) -> list[AdaptedLayer]:
 def fuse_adapters(model: Model, names: Sequence[str], train: Sequence[str] = ()) -> Model:
     """Fuse adapters by attention and train that alone: the second stage.
 
+    A new fusion takes the place of the one that a layer has.
+
     Args:
         model: Changed in place. Layers that lack one of the adapters use none.
         names: Of the adapters, in the order of the attention's weights.
