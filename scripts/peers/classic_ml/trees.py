@@ -37,11 +37,10 @@ def of_lightgbm(x: Vector, y: Vector, *, trees: int = 1, **params: Any) -> Vecto
     return np.asarray(booster.predict(x[:, None]))
 
 
-def of_sklearn(x: Vector, y: Vector, weight: float = 1.0, **params: Any) -> Vector:
+def of_sklearn(x: Vector, y: Vector, **params: Any) -> Vector:
     """Predict with one tree of scikit-learn's histogram boosting, likewise."""
     given = {"learning_rate": 1.0, "max_iter": 1, "min_samples_leaf": 1, "early_stopping": False}
-    model = HistGradientBoostingRegressor(**(given | params))
-    model.fit(x[:, None], y, sample_weight=np.full(len(x), weight))
+    model = HistGradientBoostingRegressor(**(given | params)).fit(x[:, None], y)
     return np.asarray(model.predict(x[:, None]))
 
 
@@ -57,13 +56,6 @@ def threshold(fit: Callable[..., Vector], option: str) -> str:
     splits = [bool(np.ptp(fit(x, y, **{option: limit})) > 0) for limit in (0.9, 1.9, 2.1)]
     factor = {2: "2", 1: "1"}[sum(splits)]
     return f"`{option}`: {factor} × gain"
-
-
-def least_curvature() -> float:
-    """Of two examples: from which weight on, each its leaf's H, does scikit-learn split?"""
-    x, y = np.asarray([0.0, 1.0]), np.asarray([-1.0, 1.0])
-    tried = (1e-5, 1e-4, 1e-3, 1e-2, 1.0)
-    return next(w for w in tried if np.ptp(of_sklearn(x, y, weight=1.01 * w)) > 0)
 
 
 def sampling() -> str:
@@ -82,6 +74,19 @@ def sampling() -> str:
     if not np.allclose(default, every) or np.allclose(default, goss):
         raise LookupError("LightGBM samples rows by default, or GOSS changes nothing")
     return 'all; `data_sample_strategy="goss"`'
+
+
+def least_hessian() -> str:
+    """scikit-learn has no option for it: weigh 20 rows on either side just above and below it."""
+    x, limit = (np.arange(40) > 19) * 1.0, 1e-3
+    model = HistGradientBoostingRegressor(early_stopping=False)
+    splits = [
+        np.ptp(model.fit(x[:, None], x, np.full(40, h / 20)).predict([[0], [1]])) > 0
+        for h in (0.9 * limit, 1.1 * limit)
+    ]
+    if splits != [False, True]:
+        raise LookupError(f"HistGradientBoosting… does not ask for H ≥ {limit}: {splits}")
+    return f"H ≥ {limit:g}"
 
 
 def which_convention() -> dict[str, tuple[str, ...]]:
@@ -118,7 +123,7 @@ def which_convention() -> dict[str, tuple[str, ...]]:
             f"{hist['learning_rate']:g}",
             f"{hist['l2_regularization']:g}",
             "–",
-            f"{hist['min_samples_leaf']} rows, H ≥ {least_curvature():g}",
+            f"{hist['min_samples_leaf']} rows, {least_hessian()}",
             "all",
         ),
     }
