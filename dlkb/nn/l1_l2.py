@@ -81,6 +81,7 @@ def prox_(model: nn.Module, *, lr: float, l1: float = 0.0, l2: float = 0.0) -> N
         ValueError: If a value is out of range, or there is nothing to penalize.
 
     Note:
+        Weights in bfloat16 may not move: a threshold below half their spacing is rounded away.
         With Adam each entry has a step size of its own. The zeros are exact too, but the
         weights that remain are not those of the L1 penalty.
 

@@ -182,19 +182,21 @@ def cures_says() -> dict[str, bool]:
             min(clean.loss, key=lambda name: clean.loss[name].mean()) == "4 × the data"
             and _better(clean.loss, "4 × the data") == SEEDS
         ),
-        "no other cure saves a quarter": all(
-            clean.loss[name].mean() > 0.75 * clean.loss["none"].mean() for name in others
+        # Other seeds move these by a quarter: nothing finer holds.
+        "no other cure halves it": all(
+            clean.loss[name].mean() > 0.6 * clean.loss["none"].mean() for name in others
         ),
-        "four hidden units more than double it": bool(
-            clean.loss["4 hidden units"].mean() > 2 * clean.loss["none"].mean()
+        "four hidden units raise it": bool(
+            clean.loss["4 hidden units"].mean() > 1.2 * clean.loss["none"].mean()
         ),
         "With noisy labels data, weight decay and dropout each more than halve it": all(
             noisy.loss[name].mean() < 0.5 * noisy.loss["none"].mean()
             and _better(noisy.loss, name) == SEEDS
             for name in ("4 × the data", "weight decay", "dropout")
         ),
-        "On test images shifted by a pixel the shifted copies are the best": bool(
-            min(clean.shifted, key=lambda name: clean.shifted[name].mean()) == "shifted copies"
+        "On test images shifted by a pixel the shifted copies are the best, then weight decay": (
+            sorted(clean.shifted, key=lambda name: float(clean.shifted[name].mean()))[:2]
+            == ["shifted copies", "weight decay"]
         ),
         f"mean of {SEEDS} seeds": True,
         "Bars of test loss with each cure over that without, in three panels": all(
@@ -202,9 +204,10 @@ def cures_says() -> dict[str, bool]:
             for losses in (clean.loss, noisy.loss, clean.shifted)
         ),
         "without is the dashed line": all((losses["none"] > 0).all() for losses in (clean.loss,)),
-        "A cure works against its own cause": bool(
+        "Shifted copies save most where test images are shifted": bool(
             _better(clean.shifted, "shifted copies") == SEEDS
-            and _better(clean.loss, "shifted copies") < SEEDS / 2
+            and clean.shifted["shifted copies"].mean() < 0.3 * clean.shifted["none"].mean()
+            and clean.loss["shifted copies"].mean() > 0.6 * clean.loss["none"].mean()
         ),
     }
 

@@ -62,6 +62,7 @@ def which_convention() -> dict[str, tuple[str, ...]]:
     """Return the kind of loss, the default penalty and the intercept of each model."""
     exact = {"tol": 1e-10, "max_iter": 100_000}
     ridge, logistic = Ridge(), LogisticRegression(**exact)
+    liblinear = LogisticRegression(solver="liblinear", **exact)
     linear_svc, svc = LinearSVC(**exact), SVC(kernel="linear", tol=1e-8)
     bound = SVC(kernel="linear", tol=1e-8, C=0.05)  # so strong a penalty that it decides
     squares = of_sklearn(LinearRegression())
@@ -80,6 +81,11 @@ def which_convention() -> dict[str, tuple[str, ...]]:
             f"logistic, {loss_words(of_sklearn(logistic))}",
             f"`C={logistic.C:g}`",
             intercept_words(of_sklearn(logistic)),
+        ),
+        '… `(solver="liblinear")`': (
+            f"logistic, {loss_words(of_sklearn(liblinear))}",
+            f"`C={liblinear.C:g}`",
+            intercept_words(of_sklearn(liblinear)),
         ),
         "`SVC`": (
             f"hinge, {loss_words(of_sklearn(bound))}",

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2  # type: ignore[import-untyped]
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from dlkb.classic_ml.neighbours_and_clusters import lloyd_step, nearest, votes
@@ -49,6 +49,17 @@ def _runs(**options: object) -> int:
     return int(model._n_init)
 
 
+def candidates() -> str:
+    """Say whether k-means++ draws one candidate a center, or two and their logarithm."""
+    x = np.random.default_rng(0).normal(size=(300, 2))
+    default, one, several = (
+        np.stack([kmeans_plusplus(x, 10, random_state=s, **options)[0] for s in range(5)])
+        for options in ({}, {"n_local_trials": 1}, {"n_local_trials": 2 + int(np.log(10))})
+    )
+    same = np.array_equal(default, one), np.array_equal(default, several)
+    return {(True, False): "plain", (False, True): "greedy"}[same]
+
+
 def which_convention() -> dict[str, tuple[str, ...]]:
     """Return who wins ties, how often k-means starts, and what becomes of an empty cluster."""
     pair, labels = np.asarray([[1.0], [-1.0]]), np.asarray([2, 1])
@@ -74,7 +85,7 @@ def which_convention() -> dict[str, tuple[str, ...]]:
         "scikit-learn": (
             equal_votes(int(theirs)),
             equally_far(trees),
-            f"{plain} of `{kind}`; {uniform} of `random`",
+            f"{plain} of {candidates()} `{kind}`; {uniform} of `random`",
             lonely(float(KMeans(2, init=LONELY, n_init=1).fit(LINE).cluster_centers_[1, 0])),
         ),
         "SciPy `kmeans2`": (

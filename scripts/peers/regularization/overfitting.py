@@ -148,10 +148,25 @@ def limit(rule: Rule) -> str:
     """Say after how many checks without a gain the rule stops."""
     found = {p: rule([1.0] + 20 * [1.1], p, 0.0) for p in (2, 3, 5)}
     if found == {p: p + 1 for p in found}:
-        return "patience"
+        return "patience, at least 1" if least(rule) else "patience"
     if found == {p: p + 2 for p in found}:
         return "patience + 1"
     raise LookupError(f"losses that are worse stop after {found}")
+
+
+def least(rule: Rule) -> bool:
+    """Whether a patience of 0 is taken for 1: one loss that is worse stops, not the first one."""
+    try:
+        return rule([1.0] + 20 * [1.1], 0, 0.0) == 2
+    except ValueError:
+        return False  # refused
+
+
+def watched_by_sklearn() -> str:
+    """Say whose loss stops MLPClassifier by default: it holds no validation set out."""
+    rng = np.random.default_rng(0)
+    model = MLPClassifier(max_iter=2).fit(rng.normal(size=(40, 3)), np.arange(40) % 2)
+    return {True: "the training loss"}[model.validation_scores_ is None and bool(model.loss_curve_)]
 
 
 def reference(rule: Rule) -> str:
@@ -234,7 +249,7 @@ def stopping_rules() -> dict[str, tuple[str, ...]]:
         "scikit-learn `MLPClassifier`": row(
             default(MLPClassifier, "n_iter_no_change", "tol"),
             by_sklearn,
-            keeps(MLPClassifier, "early_stopping"),
+            f"{keeps(MLPClassifier, 'early_stopping')}; else {watched_by_sklearn()} decides",
         ),
         "`ReduceLROnPlateau` (lowers the rate)": row(
             default(ReduceLROnPlateau, "patience", "threshold"),

@@ -11,7 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 import ranx  # type: ignore[import-untyped]
 import torch
-from sklearn.metrics import average_precision_score, ndcg_score
+from sklearn.metrics import (
+    average_precision_score,
+    label_ranking_average_precision_score,
+    ndcg_score,
+)
 from torchmetrics.functional.retrieval import (
     retrieval_average_precision,
     retrieval_normalized_dcg,
@@ -155,6 +159,7 @@ def which_convention() -> dict[str, tuple[str, ...]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there is no relevant document
         empty = float(average_precision_score(none, rising))
+    of_labels = label_ranking_average_precision_score([zeros], [rising])
     no_hit = torch.tensor(rising), torch.tensor(zeros).bool()
     row = (
         float(ndcg(r, r)),
@@ -182,7 +187,8 @@ def which_convention() -> dict[str, tuple[str, ...]]:
             tie_words(float(ndcg_score([GRADES], [TIED]))),
             "all relevant, no k",
             shifted(of_sklearn, SCORES),
-            nothing_words(float(ndcg_score([zeros], [rising])), empty),
+            nothing_words(float(ndcg_score([zeros], [rising])), empty)
+            + f"; `label_ranking_…` {of_labels:g}",
         ),
         "torchmetrics": (
             gain_words(graded(SCORES)),
