@@ -324,7 +324,7 @@ def spectral_function_vjp(
     Note: Differs from the equation where a gap is below $\sqrt{\text{eps}}\,\lVert\lambda\rVert$
         and both derivatives differ by less than the quotient's rounding: there their mean keeps
         digits that the quotient loses. (Of log or root, small eigenvalues may be near for λ, not
-        for f.)
+        for f.) Values are taken to be right to eps of their own size: give expm1, not exp − 1.
 
     Reference: Higham, Functions of Matrices (2008), chapter 3.
 
@@ -372,7 +372,7 @@ def departure_from_normality(W: Array, eigenvalues: Array) -> Array:
         eigenvalues: All of them, real or complex, shape (..., n).
 
     Returns:
-        Shape (...), in the unit of `W`. A normal matrix gives up to
+        Shape (...), in the unit of `W`. A normal matrix gives 0 or a few times
         $\sqrt{\text{eps}}\,\lVert\mathbf{W}\rVert_F$, because two equal squares are subtracted.
 
     Raises:
@@ -455,8 +455,9 @@ def power_norm_limit(k: Array) -> Array:
       = \lim_{n\to\infty}\lVert\mathbf{W}^k\rVert_2, \qquad
       w_{ij}\ \text{i.i.d.},\ \mathbb{E}w_{ij}=0,\ \mathbb{E}w_{ij}^2=\tfrac1n$$
 
-    It grows like $\sqrt{e(k+1)}$, not exponentially. A symmetric matrix with the same entries on
-    and above the diagonal has the limit $2^k$, an orthogonal one has norm 1.
+    Needs a fourth moment: $\mathbb{E}w_{ij}^4$ of order $1/n^2$. It grows like $\sqrt{e(k+1)}$, not
+    exponentially. A symmetric matrix with the same entries on and above the diagonal has the limit
+    $2^k$, an orthogonal one has norm 1.
 
     Args:
         k: Exponents of any shape, real and at least 0.

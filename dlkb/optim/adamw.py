@@ -9,7 +9,12 @@ from torch import Tensor, nn
 from dlkb.arrays import check_between
 from dlkb.optim.adam import Adam
 
-_UNDECAYED = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
+
+def _is_undecayed(module: nn.Module) -> bool:
+    # All layer and RMS norms name their axes so: those of torch, of this package, of apex.
+    return isinstance(module, (nn.Embedding, nn.EmbeddingBag)) or hasattr(
+        module, "normalized_shape"
+    )
 
 
 class AdamW(Adam):
@@ -104,7 +109,8 @@ def decay_groups(model: nn.Module, weight_decay: float = 1e-2) -> list[dict[str,
 
     Note:
         Differs from the Trainer of Hugging Face, which decays embeddings too. A gain of
-        `weight_norm` and a table of positions that is a bare parameter have two axes: decayed.
+        `weight_norm`, a table of positions that is a bare parameter, and `bias_k` and `bias_v` of
+        attention have two axes or more: decayed.
 
     Example:
         >>> model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3), nn.LayerNorm(3))
@@ -113,8 +119,9 @@ def decay_groups(model: nn.Module, weight_decay: float = 1e-2) -> list[dict[str,
         [['1.weight'], ['0.weight', '1.bias', '2.weight', '2.bias']]
     """
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
-    modules = [module for module in model.modules() if isinstance(module, _UNDECAYED)]
-    exempt = {id(p) for module in modules for p in module.parameters(recurse=False)}
+    modules = [module for module in model.modules() if _is_undecayed(module)]
+    # What a parametrization keeps for an embedding lies in a module inside of it.
+    exempt = {id(p) for module in modules for p in module.parameters()}
     groups: list[dict[str, Any]] = [
         {"params": [], "weight_decay": weight_decay},
         {"params": [], "weight_decay": 0.0},

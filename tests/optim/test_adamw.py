@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+import dlkb.nn
 from dlkb.optim import Adam, AdamW, decay_groups
 from tests.close import assert_close
 from tests.optim.like_torch import (
@@ -118,12 +119,28 @@ def test_optimizers_take_the_groups(optimizer):
         assert_close(p, before[name] * (0.95 if name in decayed else 1.0))
 
 
-def test_gains_of_weight_norm_and_bare_tables_count_as_weights():
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.utils.parametrizations.spectral_norm(nn.Embedding(5, 4)),
+        dlkb.nn.LayerNorm((3, 4)),
+        dlkb.nn.RMSNorm((3, 4)),
+    ],
+    ids=["parametrized embedding", "our layer norm", "our RMS norm"],
+)
+def test_nothing_of_other_embeddings_and_norms_is_decayed(module):
+    (rest,) = decay_groups(module)
+    assert rest["weight_decay"] == 0
+
+
+def test_gains_of_weight_norm_bare_tables_and_bias_k_count_as_weights():
     model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)))
     model.register_parameter("positions", nn.Parameter(torch.zeros(1, 5, 3)))
     decayed, rest = (names(group) for group in decay_groups(model))
     assert [name.rsplit(".")[-1] for name in decayed] == ["positions", "original0", "original1"]
     assert rest == ["0.bias"]
+    decayed, _ = decay_groups(nn.MultiheadAttention(4, 2, add_bias_kv=True))
+    assert {"bias_k", "bias_v"} <= set(names(decayed))
 
 
 def test_an_empty_group_is_left_out():
