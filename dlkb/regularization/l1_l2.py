@@ -399,7 +399,7 @@ def ridge_filter(sigma: Array, *, l2: float) -> Array:
         l2: Strength λ₂ > 0.
 
     Returns:
-        An array like `sigma`, in [0, 1).
+        An array like `sigma`, in [0, 1].
 
     Raises:
         ValueError: If `l2` is not positive and finite.
