@@ -66,11 +66,12 @@ def clip_factor(norm: Array, *, max_norm: float, eps: float = 1e-6) -> Array:
 
     Args:
         norm: Norms ≥ 0, any shape.
-        max_norm: Threshold t ≥ 0; `math.inf` clips nothing.
+        max_norm: Threshold t ≥ 0; `math.inf` clips no finite norm.
         eps: ε ≥ 0, against division by 0. The clipped norm falls short of t by it.
 
     Returns:
-        An array like `norm`, in [0, 1]: 0 for an infinite norm, NaN for NaN.
+        An array like `norm`, in [0, 1]: 0 for an infinite norm, NaN for NaN, and where norm and
+        threshold are both infinite.
 
     Raises:
         TypeError: If `norm` is not floating-point.

@@ -191,7 +191,7 @@ def lyapunov_exponent(x: Array, *, r: Array, steps: int, burn_in: int = 0) -> Ar
 def lap_numbers(r: Array, *, steps: int) -> Array:
     r"""Count the monotone pieces (laps) of the iterates of the logistic map on [0, 1].
 
-    $$\ell_n = 1 + \sum_{k=0}^{n-1} \#\{x : f^k(x) = \tfrac12\}$$
+    $$\ell_n = 1 + \sum_{k=0}^{n-1} \#\{x : f^k(x) = \tfrac12 \text{ for the first time}\}$$
 
     By the chain rule $f^n$ turns exactly where one of $x_0, …, x_{n-1}$ is ½. The preimages of a
     point y are $\tfrac12 \pm \sqrt{\tfrac14 - y/r}$, as long as y < r/4.

@@ -73,7 +73,8 @@ def softmax_jacobian(p: Array) -> Array:
 
     $$\mathbf{J} = \operatorname{diag}(\mathbf{p}) - \mathbf{p}\mathbf{p}^\top$$
 
-    Symmetric, singular along the vector of ones, and never diagonal: softmax is not elementwise.
+    Symmetric, singular along the vector of ones, and diagonal only where it is zero: softmax is not
+    elementwise.
 
     Args:
         p: Probabilities, shape (..., n).

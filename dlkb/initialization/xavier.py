@@ -246,8 +246,8 @@ def scaled_normal(like: Array, *, std: float, generator: Generator) -> Array:
         TypeError: If `like` is not floating-point, or `generator` does not fit it.
 
     Note:
-        Differs from Keras and JAX, whose "normal" initializers cut the normal at two standard
-        deviations and widen it again, to the same σ.
+        Differs from the Glorot, He and LeCun normals of Keras and JAX, which cut the normal at two
+        standard deviations and widen it again, to the same σ.
 
     Example:
         >>> import numpy as np

@@ -106,7 +106,8 @@ def clip_grads_with_norm_(
 
     Args:
         parameters: One tensor or several; those whose `grad` is `None` are passed over.
-        max_norm: Threshold ≥ 0; `math.inf` leaves the gradients alone.
+        max_norm: Threshold ≥ 0; `math.inf` leaves gradients of finite norm alone, and turns others
+            to NaN, as in torch.
         total_norm: The norm, 0-d, from `get_total_norm`.
         foreach: Accepted and without effect.
 
@@ -147,7 +148,8 @@ def clip_grad_norm_(
 
     Args:
         parameters: One tensor or several; those whose `grad` is `None` are passed over.
-        max_norm: Threshold ≥ 0; `math.inf` only measures.
+        max_norm: Threshold ≥ 0; `math.inf` only measures a finite norm, and turns gradients of an
+            infinite one to NaN, as in torch: `get_total_norm` measures both.
         norm_type: p > 0 of the norm, may be `math.inf` or `"inf"`.
         error_if_nonfinite: Raise, and leave the gradients alone, if the norm is infinite or NaN.
             Otherwise an infinite norm makes all finite entries 0 and infinite ones NaN, and
