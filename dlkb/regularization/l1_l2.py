@@ -225,7 +225,7 @@ def prox(z: Array, *, lr: float, l1: float = 0.0, l2: float = 0.0) -> Array:
         l2: Strength λ₂ ≥ 0.
 
     Returns:
-        An array like `z`, shorter than `z`, with exact zeros where |z| ≤ ηλ₁.
+        An array like `z`, no entry larger in modulus, exactly zero where |z| ≤ ηλ₁.
 
     Raises:
         ValueError: If `lr` or a strength is negative, infinite or NaN.
@@ -399,7 +399,7 @@ def ridge_filter(sigma: Array, *, l2: float) -> Array:
         l2: Strength λ₂ > 0.
 
     Returns:
-        An array like `sigma`, in [0, 1).
+        An array like `sigma`, in [0, 1].
 
     Raises:
         ValueError: If `l2` is not positive and finite.

@@ -142,7 +142,7 @@ def gaussian_design_error(*, n: int, d: int, noise_variance: float, signal: floa
         n: Number of examples, ≥ 1.
         d: Number of weights, ≥ 0, all of which the truth may use.
         noise_variance: σ² ≥ 0.
-        signal: ‖w‖² of the true weights; it matters for d ≥ n + 2 alone.
+        signal: ‖w‖² of the true weights; it matters for d > n alone.
 
     Returns:
         Mean squared error at a new input with new noise; infinite for |n − d| ≤ 1, unless
@@ -264,7 +264,8 @@ def ridge_filter(eigenvalue: Array, *, penalty: float) -> Array:
         ValueError: If `penalty` is not positive.
 
     Note:
-        Differs from the weight decay of an optimizer on the mean of squares: α is n times it.
+        Differs from the weight decay of an optimizer: on the mean of squares α is n/2 times it, on
+        half that mean n times.
 
     Reference:
         Derived and checked on the page.
@@ -488,7 +489,8 @@ def stopping_point(
 
     Returns:
         Two integer arrays of the shape `scores.shape[1:]`: the index of the best score before the
-        stop (−1 if all were NaN), and T, or the last index if patience never ran out.
+        stop (−1 if none was better than infinitely bad), and T, or the last index if patience
+        never ran out.
 
     Raises:
         TypeError: If `scores` is not floating-point.
