@@ -63,21 +63,21 @@ def learn_merges(
 
     Returns:
         The joined pairs, in order. Among equal scores the pair of the older pieces is joined;
-        single characters are in the order of their code points, those that begin a word first.
+        single characters are in the order of their code points, those with the prefix last.
 
     Raises:
         ValueError: If `merges` is negative or there is no such score.
 
     Note:
         Differs from Google's WordPiece, whose code was not published. `tokenizers` trains
-        WordPiece by count, as byte-pair encoding.
+        WordPiece by count, as byte-pair encoding; with a prefix it may join another of equal pairs.
 
     Reference:
         Sennrich, Haddow and Birch, ACL 2016; Schuster and Nakajima, ICASSP 2012.
 
     Example:
         >>> learn_merges({"low": 5, "lower": 2, "newest": 6}, merges=3)
-        (('w', 'e'), ('l', 'o'), ('n', 'e'))
+        (('w', 'e'), ('l', 'o'), ('e', 'we'))
     """
     if merges < 0:
         raise ValueError(f"merges is {merges}: it must be at least 0")
@@ -85,8 +85,7 @@ def learn_merges(
         raise ValueError(f"score is {score!r}: it must be one of {SCORES}")
     cut = {word: _characters(word, prefix) for word in words if word}
     alphabet = {piece for pieces in cut.values() for piece in pieces}
-    begins = {pieces[0] for pieces in cut.values()}
-    order = sorted(alphabet, key=lambda piece: (piece not in begins, piece))
+    order = sorted(alphabet, key=lambda piece: (piece.startswith(prefix), piece))
     age = {piece: i for i, piece in enumerate(order)}
     learnt: list[Pair] = []
     for _ in range(merges):

@@ -67,7 +67,7 @@ def stable_lr(
         The limit, not itself allowed, like `curvature`.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If a number is out of its range; the entries of an array are not looked at.
 
     Note:
         Differs from Polyak's form in nothing, from optax's `ema` and Adam's first moment in

@@ -127,8 +127,8 @@ class TransformerEncoderLayer(_Layer):
         TypeError: If `activation` is neither a name nor callable.
 
     Note:
-        Differs from torch's: no fast path of its own in `eval()`, which skips parts and hooks, and
-        turns a token that may read nothing into NaN; no nested tensors: pass
+        Differs from torch's: no fast path in `eval()`, which calls no part unless one has a hook,
+        and turns a token that may read nothing into NaN; no nested tensors: pass
         `enable_nested_tensor=False` to `torch.nn.TransformerEncoder`, which warns otherwise. A
         hint `is_causal` is believed there; here the mask counts.
 

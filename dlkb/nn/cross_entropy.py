@@ -116,7 +116,7 @@ class BCEWithLogitsLoss(nn.Module):
 
     Note:
         Differs from `torch.nn.BCEWithLogitsLoss` in half precision, where this computes in
-        float32 and rounds once, and in targets of integers, which it refuses.
+        float32 and rounds once. Both refuse targets of integers, here with a `TypeError`.
 
     Example:
         >>> loss = BCEWithLogitsLoss(reduction="none")

@@ -105,7 +105,8 @@ def mc_dropout(model: nn.Module) -> Iterator[nn.Module]:
 
     Args:
         model: A model with dropout modules, torch's or ours. Calls of
-            `torch.nn.functional.dropout` in a module's own `forward` cannot be seen.
+            `torch.nn.functional.dropout` in a module's own `forward` cannot be seen: in
+            Transformers the dropout of attention weights stays off.
 
     Yields:
         The same model.

@@ -27,10 +27,10 @@ class LayerNorm(nn.Module):
             it.
 
     Note:
-        Differs from `torch.nn.LayerNorm` in float32 for entries beyond 1e19, whose squares
-        overflow: there it gives zeros or NaN. Parameters may be of another type than the
-        input; the output has that of the input. In eager mode torch's fused kernel is faster
-        and keeps less for the backward pass: compile this one.
+        Differs from `torch.nn.LayerNorm` in float32 for entries beyond about 1e19 / √features,
+        whose squares sum to infinity: there it gives zeros or NaN. Parameters may
+        be of another type than the input; the output has that of the input. In eager mode torch's
+        fused kernel is faster and keeps less for the backward pass: compile this one.
 
     Example:
         >>> LayerNorm(3)

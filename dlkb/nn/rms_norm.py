@@ -28,9 +28,9 @@ class RMSNorm(nn.Module):
             it.
 
     Note:
-        Differs from `torch.nn.RMSNorm` in float32 for entries beyond 1e19, whose squares
-        overflow: there it gives zeros. The output has the input's type, also where that of the
-        gain is another.
+        Differs from `torch.nn.RMSNorm` in float32 for entries beyond about 1e19 / √features,
+        whose squares sum to infinity: there it gives zeros. The output has the
+        input's type, also where that of the gain is another.
 
     Example:
         >>> RMSNorm(3, eps=1e-6)

@@ -37,8 +37,8 @@ def layer_norm(
         ValueError: If `dims`, `eps` or a shape does not fit.
 
     Note:
-        Differs from `torch.nn.functional.layer_norm` in float32 for entries beyond 1e19, whose
-        squares overflow: there it gives zeros or NaN.
+        Differs from `torch.nn.functional.layer_norm` in float32 for entries beyond about
+        1e19 / √features, whose squares sum to infinity: there it gives zeros or NaN.
 
     Reference:
         Ba, Kiros and Hinton, Layer Normalization (2016).

@@ -130,7 +130,7 @@ def best_lr(batch: Array, *, limit: float, scale: float) -> Array:
 
     $$\eta = \frac{\eta_\infty}{1 + B_n / B}$$
 
-    Proportional to B far below the noise scale, constant far above.
+    Nearly proportional to B far below the noise scale, nearly constant far above.
 
     Args:
         batch: Number of examples B > 0, an array or a number.
@@ -159,7 +159,8 @@ def steps_needed(batch: Array, *, least: float, critical: float) -> Array:
 
     $$T = T_\infty\left(1 + \frac{B_c}{B}\right)$$
 
-    Far below the critical size twice the batch halves the steps; far above it saves none.
+    Far below the critical size twice the batch nearly halves the steps; far above it saves hardly
+    any.
 
     Args:
         batch: Number of examples B > 0 in a step, an array or a number.

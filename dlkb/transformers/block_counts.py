@@ -85,8 +85,8 @@ def token_operations(*, parameters: float, layers: int, width: int, length: floa
 
     $$2N + 4\,n\,s\,d$$
 
-    Training takes three times as many, as the backward pass makes two products for each one; four
-    times where every block is computed again.
+    Training takes three times as many, as the backward pass makes two products for each one; up to
+    four times where every block is computed again.
 
     Args:
         parameters: N, entries of all matrices, those of the output layer included.

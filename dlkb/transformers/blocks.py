@@ -219,8 +219,8 @@ def block(
         ValueError: If a shape does not fit, or memory and `cross` are not given together.
 
     Note:
-        Differs from libraries by leaving out dropout. A post-norm model has no norm after the last
-        block; a pre-norm one needs one there, which is the caller's.
+        Differs from libraries by leaving out dropout. A post-norm model needs no norm behind its
+        last block (`torch.nn.Transformer` has one); a pre-norm one does, which is the caller's.
 
     Reference:
         Vaswani et al. (2017, section 3.1); pre-norm: Xiong et al. (2020, figure 1).

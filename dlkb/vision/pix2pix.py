@@ -77,7 +77,7 @@ def patch_strides(layers: int = 3) -> tuple[int, ...]:
 
 
 def receptive_field(strides: Sequence[int], *, kernel: int = KERNEL) -> int:
-    r"""Return how many entries of the input one output depends on, along one axis.
+    r"""Return how long the stretch of the input is that one output sees, along one axis.
 
     $$r = 1 + (k - 1)\sum_{l=1}^{L}\prod_{i<l} s_i$$
 

@@ -54,6 +54,8 @@ def test_ties_go_to_the_older_pieces():
     assert learn_merges({"ab": 1, "cd": 1}, merges=1) == (("a", "b"),)
     assert learn_merges({"cd": 2, "ab": 1}, merges=1) == (("c", "d"),)
     assert learn_merges({"abc": 1, "bc": 1, "ab": 1}, merges=2) == (("a", "b"), ("b", "c"))
+    assert learn_merges({"cab": 1}, merges=1) == (("a", "b"),)  # no word begins with a
+    assert learn_merges({"aa": 1, "baa": 1}, merges=1, prefix="##") == (("a", "##a"),)
 
 
 def test_likelihood_prefers_letters_that_occur_together_alone():

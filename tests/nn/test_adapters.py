@@ -151,6 +151,16 @@ def test_a_fusion_of_equal_adapters_is_the_adapter():
     assert not torch.equal(model(x), alone)
 
 
+def test_a_layer_without_all_of_the_fused_adapters_uses_none():
+    model, x = mlp(), torch.ones(5, 6, dtype=torch.float64)
+    options = {"width": 4, "bottleneck": 2, "std": 0.5}
+    add_adapter(model, ["2"], name="b", **options)
+    add_adapter(model, ["0", "2"], name="a", **options)
+    fused = fuse_adapters(model, ["a", "b"])(x)
+    assert model[0].active == []
+    assert torch.equal(use_adapter(model, "a", "b")(x), fused)
+
+
 def test_parallel_adapters_read_the_input():
     model = add_adapter(
         nn.Sequential(nn.Linear(4, 4)), ["0"], width=4, bottleneck=2, parallel=True, std=0.5

@@ -176,3 +176,9 @@ def test_the_positive_weight_is_saved():
     loss, other = BCEWithLogitsLoss(pos_weight=WEIGHT), nn.BCEWithLogitsLoss(pos_weight=WEIGHT + 1)
     other.load_state_dict(loss.state_dict())
     assert torch.equal(other.pos_weight, WEIGHT)
+
+
+def test_integers_for_yes_and_no_are_refused_here_and_by_torch():
+    for kind, error in ((BCEWithLogitsLoss, TypeError), (nn.BCEWithLogitsLoss, RuntimeError)):
+        with pytest.raises(error):
+            kind()(draw((4,)), torch.tensor([0, 1, 1, 0]))

@@ -268,3 +268,16 @@ def test_a_traced_module_drops():
     y = traced(torch.ones(8, 3))
     assert 0.3 < float((y == 0).float().mean()) < 0.7
     assert torch.equal(torch.fx.symbolic_trace(Dropout(0.5).eval())(y), y)
+
+
+def test_mc_dropout_does_not_reach_the_attention_of_transformers():
+    from transformers import BertConfig, BertModel
+
+    options = {"num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 9}
+    for hidden, attention in ((0.0, 0.5), (0.5, 0.0)):
+        rates = {"hidden_dropout_prob": hidden, "attention_probs_dropout_prob": attention}
+        config = BertConfig(hidden_size=8, intermediate_size=8, **options, **rates)
+        model, tokens = BertModel(config).eval(), torch.tensor([[1, 2, 3]])
+        with torch.no_grad(), mc_dropout(model):
+            same = torch.equal(model(tokens)[0], model(tokens)[0])
+        assert same == (hidden == 0)

@@ -145,8 +145,10 @@ def _with_all(model: nn.Module, names: Sequence[str]) -> list[AdaptedLayer]:
 def fuse_adapters(model: Model, names: Sequence[str], train: Sequence[str] = ()) -> Model:
     """Fuse adapters by attention and train that alone: the second stage.
 
+    A new fusion takes the place of the one that a layer has.
+
     Args:
-        model: Changed in place. Layers that lack one of the adapters are left as they are.
+        model: Changed in place. Layers that lack one of the adapters use none.
         names: Of the adapters, in the order of the attention's weights.
         train: Names, or their ends, of modules that are trained too: the target's head.
 
@@ -169,9 +171,10 @@ def fuse_adapters(model: Model, names: Sequence[str], train: Sequence[str] = ())
     new = []
     for layer in _with_all(model, names):
         like = layer.adapters[names[0]].adapter_up.weight
-        layer.active = layer.fused = list(names)
+        layer.fused = list(names)
         fusion = AdapterFusion(like.shape[0]).to(like.device, like.dtype)
         layer.fusion = fusion.train(layer.training)
         new.append(fusion)
+    use_adapter(model, *names)
     _train_only(model, new, train)
     return model

@@ -293,7 +293,7 @@ def scalings_says() -> dict[str, bool]:
             for regime in REGIMES
             for rule in RULES
         ),
-        f"over {DRAWS} draws": DRAWS >= 10,
+        f"over {DRAWS} draws of one input": DRAWS >= 10,
         "The flat line is α/√r under gradient descent": near(sgd, -1, 0, 1),
         "and α/r in Adam's first step": near(adam, 0, 0.5, 1),
     }

@@ -114,7 +114,7 @@ SETTINGS = {
     "8 layers, large weights": (8, 4.2),
 }
 """Hidden layers, and the gain of the initialization; He's is 1.4."""
-STEPS = 60
+STEPS, LR = 60, 0.005
 
 
 @cache
@@ -126,7 +126,7 @@ def halves_data() -> Array:
         for norm in NORMS:
             widths = (64, *[32] * depth, 10)
             start = draw(widths, seeds=10, norm=norm, gain=gain, dtype="float32")
-            run = train(start, data, rule=adam_rule(lr=0.005), steps=STEPS, batch=50)
+            run = train(start, data, rule=adam_rule(lr=LR), steps=STEPS, batch=50)
             rows.append(np.asarray(run.test_accuracy[:, -1]))
     return np.asarray(rows, dtype=np.float64).reshape(len(SETTINGS), len(NORMS), -1)
 
@@ -165,8 +165,9 @@ def halves_says() -> dict[str, bool]:
             and (rms - none)[1] > (rms - none)[0]
             and (rms - none)[3] > (rms - none)[2]
         ),
-        f"Digits, mean of {every.shape[2]} networks": every.shape[1] == len(NORMS),
-        "Early in training, the division does the work": bool(
+        f"Digits, mean of {every.shape[2]} networks, learning rate {LR}": every.shape[1]
+        == len(NORMS),
+        "Here the division does the work, early in training": bool(
             (rms - none > 1.5 * (centred - none)).all()
         ),
     }

@@ -114,7 +114,8 @@ def learning_rates_says() -> dict[str, bool]:
             math.isclose(adam_rate[0], 1)
             and abs(int(np.argmax(adam_rate[SPIKE_AT - 1 :] > 0.5)) - back) <= 2
         ),
-        "What a gradient is multiplied by, in units of lr; Adam's with β₁ = 0": bool(
+        "What a gradient is multiplied by, in units of lr; Adam's with β₁ = 0 and "
+        "β₂ = ρ = 0.99": bool(
             np.allclose(ada, np.cumsum(np.where(data.t == SPIKE_AT, 1e4, 1.0)) ** -0.5)
         ),
         "AdaGrad's rate falls with each gradient": bool(

@@ -277,7 +277,7 @@ def decay_pays_says() -> dict[str, bool]:
     return {
         "at its best rate, each schedule that decays to 0 ends below the constant rate, in at "
         "least nine of ten networks": min(better) >= 9,
-        "Linear decay takes the higher peak": all(
+        "Linear decay takes a higher peak than the constant rate": all(
             np.median(ends(o, "linear"), 1).argmin() > np.median(ends(o, "constant"), 1).argmin()
             for o in both
         ),

@@ -84,9 +84,15 @@ class GivenLogits(nn.Module):
 
 
 def trainer_words() -> str:
-    """Say how Transformers' trainer pools a batch of two short texts and one of a long text."""
-    texts = [batch(length, seed) for seed, length in enumerate((4, 4, 31))]
-    data = [{"logits": logits[0], "labels": labels[0]} for logits, labels in texts]
+    """Say how Transformers' trainer pools a batch of two padded texts and one of a third."""
+    texts = [batch(length, seed) for seed, length in enumerate((4, 11, 31))]
+    data = [
+        {
+            "logits": F.pad(logits[0], (0, 0, 0, 31 - logits.shape[1])),
+            "labels": F.pad(labels[0], (0, 31 - labels.shape[1]), value=IGNORED),
+        }
+        for logits, labels in texts
+    ]
     with tempfile.TemporaryDirectory() as folder:
         settings = TrainingArguments(
             folder, per_device_eval_batch_size=2, report_to=[], use_cpu=True, disable_tqdm=True
@@ -96,12 +102,14 @@ def trainer_words() -> str:
     first, second, long = (
         ForCausalLMLoss(logits, labels, VOCABULARY).item() for logits, labels in texts
     )
+    together = (3 * first + 10 * second) / 13
     return which(
         found,
         {
-            "weighted by tokens": (3 * first + 3 * second + 30 * long) / 36,
-            "**weighted by texts**": (first + second + long) / 3,
-            "the mean of means": ((first + second) / 2 + long) / 2,
+            "weighted by tokens": (3 * first + 10 * second + 30 * long) / 43,
+            "weighted by texts": (first + second + long) / 3,
+            "**a batch weighs as many as its texts**": (2 * together + long) / 3,
+            "the mean of means": (together + long) / 2,
         },
     )
 
