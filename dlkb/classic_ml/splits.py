@@ -14,7 +14,7 @@ class Splits(NamedTuple):
     """All ways to split at one feature.
 
     Attributes:
-        threshold: Halfway between neighbours in order, (n − 1,).
+        threshold: Halfway between neighbours in order, below the upper one, (n − 1,).
         gain: What each split gains, (n − 1,); 0 where neighbours are equal.
     """
 
@@ -199,5 +199,7 @@ def split_gains(
     outputs = widen(grad if grad.ndim == 2 else grad[:, None])
     gain = _gains(xp.take(outputs, order, axis=0), xp.take(widen(hess), order), l2, min_hess)
     gain = xp.where(values[1:] > values[:-1], gain, 0.0)
-    threshold = values[:-1] + (values[1:] - values[:-1]) / 2
-    return Splits(*(xp.astype(a, x.dtype, copy=False) for a in (threshold, gain)))
+    middle = xp.astype(values[:-1] + (values[1:] - values[:-1]) / 2, x.dtype, copy=False)
+    below, above = (xp.astype(v, x.dtype, copy=False) for v in (values[:-1], values[1:]))
+    threshold = xp.where(middle < above, middle, below)  # nothing lies between: it rounded up
+    return Splits(threshold, xp.astype(gain, x.dtype, copy=False))

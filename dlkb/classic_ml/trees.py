@@ -101,7 +101,7 @@ def grow_tree(
         usable: Which features a node may split at, booleans (2^d − 1, p): random subsets.
 
     Returns:
-        The tree. Thresholds lie halfway between neighbours in the node.
+        The tree. Thresholds lie halfway between neighbours in the node, below the upper one.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -150,7 +150,9 @@ def grow_tree(
         below = xp.take(xp.take(ranked, feature, axis=1)[:, 0], cut)[0]
         above = xp.min(xp.where((h > 0) & (x > below), x, math.inf))
         splits = xp.max(gain) > min_gain
-        threshold = xp.where(splits, below / 2 + above / 2, math.inf)
+        middle = below / 2 + above / 2
+        middle = xp.where(middle < above, middle, below)  # nothing lies between: it rounded up
+        threshold = xp.where(splits, middle, math.inf)
         features.append(feature)
         thresholds.append(threshold[None])
         right = xp.astype(x > threshold, at.dtype)

@@ -79,7 +79,7 @@ class CutMix(MixUp):
     r"""Paste a box of the image before into each image of a batch, and mix labels by area.
 
     A drop-in for `torchvision.transforms.v2.CutMix`: one box for the batch, whose area is 1 − λ
-    before it is cut off at the edges. The arithmetic is that of `dlkb.regularization.mixing`.
+    before it is cut off and rounded. The arithmetic is that of `dlkb.regularization.mixing`.
 
     Args:
         alpha: α > 0 of Beta(α, α), from which λ is drawn.

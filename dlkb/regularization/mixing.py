@@ -126,7 +126,7 @@ def cut_box(row: Array, column: Array, weight: Array, *, height: int, width: int
         width: W ≥ 1.
 
     Returns:
-        The box. It covers less than 1 − λ where it is cut off: use `kept_area` for the targets.
+        The box. Cut off or rounded it covers less than 1 − λ: use `kept_area` for the targets.
 
     Raises:
         TypeError: If an array is not floating-point.

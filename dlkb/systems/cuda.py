@@ -35,7 +35,7 @@ def segments(address: Array, *, size: int = 32) -> Array:
             of the cache.
 
     Returns:
-        How many, (…), integers: 4 sectors is the least for 32 lanes with 4 bytes each.
+        How many, (…), integers: 4 sectors is the least for 32 lanes with 4 bytes of their own.
 
     Raises:
         TypeError: If `address` does not hold integers.

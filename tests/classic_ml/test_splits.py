@@ -112,6 +112,13 @@ def test_the_penalty_lowers_gains_and_may_turn_them():
     assert split_gains(x, g, h, l2=1.0).gain < 0
 
 
+def test_thresholds_part_neighbours_without_a_number_between():
+    x = 2.0**24 + np.asarray([0.0, 2.0, 4.0, 6.0], np.float32)  # neighbours in float32
+    threshold = split_gains(x, np.ones(4, np.float32), np.ones(4, np.float32)).threshold
+    assert (x[:-1] <= threshold).all()
+    assert (threshold < x[1:]).all()
+
+
 def test_one_example_has_no_split():
     assert split_gains(np.ones(1), np.ones(1), np.ones(1)).gain.shape == (0,)
 

@@ -176,6 +176,17 @@ def test_neighbours_that_sum_beyond_the_largest_number():
     assert np.isfinite(grow_tree(X, np.asarray([1.0, -1.0]), np.ones(2), depth=1).threshold[0])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_neighbours_without_a_number_between(dtype):
+    one = np.asarray(1.0, dtype)
+    odd = np.nextafter(one, dtype(2))
+    X = np.asarray([[one], [odd], [np.nextafter(odd, dtype(2))]])
+    assert (X[1:] / 2 + X[:-1] / 2 == X[[0, 2]]).all()  # a middle rounds to either side
+    for y in ([0, 1, 1], [0, 0, 1]):
+        tree = grow_tree(X, -np.asarray(y, dtype), np.ones(3, dtype), depth=1)
+        assert_close(predict_tree(tree, X), np.asarray(y, dtype))
+
+
 def test_bootstrap_draws_with_replacement():
     rng = np.random.default_rng(5)
     counts = np.stack([bootstrap_counts(np.zeros(50), generator=rng) for _ in range(400)])
