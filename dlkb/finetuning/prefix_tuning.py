@@ -237,5 +237,6 @@ def cache_bytes(tokens: int, *, width: int, layers: int, itemsize: int = 2) -> i
         >>> cache_bytes(100, width=768, layers=12)
         3686400
     """
+    check_between("tokens", tokens, 0, math.inf, closed="left")
     check_between("itemsize", itemsize, 1, math.inf, closed="left")
     return itemsize * prefix_parameters(width, length=tokens, layers=layers)

@@ -71,7 +71,7 @@ def clip_factor(norm: Array, *, max_norm: float, eps: float = 1e-6) -> Array:
 
     Returns:
         An array like `norm`, in [0, 1]: 0 for an infinite norm, NaN for NaN, and where norm and
-        threshold are both infinite.
+        threshold are both infinite, or both 0 and ε, too.
 
     Raises:
         TypeError: If `norm` is not floating-point.
@@ -104,7 +104,7 @@ def clip_by_global_norm(
       c = \min\Bigl(1,\ \frac{t}{\lVert\mathbf{g}\rVert_p + \epsilon}\Bigr)$$
 
     The direction of the long vector stays; a NaN anywhere makes all entries NaN, an infinity
-    makes all finite entries 0.
+    makes all finite entries 0, or NaN where `max_norm` is infinite.
 
     Args:
         grads: At least one array, any shapes.

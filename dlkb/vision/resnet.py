@@ -38,9 +38,9 @@ class Bottleneck(NamedTuple):
     """The convolutions of a bottleneck block.
 
     Attributes:
-        reduce: 1×1, to a quarter of the channels.
+        reduce: 1×1, to a quarter of the channels that go out.
         spatial: 3×3, padded by 1.
-        expand: 1×1, back to all channels.
+        expand: 1×1, to all of them.
         project: 1×1 on the shortcut, or `None` where the shapes agree.
     """
 

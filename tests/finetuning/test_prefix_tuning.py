@@ -205,6 +205,7 @@ W, factor = np.ones((3, 4)), np.ones(3)
         (lambda: prefix_parameters(1, length=-1, layers=1), ValueError, "length is -1"),
         (lambda: prefix_parameters(1, length=1, layers=0), ValueError, "layers is 0"),
         (lambda: cache_bytes(1, width=1, layers=1, itemsize=0), ValueError, "itemsize is 0"),
+        (lambda: cache_bytes(-1, width=1, layers=1), ValueError, "tokens is -1"),
     ],
 )
 def test_errors_name_the_argument(call, error, message):

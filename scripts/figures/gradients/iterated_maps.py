@@ -82,9 +82,9 @@ def growth_says() -> dict[str, bool]:
     return {
         f"derivative of n stacked logistic maps at r = {RATES[2]}, logarithmic, over n up to "
         f"{LAYERS}": True,
-        f"The median over 500 inputs falls to 1e{data.median[-1]:+.0f}": True,
+        f"The median over 500 inputs falls to {10 ** data.median[-1]:.0e}": True,
         "is parallel to the dashed line of the Lyapunov exponent": bool(parted.max() < 2),
-        f"At the input 0 it rises to 1e{data.at_zero[-1]:+.0f}": True,
+        f"At the input 0 it rises to {10 ** data.at_zero[-1]:.0e}": True,
         "One stack vanishes and explodes, at different inputs": bool(
             data.median[-1] < -10 < 10 < data.at_zero[-1]
         ),
