@@ -33,8 +33,10 @@ class BatchNorm(nn.Module):
             training.
 
     Note:
-        Differs from torch's in float32 for entries beyond 1e19, whose squares overflow: here
-        only the stored variance does. What looks for torch's class does not find this one:
+        Differs from torch's in float32 for entries beyond about 1e19 / √n, with n numbers a
+        channel, whose squares sum to infinity: torch gives zeros, and here only the stored
+        variance overflows, up to about 3e38 / n, beyond which the output is NaN. What looks for
+        torch's class does not find this one:
         `torch.optim.swa_utils.update_bn`, `SyncBatchNorm.convert_sync_batchnorm`.
 
     Example:

@@ -80,7 +80,8 @@ def adadelta(
         ValueError: If shapes differ, or a hyperparameter is out of its range.
 
     Note:
-        Differs from Keras in the defaults alone: there lr is 0.001, ρ 0.95 and ε 1e-7.
+        Differs from Keras in the defaults, lr 0.001, ρ 0.95 and ε 1e-7 there, and in the weight
+        decay, which Keras takes off the parameters beside the step.
 
     Reference:
         Zeiler (2012), Algorithm 1.
