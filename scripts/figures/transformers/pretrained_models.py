@@ -151,9 +151,8 @@ def merges_says() -> dict[str, bool]:
         f"{data.merges[-1]:.0f} merges learnt from half of the Zen of Python cut this half into "
         f"tokens of {data.known[-1]:.2f} characters": True,
         f"the other half into tokens of {data.other[-1]:.2f}": True,
-        f"After {data.merges[early]:.0f} merges the other half has gained two thirds as much": bool(
-            0.62 < gained[early] < 0.72
-        ),
+        f"After {data.merges[early]:.0f} merges the other lines have gained two thirds as "
+        "much": bool(0.62 < gained[early] < 0.72),
         f"at {data.merges[-1]:.0f} a third": bool(0.28 < gained[-1] < 0.38),
         "there each taught word is one token": np.isclose(data.known[-1], data.by_word),
     }
