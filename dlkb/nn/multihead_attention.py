@@ -34,7 +34,8 @@ class MultiheadAttention(nn.Module):
 
     Note:
         Differs from `torch.nn.MultiheadAttention` in a query whose keys are all masked: it reads
-        zeros here, and NaN there where `need_weights` is set. Nested tensors are not taken.
+        zeros here, and NaN there where `need_weights` is set or in the fast path of `eval`. Nested
+        tensors are not taken.
 
     Example:
         >>> _ = torch.manual_seed(0)

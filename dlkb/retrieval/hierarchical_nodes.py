@@ -124,8 +124,8 @@ def level_by_traversal(parents: Mapping[Node, Node | None], *, depth: int) -> Wa
         depth: The level, ≥ 0.
 
     Returns:
-        The nodes, and how often two were compared: about N · C a level, of N nodes in the tree and
-        C in the level below.
+        The nodes, and how often two were compared: at most N · C a level and at least half of
+        that, of N nodes in the tree and C in the level below.
 
     Raises:
         ValueError: If `depth` is negative.

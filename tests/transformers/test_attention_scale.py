@@ -58,6 +58,10 @@ def test_entropy_of_normal_scores():
     corner = math.sqrt(2 * math.log(100))
     assert gaussian_entropy(keys=100, std=corner + 0.01) == 0
     assert gaussian_entropy(keys=100, std=corner - 0.01) > 0
+    for keys, gap in ((64, 1.9), (16384, 3.1)):
+        corner = math.sqrt(2 * math.log(keys))
+        found = entropy(softmax(corner * rng.normal(size=(2**23 // keys, keys)))).mean()
+        assert abs(found - gaussian_entropy(keys=keys, std=corner) - gap) < 0.15
 
 
 def test_sensitivity_is_the_norm_of_the_jacobian():
