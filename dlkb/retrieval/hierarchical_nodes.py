@@ -226,7 +226,7 @@ def merge_parents(
         if not full:
             break
         # A child that is about to be filled comes first, so that the order of `scores` is no matter
-        ready = {p: c for p, c in full.items() if full.keys().isdisjoint(c)}
+        ready = {p: c for p, c in full.items() if not any(child in full for child in c)}
         for parent, found in ready.items():
             mean = sum(kept.pop(node) for node in found) / len(found)
             kept[parent] = max(mean, kept.get(parent, mean))
