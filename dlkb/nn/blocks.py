@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,18 +12,14 @@ from dlkb.activations.gelu import gelu
 from dlkb.activations.relu import relu
 from dlkb.arrays import check_between
 from dlkb.nn.dropout import Dropout
-from dlkb.nn.gelu import HALF
+from dlkb.nn.gelu import _in_float32
 from dlkb.nn.layer_norm import LayerNorm
 from dlkb.nn.multihead_attention import MultiheadAttention
 
 Activation = Callable[[Tensor], Tensor]
 
 
-def _gelu(x: Tensor) -> Tensor:
-    return gelu(x.float()).to(x.dtype) if x.dtype in HALF else gelu(x)
-
-
-NAMED: dict[str, Activation] = {"relu": relu, "gelu": _gelu}
+NAMED: dict[str, Activation] = {"relu": relu, "gelu": partial(_in_float32, gelu)}
 
 
 class _Layer(nn.Module):

@@ -22,6 +22,8 @@ from dlkb.transformers.blocks import (
     BlockParams,
     FeedForwardParams,
     Linear,
+    _check_memory,
+    _queries_keys_values,
     attend,
     feed_forward,
     normalize,
@@ -147,14 +149,11 @@ def attend_vjp(
         (array([[0., 0.]]), array([[1., 2.]]))
     """
     how: Options = {"heads": heads, "kv_heads": kv_heads, "is_causal": is_causal, "mask": mask}
-    few = heads if kv_heads is None else kv_heads
-    q, k, v = linear(x, *params.q), linear(memory, *params.k), linear(memory, *params.v)
-    if rotary_base is not None:
-        q = turn_heads(q, heads=heads, base=rotary_base)
-        k = turn_heads(k, heads=few, base=rotary_base)
+    q, k, v = _queries_keys_values(x, memory, params, heads, kv_heads, rotary_base)
     d_read, last = _layer_vjp(multi_head_attention(q, k, v, **how), params.o, cotangent)
     d_q, d_k, d_v = multi_head_attention_vjp(q, k, v, d_read, **how)
     if rotary_base is not None:
+        few = heads if kv_heads is None else kv_heads
         d_q = turn_heads(d_q, heads=heads, base=rotary_base, back=True)
         d_k = turn_heads(d_k, heads=few, base=rotary_base, back=True)
     d_x, queries = _layer_vjp(x, params.q, d_q)
@@ -220,11 +219,7 @@ def block_vjp(
         >>> block_vjp(x, silent, x, heads=1).x
         array([[1., 2.]])
     """
-    if (memory is None) != (params.cross is None):
-        raise ValueError(
-            f"memory is {'missing' if memory is None else 'given'} and params.cross is not: "
-            "cross-attention needs both"
-        )
+    _check_memory(memory, params)
     check_same_shape("cotangent", cotangent, "x", x)
     norm = partial(normalize, rms=rms, eps=eps)
     norm_back = partial(_norm_vjp, rms=rms, eps=eps)

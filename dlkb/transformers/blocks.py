@@ -162,10 +162,7 @@ def attend(
         >>> attend(x, x, AttentionParams(eye, eye, eye, eye), heads=1)
         array([[1., 2.]])
     """
-    q, k, v = linear(x, *params.q), linear(memory, *params.k), linear(memory, *params.v)
-    if rotary_base is not None:
-        q = turn_heads(q, heads=heads, base=rotary_base)
-        k = turn_heads(k, heads=heads if kv_heads is None else kv_heads, base=rotary_base)
+    q, k, v = _queries_keys_values(x, memory, params, heads, kv_heads, rotary_base)
     read = multi_head_attention(
         q, k, v, heads=heads, kv_heads=kv_heads, is_causal=is_causal, mask=mask
     )
@@ -234,13 +231,8 @@ def block(
         >>> block(x, BlockParams(one, attention, one, mlp), heads=1).round(2)
         array([[-0.16,  3.84]])
     """
+    _check_memory(memory, params)
     cross = params.cross
-    if (memory is None) != (cross is None):
-        raise ValueError(
-            f"memory is {'missing' if memory is None else 'given'} and params.cross is not: "
-            "cross-attention needs both"
-        )
-
     norm = partial(normalize, rms=rms, eps=eps)
 
     def added(y: Array, scale: Linear | None, part: Callable[[Array], Array]) -> Array:
@@ -270,3 +262,27 @@ def block(
         )
         x = added(x, params.cross_norm, read)
     return added(x, params.feed_forward_norm, mlp)
+
+
+def _queries_keys_values(
+    x: Array,
+    memory: Array,
+    params: AttentionParams,
+    heads: int,
+    kv_heads: int | None,
+    rotary_base: float | None,
+) -> tuple[Array, Array, Array]:
+    """Return what the heads of attention read, turned if positions are rotary."""
+    q, k, v = linear(x, *params.q), linear(memory, *params.k), linear(memory, *params.v)
+    if rotary_base is not None:
+        q = turn_heads(q, heads=heads, base=rotary_base)
+        k = turn_heads(k, heads=heads if kv_heads is None else kv_heads, base=rotary_base)
+    return q, k, v
+
+
+def _check_memory(memory: Array | None, params: BlockParams) -> None:
+    if (memory is None) != (params.cross is None):
+        raise ValueError(
+            f"memory is {'missing' if memory is None else 'given'} and params.cross is not: "
+            "cross-attention needs both"
+        )
