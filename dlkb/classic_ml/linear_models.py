@@ -12,6 +12,7 @@ from dlkb.arrays import (
     check_between,
     check_float,
     check_same_shape,
+    device,
     namespace,
     widen,
 )
@@ -180,7 +181,7 @@ def irls_step(X: Array, y: Array, w: Array, *, l2: Array | float = 0.0) -> Array
     z = xp.matmul(X_wide, wide)
     slopes = sigmoid_vjp(z, xp.ones_like(z))
     hessian = xp.matmul(xp.matrix_transpose(X_wide), slopes[:, None] * X_wide)
-    eye = xp.eye(w.shape[0], dtype=wide.dtype, device=w.device)
+    eye = xp.eye(w.shape[0], dtype=wide.dtype, device=device(w))
     step = xp.linalg.solve(hessian + l2 * eye, grad[:, None])[:, 0]
     return xp.astype(wide - step, w.dtype, copy=False)
 

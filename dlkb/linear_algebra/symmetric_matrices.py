@@ -6,7 +6,7 @@ the other one differs; eigenpairs come in as arguments and `spectral_residuals` 
 
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, norm
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, device, namespace, norm
 
 
 def _check_square(name: str, W: Array) -> None:
@@ -219,7 +219,7 @@ def spectral_residuals(W: Array, eigenvalues: Array, eigenvectors: Array) -> Spe
     V = eigenvectors
     V_t = xp.matrix_transpose(V)
     V_scaled = V * eigenvalues[..., None, :]  # V Λ
-    identity = xp.eye(W.shape[-1], dtype=W.dtype, device=W.device)
+    identity = xp.eye(W.shape[-1], dtype=W.dtype, device=device(W))
     return SpectralResiduals(
         _frobenius(xp.matmul(W, V) - V_scaled),
         _frobenius(xp.matmul(V_t, V) - identity),
@@ -435,8 +435,8 @@ def log_power_norms(W: Array, *, k: int) -> Array:
     check_between("k", k, 0, float("inf"))
     if W.shape[-1] == 0:
         raise ValueError(f"W has shape {tuple(W.shape)}: at least one row is needed")
-    power = xp.eye(W.shape[-1], dtype=W.dtype, device=W.device)
-    log_norm = xp.zeros(W.shape[:-2], dtype=W.dtype, device=W.device)
+    power = xp.eye(W.shape[-1], dtype=W.dtype, device=device(W))
+    log_norm = xp.zeros(W.shape[:-2], dtype=W.dtype, device=device(W))
     found = [log_norm]
     for _ in range(k):
         power = xp.matmul(W, power)
