@@ -189,6 +189,9 @@ def train_head(
     if encoding == "alibi":
         each = [head._replace(slope=slope) for slope in range(8)]
         return max(each, key=lambda h: float(overlap(h, name, length).mean()))
+    if encoding == "learned":  # what no position reads, stays: the rows in front alone are trained
+        whole = head.table.detach()
+        head = head._replace(table=whole[:, :length].clone().requires_grad_())
     free = [x for x in (head.q, head.k, head.table) if x.requires_grad]
     optimizer = torch.optim.Adam(free, lr=0.03)
     for _ in range(steps):
@@ -196,4 +199,6 @@ def train_head(
         loss = -(wanted * (weights(head, length) + 1e-9).log()).sum(-1).mean(-1).sum()
         loss.backward()
         optimizer.step()
+    if encoding == "learned":
+        head = head._replace(table=torch.cat([head.table.detach(), whole[:, length:]], dim=1))
     return head
