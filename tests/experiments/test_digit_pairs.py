@@ -42,7 +42,8 @@ def test_a_cold_start_names_worse_for_a_time():
     assert lead[0] > 0.1 > 0.05 > lead[1]
     learned = align(seeds=3, steps=400)
     for run in (warm, cold):
-        assert (learned.seen > run.seen).all() and (learned.unseen > run.unseen).all()
+        assert (learned.seen > run.seen).all()
+        assert (learned.unseen > run.unseen).all()
 
 
 @pytest.mark.parametrize("learned", [True, False])
