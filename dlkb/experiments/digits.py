@@ -3,7 +3,7 @@
 They are what this book trains on: real, small, and shipped with a package.
 """
 
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,12 @@ class Split(NamedTuple):
     y_train: NDArray[np.int64]
     x_test: NDArray[Any]
     y_test: NDArray[np.int64]
+
+
+@cache  # the file is compressed text: reading it takes longer than a split
+def _load() -> tuple[NDArray[Any], NDArray[np.int64]]:
+    images, labels = load_digits(return_X_y=True)
+    return images, labels
 
 
 def digits(
@@ -85,7 +91,7 @@ def digits(
         one = partial(digits, train=train, test=test, noise=noise, scale=scale, dtype=dtype)
         splits = [one(seed=seed + s) for s in range(seeds)]
         return Split(*(np.stack(part) for part in zip(*splits, strict=True)))
-    images, labels = load_digits(return_X_y=True)
+    images, labels = _load()
     rng = np.random.default_rng(seed)
     order = rng.permutation(IMAGES)
     x, y = images[order] / 16, labels[order]
