@@ -122,7 +122,7 @@ def rms_norm(
 
     Note:
         Differs from `LlamaRMSNorm`, which rounds before it multiplies by the weight, and from
-        Gemma's, which multiplies by 1 + w. The paper has no ε.
+        that of Gemma to Gemma 3, which multiplies by 1 + w. The paper has no ε.
 
     Reference:
         Zhang and Sennrich, Root Mean Square Layer Normalization (2019).
