@@ -1,7 +1,6 @@
 """Layer normalization as a module."""
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -86,7 +85,7 @@ def last_axes(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
     Raises:
         ValueError: If there is none.
     """
-    one = isinstance(normalized_shape, Integral)
+    one = not hasattr(normalized_shape, "__iter__")  # NumPy's integers are no int
     shape = (normalized_shape,) if one else tuple(normalized_shape)  # type: ignore[arg-type]
     if not shape:
         raise ValueError("normalized_shape is empty: give the size of at least the last axis")
