@@ -37,7 +37,8 @@ def global_norm(grads: Sequence[Array], *, norm_type: float = 2.0) -> Array:
         ValueError: If there is no array, or `norm_type` is not positive.
 
     Note:
-        Differs from torch, which also takes p ≤ 0. With p = 0 it counts nonzero arrays, not entries.
+        Differs from torch, which also takes p ≤ 0. With p = 0 it counts nonzero arrays, not
+        entries.
 
     Example:
         >>> import numpy as np
