@@ -56,6 +56,23 @@ def namespace(*arrays: Array) -> ModuleType:
     return array_api_compat.array_namespace(*given)
 
 
+def device(x: Array) -> Any:
+    """Return the device of an array, for what a formula makes beside it.
+
+    Args:
+        x: An array of any shape.
+
+    Returns:
+        Its device; None, which stands for the default, while `jax.jit` traces the formula.
+
+    Example:
+        >>> import numpy as np
+        >>> device(np.ones(2))
+        'cpu'
+    """
+    return getattr(x, "device", None)
+
+
 def _draw(like: Array, generator: Generator, method: str) -> Array:
     check_float("like", like)
     xp = namespace(like)
@@ -64,14 +81,14 @@ def _draw(like: Array, generator: Generator, method: str) -> Array:
         if not _is_torch(like):
             raise TypeError("generator is a torch.Generator but the array is not a torch tensor")
         draw = {"random": torch.rand, "standard_normal": torch.randn}[method]
-        return draw(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+        return draw(like.shape, generator=generator, dtype=like.dtype, device=device(like))
     if not hasattr(generator, method):
         raise TypeError(
             f"generator is {type(generator).__name__}: pass numpy.random.default_rng(seed), "
             "or a torch.Generator together with torch tensors"
         )
     values = getattr(generator, method)(tuple(like.shape))
-    return xp.asarray(values, dtype=like.dtype, device=array_api_compat.device(like))
+    return xp.asarray(values, dtype=like.dtype, device=device(like))
 
 
 def uniform(like: Array, *, generator: Generator) -> Array:

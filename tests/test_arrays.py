@@ -4,6 +4,8 @@ import math
 import re
 
 import array_api_strict
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
@@ -23,6 +25,7 @@ from dlkb.arrays import (
     wide_dtype,
     widen,
 )
+from dlkb.arrays import device as place
 from tests.cases import Case
 from tests.close import assert_close
 
@@ -112,6 +115,17 @@ def test_frequencies_are_right_in_half_precision(p):
     drawn = bernoulli(like, p=p, generator=np.random.default_rng(0))
     assert drawn.dtype == torch.bool
     assert abs(drawn.float().mean().item() - p) < 4 * math.sqrt(p * (1 - p) / 200_000) + 1e-12
+
+
+def test_the_device_of_an_array(device):
+    assert place(torch.ones(2, device=device)).type == device
+    assert place(np.ones(2)) == "cpu"
+    x = jnp.ones(2)
+    assert jnp.zeros(3, device=place(x)).device == x.device
+
+
+def test_an_array_that_jax_traces_has_no_device_yet():
+    assert jax.jit(lambda x: x + jnp.ones(2, device=place(x)))(jnp.ones(2)).tolist() == [2.0, 2.0]
 
 
 def test_the_library_of_the_arrays():

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from dlkb.arrays import Array, check_between, check_float, namespace
+from dlkb.arrays import Array, check_between, check_float, device, namespace
 
 PerAxis = int | Sequence[int]
 """One number for all axes of space, or one for each."""
@@ -227,7 +227,7 @@ def conv_weight_vjp(
     check_float("cotangent", cotangent)
     xp = namespace(x, cotangent)
     channels, out = x.shape[1] // max(groups, 1), cotangent.shape[1]
-    W_like = xp.zeros((out, channels, *kernel), dtype=x.dtype, device=x.device)
+    W_like = xp.zeros((out, channels, *kernel), dtype=x.dtype, device=device(x))
     s, p, d = _geometry(W_like, stride, padding, dilation)
     _check_channels(x, W_like, groups)
     _check_cotangent(cotangent, W_like, x.shape[2:], s, p, d)
@@ -342,7 +342,7 @@ def _pad(x: Array, before: Sequence[int], after: Sequence[int]) -> Array:
         x = x[(*((slice(None),) * axis), cut, ...)]
         ends = [
             xp.zeros(
-                (*x.shape[:axis], max(n, 0), *x.shape[axis + 1 :]), dtype=x.dtype, device=x.device
+                (*x.shape[:axis], max(n, 0), *x.shape[axis + 1 :]), dtype=x.dtype, device=device(x)
             )
             for n in (lo, hi)
         ]

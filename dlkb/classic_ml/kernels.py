@@ -2,7 +2,7 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, namespace, widen
+from dlkb.arrays import Array, check_between, check_float, device, namespace, widen
 
 
 def _check_pair(X: Array, Z: Array) -> None:
@@ -128,7 +128,7 @@ def kernel_ridge(K: Array, y: Array, *, l2: float) -> Array:
     _check_gram(K, y, y)
     check_between("l2", l2, 0, math.inf, closed="neither")
     xp = namespace(K, y)
-    eye = xp.eye(K.shape[0], dtype=K.dtype, device=K.device)
+    eye = xp.eye(K.shape[0], dtype=K.dtype, device=device(K))
     return xp.linalg.solve(K + l2 * eye, y[:, None])[:, 0]
 
 
@@ -210,7 +210,7 @@ def smo_step(K: Array, y: Array, alpha: Array, *, C: float) -> Array:
     check_between("C", C, 0, math.inf, closed="neither")
     xp = namespace(K, y, alpha)
     up, down, t = _pulls(K, y, alpha, C)
-    index = xp.arange(alpha.shape[0], device=alpha.device)
+    index = xp.arange(alpha.shape[0], device=device(alpha))
     first = xp.astype(index == xp.argmax(up), t.dtype)
     second = xp.astype(index == xp.argmin(down), t.dtype)
     pair, wide = first - second, widen(alpha)

@@ -3,7 +3,16 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, Generator, check_between, check_float, namespace, uniform, widen
+from dlkb.arrays import (
+    Array,
+    Generator,
+    check_between,
+    check_float,
+    device,
+    namespace,
+    uniform,
+    widen,
+)
 from dlkb.classic_ml.splits import _check_examples, _gains, leaf_weight
 
 
@@ -44,7 +53,7 @@ def leaf_index(tree: Tree, X: Array) -> Array:
     check_float("X", X)
     xp = namespace(X, tree.threshold)
     nodes = tree.feature.shape[0]
-    node = xp.zeros(X.shape[0], dtype=tree.feature.dtype, device=X.device)
+    node = xp.zeros(X.shape[0], dtype=tree.feature.dtype, device=device(X))
     for _ in range((nodes + 1).bit_length() - 1):
         x = xp.take_along_axis(X, xp.take(tree.feature, node)[:, None], axis=1)[:, 0]
         right = ~(x <= xp.take(tree.threshold, node))
@@ -93,7 +102,8 @@ def grow_tree(
     Args:
         X: Inputs, (n, p), n ≥ 1, p ≥ 1, finite.
         grad: Gradients by the prediction, (n,) or (n, k).
-        hess: Second derivatives, (n,), ≥ 0. An example with 0 counts as absent.
+        hess: Second derivatives, (n,), ≥ 0. An example with 0 counts as absent if its
+            gradient is 0, too.
         depth: d ≥ 0. Time and memory grow as 2^d.
         l2: λ ≥ 0.
         min_hess: What H must be at least on either side, ≥ 0.
@@ -132,7 +142,7 @@ def grow_tree(
     ranked, rows = xp.take_along_axis(X, order, axis=0), xp.reshape(order, (-1,))
     distinct = ranked[1:, :] > ranked[:-1, :]
     outputs, weight = widen(grad if grad.ndim == 2 else grad[:, None]), widen(hess)
-    at = xp.zeros(X.shape[0], dtype=order.dtype, device=X.device)
+    at = xp.zeros(X.shape[0], dtype=order.dtype, device=device(X))
     features, thresholds = [], []
     for node in range(nodes):
         inside = xp.astype(at == node, weight.dtype)
@@ -157,7 +167,7 @@ def grow_tree(
         thresholds.append(threshold[None])
         right = xp.astype(x > threshold, at.dtype)
         at = xp.where(at == node, 2 * node + 1 + right, at)
-    leaves = xp.arange(nodes + 1, dtype=at.dtype, device=X.device)
+    leaves = xp.arange(nodes + 1, dtype=at.dtype, device=device(X))
     member = xp.astype(leaves[:, None] == at - nodes, weight.dtype)
     total_h = xp.matmul(member, weight)[:, None]
     value = leaf_weight(xp.matmul(member, outputs), total_h, l2=l2)
@@ -193,7 +203,7 @@ def bootstrap_counts(like: Array, *, generator: Generator) -> Array:
         raise ValueError(f"like has shape {tuple(like.shape)}: (n,) is needed")
     xp = namespace(like)
     n = like.shape[0]
-    index = xp.arange(n, device=like.device)
+    index = xp.arange(n, device=device(like))
     drawn = xp.astype(xp.floor(uniform(widen(like), generator=generator) * n), index.dtype)
     drawn = xp.clip(drawn, 0, max(n - 1, 0))  # a draw may round up to 1
     return xp.sum(xp.astype(drawn[:, None] == index, like.dtype), axis=0)

@@ -15,6 +15,7 @@ from dlkb.arrays import (
     check_between,
     check_float,
     check_same_shape,
+    device,
     namespace,
     normal,
     widen,
@@ -281,7 +282,7 @@ def adapter_init(like: Array, *, m: int, generator: Generator, std: float | None
         raise ValueError(f"like has shape {tuple(like.shape)}: its last axis must be d >= 1")
     check_between("m", m, 1, math.inf, closed="left")
     xp = namespace(like)
-    d, kind = like.shape[-1], {"dtype": like.dtype, "device": like.device}
+    d, kind = like.shape[-1], {"dtype": like.dtype, "device": device(like)}
     if std is None:
         down, up = lora_init(xp.zeros((d, d), **kind), r=m, generator=generator)
     else:

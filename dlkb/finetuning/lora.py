@@ -12,6 +12,7 @@ from dlkb.arrays import (
     Generator,
     check_between,
     check_float,
+    device,
     namespace,
     normal,
     uniform,
@@ -267,13 +268,13 @@ def lora_init(W: Array, *, r: int, generator: Generator, std: float | None = Non
     check_between("r", r, 1, math.inf, closed="left")
     xp = namespace(W)
     out_features, in_features = W.shape
-    A = xp.zeros((r, in_features), dtype=W.dtype, device=W.device)
+    A = xp.zeros((r, in_features), dtype=W.dtype, device=device(W))
     if std is None:
         A = (2 * uniform(A, generator=generator) - 1) / math.sqrt(in_features)
     else:
         check_between("std", std, 0, math.inf, closed="neither")
         A = std * normal(A, generator=generator)
-    return Factors(A, xp.zeros((out_features, r), dtype=W.dtype, device=W.device))
+    return Factors(A, xp.zeros((out_features, r), dtype=W.dtype, device=device(W)))
 
 
 def merge(W: Array, A: Array, B: Array, *, scaling: float) -> Array:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, namespace
+from dlkb.arrays import Array, check_between, check_float, device, namespace
 from dlkb.finetuning.lora import Factors, _check_factors, merge
 
 
@@ -147,7 +147,7 @@ def factorize(M: Array, *, r: int, scaling: float = 1.0) -> Factors:
     root = xp.sqrt(S[:rank] / scaling)
     A, B = xp.expand_dims(root, axis=1) * Vh[:rank, :], U[:, :rank] * root
     if rank < r:
-        more = {"dtype": M.dtype, "device": M.device}
+        more = {"dtype": M.dtype, "device": device(M)}
         A = xp.concat([A, xp.zeros((r - rank, M.shape[1]), **more)], axis=0)
         B = xp.concat([B, xp.zeros((M.shape[0], r - rank), **more)], axis=1)
     return Factors(A, B)

@@ -8,7 +8,7 @@ and goes back by $\mathbf{J}^\top$.
 import math
 from collections.abc import Sequence
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, norm
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, device, namespace, norm
 
 
 def _check_layer(W: Array, slope: Array) -> None:
@@ -96,7 +96,7 @@ def softmax_jacobian(p: Array) -> Array:
     if p.ndim < 1:
         raise ValueError("p has shape (): an axis of probabilities is needed")
     xp = namespace(p)
-    identity = xp.eye(p.shape[-1], dtype=p.dtype, device=p.device)
+    identity = xp.eye(p.shape[-1], dtype=p.dtype, device=device(p))
     return p[..., :, None] * (identity - p[..., None, :])
 
 

@@ -8,7 +8,7 @@ of a weight times $\sqrt{n_\text{in}}$.
 import math
 from collections.abc import Callable
 
-from dlkb.arrays import Array, check_between, check_float, namespace, widen
+from dlkb.arrays import Array, check_between, check_float, device, namespace, widen
 
 # Nodes of the midpoint rule for a Gaussian integral. The rule converges exponentially here, and no
 # node is at 0, where rectifiers have their kink. At 1/256 tanh(100 z) is still good to ten digits.
@@ -174,7 +174,7 @@ def gaussian_mean(function: Callable[[Array], Array], q: Array) -> Array:
     xp = namespace(q)
     wide = q if xp.finfo(q.dtype).bits >= 32 else xp.astype(q, xp.float32)
     count = round(2 * _REACH / _STEP)
-    z = (xp.arange(count, dtype=wide.dtype, device=wide.device) + 0.5) * _STEP - _REACH
+    z = (xp.arange(count, dtype=wide.dtype, device=device(wide)) + 0.5) * _STEP - _REACH
     density = xp.exp(-z * z / 2)
     values = function(xp.sqrt(wide)[..., None] * z)
     return xp.astype(xp.sum(values * (density / xp.sum(density)), axis=-1), q.dtype)

@@ -6,7 +6,16 @@ the other one differs; eigenpairs come in as arguments and `spectral_residuals` 
 
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, norm
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    device,
+    namespace,
+    norm,
+    widen,
+)
 
 
 def _check_square(name: str, W: Array) -> None:
@@ -219,7 +228,7 @@ def spectral_residuals(W: Array, eigenvalues: Array, eigenvectors: Array) -> Spe
     V = eigenvectors
     V_t = xp.matrix_transpose(V)
     V_scaled = V * eigenvalues[..., None, :]  # V Λ
-    identity = xp.eye(W.shape[-1], dtype=W.dtype, device=W.device)
+    identity = xp.eye(W.shape[-1], dtype=W.dtype, device=device(W))
     return SpectralResiduals(
         _frobenius(xp.matmul(W, V) - V_scaled),
         _frobenius(xp.matmul(V_t, V) - identity),
@@ -435,8 +444,8 @@ def log_power_norms(W: Array, *, k: int) -> Array:
     check_between("k", k, 0, float("inf"))
     if W.shape[-1] == 0:
         raise ValueError(f"W has shape {tuple(W.shape)}: at least one row is needed")
-    power = xp.eye(W.shape[-1], dtype=W.dtype, device=W.device)
-    log_norm = xp.zeros(W.shape[:-2], dtype=W.dtype, device=W.device)
+    power = xp.eye(W.shape[-1], dtype=W.dtype, device=device(W))
+    log_norm = xp.zeros(W.shape[:-2], dtype=W.dtype, device=device(W))
     found = [log_norm]
     for _ in range(k):
         power = xp.matmul(W, power)
@@ -512,8 +521,10 @@ def effective_rank(singular_values: Array) -> Array:
     if singular_values.ndim < 1:
         raise ValueError("singular_values has shape (): an axis of singular values is needed")
     xp = namespace(singular_values)
-    total = xp.sum(singular_values, axis=-1, keepdims=True)
-    p = singular_values / xp.where(total == 0, xp.ones_like(total), total)
+    share = widen(singular_values) / max(1, singular_values.shape[-1])  # or the sum may overflow
+    total = xp.sum(share, axis=-1, keepdims=True)
+    p = share / xp.where(total == 0, xp.ones_like(total), total)
     surprise = -xp.log(xp.where(p == 0, xp.ones_like(p), p))  # 0 log 0 = 0
     rank = xp.exp(xp.sum(p * surprise, axis=-1))
-    return xp.where(total[..., 0] == 0, xp.zeros_like(rank), rank)
+    rank = xp.where(total[..., 0] == 0, xp.zeros_like(rank), rank)
+    return xp.astype(rank, singular_values.dtype, copy=False)

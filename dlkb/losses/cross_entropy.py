@@ -8,6 +8,7 @@ from dlkb.arrays import (
     check_between,
     check_float,
     check_same_shape,
+    device,
     namespace,
     wide_dtype,
     widen,
@@ -115,7 +116,7 @@ def _targets(
                 f"{tuple(logits.shape)}: class numbers have one axis less, without the last"
             )
         labels = xp.astype(labels, xp.int32)[..., None]
-        numbers = xp.arange(classes, dtype=xp.int32, device=logits.device)
+        numbers = xp.arange(classes, dtype=xp.int32, device=device(logits))
         target = xp.astype(labels == numbers, dtype)
         known = (labels >= 0) & (labels < classes)
         target = xp.where(known, target, xp.full_like(target, math.nan))
@@ -543,9 +544,9 @@ def reliability(confidence: Array, correct: Array, *, bins: int = 15) -> Reliabi
         raise ValueError(f"confidence has shape {tuple(confidence.shape)}: it must have one axis")
     xp = namespace(confidence, correct)
     c, right = widen(confidence), widen(correct)
-    edges = xp.arange(1, bins, dtype=c.dtype, device=c.device) / bins
+    edges = xp.arange(1, bins, dtype=c.dtype, device=device(c)) / bins
     number = xp.sum(xp.astype(c[:, None] > edges, xp.int32), axis=-1, dtype=xp.int32)
-    here = number[:, None] == xp.arange(bins, dtype=xp.int32, device=c.device)
+    here = number[:, None] == xp.arange(bins, dtype=xp.int32, device=device(c))
     here = xp.astype(here, c.dtype)
     count = xp.sum(here, axis=0)
     some = xp.clip(count, 1.0, None)

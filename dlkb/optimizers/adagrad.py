@@ -3,7 +3,15 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, wide_dtype
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    device,
+    namespace,
+    wide_dtype,
+)
 from dlkb.optimizers.sgd import penalized_gradient
 
 
@@ -63,7 +71,7 @@ def adagrad_init(theta: Array, *, initial_accumulator_value: float = 0.0) -> Ada
     )
     xp = namespace(theta)
     return AdagradState(
-        step=xp.zeros((), dtype=xp.int32, device=theta.device),
+        step=xp.zeros((), dtype=xp.int32, device=device(theta)),
         sum=xp.zeros_like(theta) + initial_accumulator_value,
     )
 

@@ -3,7 +3,15 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, wide_dtype
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    device,
+    namespace,
+    wide_dtype,
+)
 
 
 class AdamState(NamedTuple):
@@ -46,7 +54,7 @@ def adam_init(theta: Array, *, amsgrad: bool = False) -> AdamState:
     check_float("theta", theta)
     xp = namespace(theta)
     return AdamState(
-        step=xp.zeros((), dtype=xp.int32, device=theta.device),
+        step=xp.zeros((), dtype=xp.int32, device=device(theta)),
         m=xp.zeros_like(theta),
         v=xp.zeros_like(theta),
         v_max=xp.zeros_like(theta) if amsgrad else None,

@@ -2,7 +2,15 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    device,
+    namespace,
+    widen,
+)
 from dlkb.gradients.loss_explosion import stable_lr
 
 
@@ -243,7 +251,7 @@ def epoch_ball(curvature: Array, variance: Array, *, lr: float, examples: int) -
     x = lr * wide
     inside = (wide > 0) & (x < 2)
     x = xp.where(inside & (x > 0), x, 1.0)  # with η = 0 the square of η makes it zero
-    age = xp.arange(examples, dtype=wide.dtype, device=curvature.device)
+    age = xp.arange(examples, dtype=wide.dtype, device=device(curvature))
     weights = (1 - x)[..., None] ** age
     from_mean = weights - xp.mean(weights, axis=-1, keepdims=True)
     spread = xp.mean(from_mean**2, axis=-1) * (examples**2 / (examples - 1))

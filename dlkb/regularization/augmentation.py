@@ -8,6 +8,7 @@ from dlkb.arrays import (
     check_between,
     check_float,
     check_same_shape,
+    device,
     namespace,
     wide_dtype,
     widen,
@@ -218,7 +219,7 @@ def _pixels(image: Array, like: Array) -> Grid:
     check_float("image", image)
     if image.ndim < 2:
         raise ValueError(f"image has shape {tuple(image.shape)}: it must be (..., height, width)")
-    place = {"dtype": wide_dtype(like), "device": image.device}
+    place = {"dtype": wide_dtype(like), "device": device(image)}
     rows, columns = (namespace(image).arange(n, **place) for n in image.shape[-2:])
     return Grid(rows[:, None], columns)
 

@@ -7,6 +7,7 @@ from dlkb.arrays import (
     check_between,
     check_float,
     check_same_shape,
+    device,
     namespace,
     wide_dtype,
     widen,
@@ -265,7 +266,7 @@ def _inside(x: Array, partner: Array, box: Box) -> Array:
     if x.ndim < 2:
         raise ValueError(f"x has shape {tuple(x.shape)}: it must be (..., height, width)")
     # Not in the images' dtype: bfloat16 does not tell pixels above 256 apart.
-    place = {"dtype": wide_dtype(box.top), "device": x.device}
+    place = {"dtype": wide_dtype(box.top), "device": device(x)}
     rows, columns = (namespace(x).arange(n, **place) for n in x.shape[-2:])
     top, bottom, left, right = (widen(edge)[..., None, None] for edge in box)
     down = (top <= rows[:, None]) & (rows[:, None] < bottom)

@@ -1,6 +1,6 @@
 """Changes of token sequences: deletion, swap, replacement, and what is spared."""
 
-from dlkb.arrays import Array, check_same_shape, namespace
+from dlkb.arrays import Array, check_same_shape, device, namespace
 
 
 def protect(keep: Array, tokens: Array, words: Array) -> Array:
@@ -96,7 +96,7 @@ def swap_tokens(tokens: Array, first: Array, second: Array) -> Array:
             "first must hold one place a sequence"
         )
     xp = namespace(tokens, first, second)
-    place = xp.arange(tokens.shape[-1], dtype=xp.int64, device=tokens.device)
+    place = xp.arange(tokens.shape[-1], dtype=xp.int64, device=device(tokens))
     a, b = (xp.astype(x, xp.int64, copy=False)[..., None] for x in (first, second))
     order = xp.where(place == a, b, xp.where(place == b, a, place))
     return xp.take_along_axis(tokens, order, axis=-1)

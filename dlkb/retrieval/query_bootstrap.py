@@ -2,7 +2,16 @@
 
 from typing import NamedTuple
 
-from dlkb.arrays import Array, Generator, check_between, check_float, namespace, uniform, widen
+from dlkb.arrays import (
+    Array,
+    Generator,
+    check_between,
+    check_float,
+    device,
+    namespace,
+    uniform,
+    widen,
+)
 
 
 class Interval(NamedTuple):
@@ -132,7 +141,7 @@ def bootstrap_interval(
     if values.ndim != 1 or values.shape[0] == 0:
         raise ValueError(f"values has shape {tuple(values.shape)}: one of each query is needed")
     wide = widen(values)
-    like = xp.zeros((samples, values.shape[0]), dtype=wide.dtype, device=values.device)
+    like = xp.zeros((samples, values.shape[0]), dtype=wide.dtype, device=device(values))
     means = resampled_means(wide, uniform(like, generator=generator))
     interval = percentile_interval(means, level=level)
     return Interval(*(xp.astype(end, values.dtype, copy=False) for end in interval))

@@ -7,7 +7,15 @@ All take relevance in the order of the ranking, the first document first, on the
 import math
 from typing import Literal
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    device,
+    namespace,
+    widen,
+)
 from dlkb.retrieval.ranking_order import running_sum
 
 
@@ -27,7 +35,7 @@ def _check_ranking(relevance: Array, k: int | None) -> int:
 def _positions(like: Array, start: int) -> Array:
     xp = namespace(like)
     n = like.shape[-1]
-    return xp.arange(start, start + n, dtype=like.dtype, device=like.device)
+    return xp.arange(start, start + n, dtype=like.dtype, device=device(like))
 
 
 def _hits(relevance: Array) -> Array:

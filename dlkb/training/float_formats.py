@@ -3,7 +3,15 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    device,
+    namespace,
+    widen,
+)
 
 
 class FloatFormat(NamedTuple):
@@ -83,7 +91,7 @@ def _spacing(x: Array, to: FloatFormat) -> Array:
     found = limits(to)
     count = round(math.log2(found.largest / found.normal) + 0.5)
     powers = [found.normal * 2.0**k for k in range(count)]
-    place = {"dtype": x.dtype, "device": x.device}
+    place = {"dtype": x.dtype, "device": device(x)}
     table = xp.asarray(powers, **place)
     steps = xp.asarray([p * found.epsilon for p in powers], **place)
     flat = xp.reshape(xp.abs(x), (-1,))

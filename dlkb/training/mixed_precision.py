@@ -9,6 +9,7 @@ from dlkb.arrays import (
     check_between,
     check_float,
     check_same_shape,
+    device,
     namespace,
     wide_dtype,
     widen,
@@ -54,8 +55,8 @@ def loss_scale_init(like: Array, *, init_scale: float = 2.0**16) -> LossScale:
     check_between("init_scale", init_scale, 0, math.inf, closed="neither")
     xp = namespace(like)
     return LossScale(
-        xp.full((), init_scale, dtype=wide_dtype(like), device=like.device),
-        xp.zeros((), dtype=xp.int32, device=like.device),
+        xp.full((), init_scale, dtype=wide_dtype(like), device=device(like)),
+        xp.zeros((), dtype=xp.int32, device=device(like)),
     )
 
 
@@ -92,7 +93,7 @@ def unscale(grads: Sequence[Array], scale: Array) -> tuple[tuple[Array, ...], Ar
     for grad in grads:
         check_float("a gradient", grad)
     xp = namespace(*grads)
-    found, finite = [], xp.asarray(True, device=grads[0].device)
+    found, finite = [], xp.asarray(True, device=device(grads[0]))
     for grad in grads:
         wide = widen(grad)
         quotient = wide / xp.astype(scale, wide.dtype, copy=False)

@@ -2,7 +2,7 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, namespace, wide_dtype
+from dlkb.arrays import Array, check_between, device, namespace, wide_dtype
 from dlkb.transformers.attention import attention, attention_vjp
 from dlkb.transformers.positional_encoding import rotary
 
@@ -201,7 +201,7 @@ def turn_heads(x: Array, *, heads: int, base: float, back: bool = False) -> Arra
                [0.54 , 0.841]])
     """
     xp = namespace(x)
-    positions = xp.arange(x.shape[-2], dtype=wide_dtype(x), device=x.device)
+    positions = xp.arange(x.shape[-2], dtype=wide_dtype(x), device=device(x))
     positions = -positions if back else positions
     return merge_heads(rotary(split_heads(x, heads=heads), positions, base=base))
 

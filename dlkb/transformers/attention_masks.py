@@ -2,7 +2,7 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, namespace, widen
+from dlkb.arrays import Array, check_between, check_float, device, namespace, widen
 
 
 def causal_mask(q: Array, k: Array, *, past: int = 0, window: int | None = None) -> Array:
@@ -32,8 +32,8 @@ def causal_mask(q: Array, k: Array, *, past: int = 0, window: int | None = None)
     if window is not None:
         check_between("window", window, 1, math.inf, closed="left")
     xp = namespace(q, k)
-    here = xp.arange(q.shape[-2], dtype=xp.int32, device=q.device)[:, None] + past
-    there = xp.arange(k.shape[-2], dtype=xp.int32, device=q.device)[None, :]
+    here = xp.arange(q.shape[-2], dtype=xp.int32, device=device(q))[:, None] + past
+    there = xp.arange(k.shape[-2], dtype=xp.int32, device=device(q))[None, :]
     mask = there <= here
     return mask if window is None else mask & (there > here - window)
 

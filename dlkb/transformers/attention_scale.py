@@ -2,7 +2,7 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, namespace, widen
+from dlkb.arrays import Array, check_between, check_float, device, namespace, widen
 
 
 def score_variance(*, head_dim: int, mean: float = 0.0, scale: float | None = None) -> float:
@@ -111,7 +111,7 @@ def softmax_sensitivity(p: Array) -> Array:
     check_float("p", p)
     xp = namespace(p)
     wide = widen(p)
-    diagonal = xp.eye(p.shape[-1], dtype=xp.bool, device=p.device)
+    diagonal = xp.eye(p.shape[-1], dtype=xp.bool, device=device(p))
     column, row = wide[..., :, None], wide[..., None, :]
     jacobian = xp.where(diagonal, column * (1 - row), -column * row)
     size = xp.sqrt(xp.sum(jacobian**2, axis=(-2, -1)))

@@ -3,7 +3,15 @@ r"""Attention from blocks of keys: partial softmaxes that merge into the whole o
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    device,
+    namespace,
+    widen,
+)
 from dlkb.transformers.attention import attention_scores
 from dlkb.transformers.attention_masks import causal_mask
 
@@ -185,7 +193,7 @@ def online_attention(
     seen = Partial(
         xp.full_like(widen(q[..., 0]), -math.inf),
         xp.zeros_like(widen(q[..., 0])),
-        xp.zeros((*q.shape[:-1], v.shape[-1]), dtype=widen(q).dtype, device=q.device),
+        xp.zeros((*q.shape[:-1], v.shape[-1]), dtype=widen(q).dtype, device=device(q)),
     )
     for start in range(0, keys, block):
         part = slice(start, min(start + block, keys))

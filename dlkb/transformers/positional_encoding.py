@@ -3,7 +3,7 @@
 import math
 from typing import Literal
 
-from dlkb.arrays import Array, check_between, check_float, namespace, wide_dtype, widen
+from dlkb.arrays import Array, check_between, check_float, device, namespace, wide_dtype, widen
 
 Layout = Literal["halves", "pairs"]
 
@@ -41,7 +41,7 @@ def angles(positions: Array, *, width: int, base: float = 10_000.0) -> Array:
     check_between("base", base, 0, math.inf, closed="neither")
     xp = namespace(positions)
     wide = widen(positions)
-    index = xp.arange(width // 2, dtype=wide.dtype, device=positions.device)
+    index = xp.arange(width // 2, dtype=wide.dtype, device=device(positions))
     turned = wide[..., None] * base ** (-2 * index / width)
     return xp.astype(turned, positions.dtype, copy=False)
 
@@ -221,8 +221,8 @@ def alibi(q: Array, k: Array, *, past: int = 0) -> Array:
     power = 2 ** int(math.log2(heads or 1))
     slopes = [2.0 ** (-8 * h / power) for h in range(1, power + 1)][:heads]
     slopes += [2.0 ** (-4 * h / power) for h in range(1, 2 * (heads - power), 2)]
-    m = xp.asarray(slopes, dtype=wide_dtype(q), device=q.device)
-    here = xp.arange(q.shape[-2], dtype=m.dtype, device=q.device) + past
-    there = xp.arange(k.shape[-2], dtype=m.dtype, device=q.device)
+    m = xp.asarray(slopes, dtype=wide_dtype(q), device=device(q))
+    here = xp.arange(q.shape[-2], dtype=m.dtype, device=device(q)) + past
+    there = xp.arange(k.shape[-2], dtype=m.dtype, device=device(q))
     bias = -m[:, None, None] * xp.abs(here[:, None] - there[None, :])
     return xp.astype(bias, q.dtype, copy=False)

@@ -7,7 +7,7 @@ diagonal. The logits are cosines divided by a temperature τ, for SigLIP with a 
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, namespace, norm, widen
+from dlkb.arrays import Array, check_between, check_float, device, namespace, norm, widen
 from dlkb.losses.cross_entropy import (
     binary_cross_entropy_with_logits,
     binary_cross_entropy_with_logits_vjp,
@@ -269,12 +269,12 @@ def _across(unit: Array, g: Array) -> Array:
 def _labels(logits: Array) -> Array:
     xp = namespace(logits)
     n = logits.shape[-1]
-    return xp.broadcast_to(xp.arange(n, dtype=xp.int32, device=logits.device), logits.shape[:-1])
+    return xp.broadcast_to(xp.arange(n, dtype=xp.int32, device=device(logits)), logits.shape[:-1])
 
 
 def _pairs(s: Array) -> Array:
     xp = namespace(s)
-    return xp.broadcast_to(xp.eye(s.shape[-1], dtype=s.dtype, device=s.device), s.shape)
+    return xp.broadcast_to(xp.eye(s.shape[-1], dtype=s.dtype, device=device(s)), s.shape)
 
 
 def _each(logits: Array, cotangent: Array) -> Array:

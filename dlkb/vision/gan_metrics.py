@@ -7,7 +7,7 @@ resized for it, is no part of these formulas, and decides their values.
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import Array, check_float, check_same_shape, device, namespace, widen
 
 
 class Moments(NamedTuple):
@@ -250,7 +250,7 @@ def kid(x: Array, y: Array) -> Array:
 
     def within(a: Array) -> Array:
         n, k = a.shape[-2], kernel(a, a)
-        own = xp.eye(n, dtype=k.dtype, device=a.device)
+        own = xp.eye(n, dtype=k.dtype, device=device(a))
         return xp.sum(k * (1 - own), axis=(-2, -1)) / (n * (n - 1))
 
     wide_x, wide_y = widen(x), widen(y)

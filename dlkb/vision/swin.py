@@ -7,7 +7,7 @@ pairs, as in `dlkb.vision.windows`.
 import math
 from typing import Any, NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, namespace, widen
+from dlkb.arrays import Array, check_between, check_float, device, namespace, widen
 from dlkb.backpropagation.backprop import linear
 from dlkb.transformers.attention import attention
 from dlkb.transformers.attention_heads import merge_heads, split_heads
@@ -91,7 +91,7 @@ def relative_bias_vjp(cotangent: Array, *, window: Pair) -> Array:
         )
     index = xp.reshape(_index(cotangent, m, n), (-1, 1))
     differences = (2 * m - 1) * (2 * n - 1)
-    known = xp.arange(differences, dtype=xp.int32, device=cotangent.device)
+    known = xp.arange(differences, dtype=xp.int32, device=device(cotangent))
     flat = xp.reshape(widen(cotangent), (cotangent.shape[0], -1))
     grad = xp.matmul(flat, xp.astype(index == known, flat.dtype))
     return xp.astype(xp.matrix_transpose(grad), cotangent.dtype, copy=False)
@@ -213,7 +213,7 @@ def window_cost(*, height: int, width: int, channels: int, window: int | None = 
 
 def _index(like: Array, m: int, n: int) -> Array:
     xp = namespace(like)
-    place = xp.arange(m * n, dtype=xp.int32, device=like.device)
+    place = xp.arange(m * n, dtype=xp.int32, device=device(like))
     row, column = place // n, place % n
     down = row[:, None] - row + m - 1
     return down * (2 * n - 1) + column[:, None] - column + n - 1

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, namespace
+from dlkb.arrays import Array, check_between, check_float, device, namespace
 
 Pair = int | Sequence[int]
 
@@ -86,7 +86,7 @@ def to_windows(x: Array, *, window: Pair, shift: Pair = 0) -> Array:
         missing = list(x.shape)
         missing[axis] = side - x.shape[axis]
         if missing[axis]:
-            zeros = xp.zeros(missing, dtype=x.dtype, device=x.device)
+            zeros = xp.zeros(missing, dtype=x.dtype, device=device(x))
             x = xp.concat([x, zeros], axis=axis)
     x = xp.roll(x, (-shifts[0], -shifts[1]), axis=(-3, -2))
     return _cut(x, m, n)
@@ -168,7 +168,7 @@ def window_mask(like: Array, *, height: int, width: int, window: Pair, shift: Pa
     sides, (m, n), shifts = window_grid(height, width, window=window, shift=shift)
     blocks = []
     for side, size, by in zip(sides, (m, n), shifts, strict=True):
-        place = xp.arange(side, dtype=xp.int32, device=like.device)
+        place = xp.arange(side, dtype=xp.int32, device=device(like))
         block = xp.astype(place >= side - size, xp.int32)
         blocks.append(block + xp.astype(place >= side - by, xp.int32))
     number = _cut((3 * blocks[0][:, None] + blocks[1])[..., None], m, n)[..., 0]

@@ -120,7 +120,8 @@ def bibliography_verdicts(root: Path) -> list[Verdict]:
     for found in _FIELD.finditer(text):
         at = found.start(2)
         if found[1] == "author":
-            lie = Lie("reference's author", at, at + 1, "Z" if found[2][0] != "Z" else "Y")
+            at += len(found[2]) - len(found[2].lstrip("{"))  # {DeepSeek-AI} is one name
+            lie = Lie("reference's author", at, at + 1, "Z" if text[at] != "Z" else "Y")
         elif found[1] == "title":
             lie = Lie("reference's title", at, at, "Another ")
         else:

@@ -6,6 +6,7 @@ table's rows, and `LIBRARIES`, the packages whose versions the page shows. Only 
 """
 
 import ast
+import atexit
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -152,25 +154,55 @@ def peers_problems(root: Path, page: Page) -> list[tuple[int, str]]:
     return found
 
 
+@cache
+def _server(pid: int) -> "subprocess.Popen[str]":
+    """Start the process that imports libraries once; it ends when the process `pid`, ours, does."""
+    command = [sys.executable, str(Path(__file__).with_name("peers_server.py"))]
+    pipe = subprocess.PIPE
+    env = {**os.environ, **ENVIRONMENT, "PYTHONSAFEPATH": "1"}
+    server = subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, text=True)
+    atexit.register(_stop, server)
+    return server
+
+
+def _stop(server: "subprocess.Popen[str]") -> None:
+    server.communicate()
+
+
+def third_party(root: Path, stem: str) -> list[str]:
+    """Return the third-party modules that a topic's module imports at its top."""
+    return [
+        name
+        for node in _statements(root, stem)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
+        )
+        if name and name.partition(".")[0] not in ("dlkb", FOLDER.parts[0])
+    ]
+
+
 def run(root: Path, stem: str) -> dict[str, Rows]:
     """Run a topic's module in a process of its own and return the rows of each function.
 
     Raises:
         PageError: If it fails.
     """
-    env = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(root)}
-    code = (
-        "import importlib, json, sys; m = importlib.import_module(sys.argv[1]); "
-        "print(); print(json.dumps({n: getattr(m, n)() for n in sys.argv[2:]}))"
-    )
     module = ".".join([*FOLDER.parts, *stem.split("/")])
-    command = [sys.executable, "-c", code, module, *functions(root, stem)]
-    ran = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        raise PageError(f"{root / FOLDER / stem}.py fails:\n{ran.stderr}")
-    rows = json.loads(ran.stdout.rstrip().rsplit("\n", 1)[-1])
+    request = [str(root.resolve()), module, functions(root, stem), third_party(root, stem)]
+    server = _server(os.getpid())  # a fork of ours has its own
+    assert server.stdin
+    assert server.stdout
+    print(json.dumps(request), file=server.stdin, flush=True)
+    if not (line := server.stdout.readline()):
+        _server.cache_clear()
+        raise PageError(f"{root / FOLDER / stem}.py: an import ended the process")
+    status, answer = json.loads(line)
+    if status:
+        raise PageError(f"{root / FOLDER / stem}.py fails:\n{answer}")
     return {
-        name: {row: tuple(cells) for row, cells in table.items()} for name, table in rows.items()
+        name: {row: tuple(cells) for row, cells in table.items()}
+        for name, table in json.loads(answer).items()
     }
 
 

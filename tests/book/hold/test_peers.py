@@ -1,3 +1,4 @@
+import json
 import textwrap
 
 import pytest
@@ -10,8 +11,10 @@ from dlkb.book.hold.peers import (
     run,
     run_and_compare,
     tables,
+    third_party,
     versions,
 )
+from dlkb.book.hold.peers_server import answer
 from dlkb.book.read.book import read_book
 from dlkb.book.read.parts import PageError
 
@@ -166,3 +169,61 @@ def test_module_that_fails_is_named_with_its_traceback(tabled):
     tabled.module.write_text(textwrap.dedent(MODULE).replace("1 + 1", "1 / 0"))
     with pytest.raises(PageError, match=r"(?s)peers/optimizers/toy\.py fails:.*ZeroDivisionError"):
         run(tabled.root, "optimizers/toy")
+
+
+def test_what_is_imported_once_is_of_others(tabled):
+    first = "import json.decoder, dlkb\nfrom scripts.peers import apart\nfrom math import pi\n"
+    tabled.module.write_text(f"{first}from dlkb.arrays import norm\n{MODULE}    import csv\n")
+    assert third_party(tabled.root, "optimizers/toy") == ["json.decoder", "math"]
+
+
+def answered(tabled, text):
+    """Return the answer of a process that imports the module `text` for the first time."""
+    name = f"toy{len(list(tabled.module.parent.iterdir()))}"
+    (tabled.module.parent / f"{name}.py").write_text(text)
+    return answer(str(tabled.root), f"peers.optimizers.{name}", ["convention"], ["json", "no_such"])
+
+
+@pytest.fixture
+def apart(tabled):
+    """The page's folder of tables, as packages of another name than this repository's."""
+    tabled.root /= "scripts"
+    return tabled
+
+
+def test_what_a_module_writes_is_no_answer(apart, capfd):
+    status, rows = answered(apart, f"import os\n\nos.write(1, b'[0, {{}}]')\n{MODULE}")
+    assert (status, json.loads(rows)["convention"]["torch"]) == (0, ["$a|b$", "2"])
+    assert "[0, {}]" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("os._exit(0)", "the process ended before the functions returned"),
+        ("os.write(2, b'why'); os._exit(3)", "why"),
+        ("os.kill(os.getpid(), 9)", "killed by signal 9"),
+        ("os.kill(os.getpid(), 14)", "not done after 120 s"),
+        ("import no_such", "No module named 'no_such'"),
+    ],
+)
+def test_a_module_that_ends_its_process_is_reported(apart, end, message):
+    status, said = answered(apart, f"import os\n\n{MODULE}".replace("print(", f"{end}\n    print("))
+    assert status == 1
+    assert said.strip().endswith(message)
+
+
+def test_what_a_module_changes_does_not_reach_the_next(apart):
+    text = f"import math\n\n{MODULE}".replace("1 + 1", "int(math.tau)")
+    for _ in range(2):
+        status, rows = answered(apart, text.replace("print(", "math.tau += 1\n    ("))
+        assert (status, json.loads(rows)["convention"]["torch"][1]) == (0, "7")
+
+
+def test_one_process_answers_for_more_than_one_tree(tabled):
+    for value in ("3", "4"):
+        (tabled.module.parent / "told.py").write_text(f"value = {value}\n")
+        module = MODULE.replace("1 + 1", "value")
+        tabled.module.write_text(f"from scripts.peers.optimizers.told import value\n\n{module}")
+        assert run(tabled.root, "optimizers/toy")["convention"]["torch"][1] == value
