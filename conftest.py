@@ -1,6 +1,7 @@
 """What all tests share: JAX in float64, one torch thread a process, the device option."""
 
 import os
+import re
 
 # xdist runs one process a core; BLAS reads this when NumPy is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,16 +33,23 @@ def device(request) -> str:
     return chosen
 
 
+# Of a topic, or with its name in brackets: tests/figures/test_sayings.py::test_…[optimizers/adam]
+FIGURES = re.compile(r"tests/figures/(?:test_\w+\.py::\w+\[)?(\w+)/(?:test_)?(\w+)")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Keep a file's tests in one process, but deal out the formulas', which are half of all.
 
+    All that looks at a topic's figures stays together, too: their data is computed once.
     `--dist loadgroup` does not group under pytest 9.2: pytest-xdist's issue 1386.
     """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid):
+            if found := FIGURES.match(nodeid):
+                return f"figures of {found[1]}/{found[2]}"
             file = nodeid.split("::")[0]
             return nodeid if file == "tests/test_formulas.py" else file
 

@@ -77,7 +77,7 @@ def normal_cdf(x: Array) -> Array:
 
     Note:
         Differs from `scipy.stats.norm.cdf` far left: 1 + erf keeps absolute, not relative,
-        precision, and is 0 from about −8.4 on in float64 and −5.4 in float32, as PyTorch's GELU.
+        precision, and is 0 from about −8.4 on in float64 and −5.5 in float32, as PyTorch's GELU.
 
     Reference:
         Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, section 2.
@@ -102,7 +102,7 @@ def gelu(x: Array, *, approximate: str = "none") -> Array:
         approximate: "none" for the exact function, "tanh" for the approximation.
 
     Returns:
-        An array like `x`; at least −0.17.
+        An array like `x`; at least −0.17, in the tanh form −0.1701.
 
     Raises:
         TypeError: If `x` is not floating-point.

@@ -225,7 +225,7 @@ def matched_width(width: int, *, multiple_of: int = 1) -> int:
     Args:
         width: Hidden width w of the ungated block, ≥ 1.
         multiple_of: The result is rounded up to a multiple of it, as Llama does; 1 rounds down
-            to an integer.
+            to an integer, at least 1.
 
     Returns:
         The width h of the gated block.
@@ -243,4 +243,4 @@ def matched_width(width: int, *, multiple_of: int = 1) -> int:
     for name, number in (("width", width), ("multiple_of", multiple_of)):
         if number < 1:
             raise ValueError(f"{name} is {number}: it must be at least 1")
-    return -(-(2 * width // 3) // multiple_of) * multiple_of
+    return -(-max(2 * width // 3, 1) // multiple_of) * multiple_of

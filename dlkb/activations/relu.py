@@ -112,7 +112,7 @@ def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
         TypeError: If `x` is not floating-point.
 
     Note:
-        Differs from Keras in the default of α, which is 0.3 there.
+        Differs from Keras in the default of α: 0.3 in its layer, 0.2 in its function.
 
     Reference:
         Maas, Hannun and Ng, Rectifier Nonlinearities Improve Neural Network Acoustic Models (2013).

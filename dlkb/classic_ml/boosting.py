@@ -14,7 +14,7 @@ def goss_weights(
       \frac{n - k}{m} & i \text{ among the } m = \lfloor b n\rfloor \text{ drawn from the rest} \\
       0 & \text{otherwise} \end{cases}$$
 
-    Weighted sums over the examples are right on average: the rest is drawn evenly.
+    If m ≥ 1, weighted sums over the examples are right on average: the rest is drawn evenly.
 
     Args:
         size: |gradient| of each example, (n,).

@@ -14,6 +14,7 @@ from dlkb.arrays import (
     check_same_shape,
     device,
     namespace,
+    norm,
     widen,
 )
 from dlkb.losses.cross_entropy import binary_cross_entropy_with_logits
@@ -67,8 +68,11 @@ def least_squares(X: Array, y: Array, *, rcond: float | None = None) -> Array:
     xp = namespace(X)
     c = max(X.shape) * xp.finfo(X.dtype).eps if rcond is None else rcond
     check_between("rcond", c, 0, math.inf, closed="left")
-    # The filter sees squares of singular values, the largest first.
-    return filtered_least_squares(X, y, lambda s: xp.astype(s > c * c * s[:1], s.dtype))
+    size = norm(X)
+    size = xp.where(size == 0, 1.0, size)
+    # The filter sees squares of singular values, the largest first; of X / ‖X‖ they fit the dtype.
+    w = filtered_least_squares(X / size, y, lambda s: xp.astype(s > c * c * s[:1], s.dtype))
+    return w / size
 
 
 def logistic_loss(X: Array, y: Array, w: Array, *, l2: Array | float = 0.0) -> Array:
@@ -88,7 +92,7 @@ def logistic_loss(X: Array, y: Array, w: Array, *, l2: Array | float = 0.0) -> A
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the shapes do not fit, or `l2` is negative.
+        ValueError: If the shapes do not fit, or `l2` is a negative number.
 
     Note:
         `sklearn.linear_model.LogisticRegression(C=1 / l2)` minimizes it, its intercept with λ = 0.
@@ -126,7 +130,7 @@ def logistic_loss_vjp(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the shapes do not fit, or `l2` is negative.
+        ValueError: If the shapes do not fit, or `l2` is a negative number.
 
     Example:
         >>> import numpy as np
@@ -161,7 +165,7 @@ def irls_step(X: Array, y: Array, w: Array, *, l2: Array | float = 0.0) -> Array
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the shapes do not fit, or `l2` is negative.
+        ValueError: If the shapes do not fit, or `l2` is a negative number.
 
     Reference:
         Hastie, Tibshirani and Friedman, The Elements of Statistical Learning (2009).
@@ -203,11 +207,11 @@ def hinge_loss(X: Array, y: Array, w: Array, *, l2: Array | float = 0.0) -> Arra
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the shapes do not fit, or `l2` is negative.
+        ValueError: If the shapes do not fit, or `l2` is a negative number.
 
     Note:
-        `sklearn.svm.SVC(C=1 / l2)` minimizes it, its intercept with λ = 0. `LinearSVC` penalizes
-        the intercept, and squares the max by default.
+        `sklearn.svm.SVC(kernel="linear", C=1 / l2)` minimizes it, its intercept with λ = 0.
+        `LinearSVC` penalizes the intercept, and squares the max by default.
 
     Reference:
         Cortes and Vapnik, Support-vector networks (1995).
@@ -246,7 +250,7 @@ def hinge_loss_vjp(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the shapes do not fit, or `l2` is negative.
+        ValueError: If the shapes do not fit, or `l2` is a negative number.
 
     Example:
         >>> import numpy as np

@@ -102,7 +102,8 @@ def grow_tree(
     Args:
         X: Inputs, (n, p), n ≥ 1, p ≥ 1, finite.
         grad: Gradients by the prediction, (n,) or (n, k).
-        hess: Second derivatives, (n,), ≥ 0. An example with 0 counts as absent.
+        hess: Second derivatives, (n,), ≥ 0. An example with 0 counts as absent if its
+            gradient is 0, too.
         depth: d ≥ 0. Time and memory grow as 2^d.
         l2: λ ≥ 0.
         min_hess: What H must be at least on either side, ≥ 0.

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
-from dlkb.experiments.digits import Split
+from dlkb.experiments.digits import Split, all_digits
 from dlkb.experiments.networks import draw
 from dlkb.experiments.rules import adam_rule
 from dlkb.experiments.scores import evaluate
@@ -57,7 +56,7 @@ def shift(images: Array, down: int, right: int) -> Array:
 
 def _split(images: int, noise: float, seeds: int, *, low: bool = True) -> Split:
     """Return digits 0 … 4, or 5 … 9 under the labels 0 … 4, a split for each seed."""
-    x, y = load_digits(return_X_y=True)
+    x, y = all_digits()
     splits = []
     for s in range(seeds):
         rng = np.random.default_rng(s)

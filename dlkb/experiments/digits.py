@@ -3,12 +3,13 @@
 They are what this book trains on: real, small, and shipped with a package.
 """
 
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from dlkb.arrays import check_between
 
@@ -30,6 +31,33 @@ class Split(NamedTuple):
     y_train: NDArray[np.int64]
     x_test: NDArray[Any]
     y_test: NDArray[np.int64]
+
+
+@cache
+def all_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return all images and labels, as `load_digits(return_X_y=True)` does.
+
+    They are read from scikit-learn's file, since importing `sklearn.datasets` takes a second.
+
+    Returns:
+        Images of shape (1797, 64), pixels 0 … 16, and labels; neither can be written to.
+
+    Raises:
+        ModuleNotFoundError: If scikit-learn is not installed.
+
+    Example:
+        >>> images, labels = all_digits()
+        >>> images.shape, float(images.max()), labels[:5].tolist()
+        ((1797, 64), 16.0, [0, 1, 2, 3, 4])
+    """
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("scikit-learn is not installed: pip install scikit-learn")
+    file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    table = np.loadtxt(file, delimiter=",")
+    images, labels = table[:, :-1], table[:, -1].astype(np.int64)
+    images.flags.writeable = labels.flags.writeable = False
+    return images, labels
 
 
 def digits(
@@ -85,7 +113,7 @@ def digits(
         one = partial(digits, train=train, test=test, noise=noise, scale=scale, dtype=dtype)
         splits = [one(seed=seed + s) for s in range(seeds)]
         return Split(*(np.stack(part) for part in zip(*splits, strict=True)))
-    images, labels = load_digits(return_X_y=True)
+    images, labels = all_digits()
     rng = np.random.default_rng(seed)
     order = rng.permutation(IMAGES)
     x, y = images[order] / 16, labels[order]

@@ -42,7 +42,14 @@ class Head(NamedTuple):
     slope: int = 0
 
 
-def weights(head: Head, length: int, *, window: int | None = None, stretch: float = 1.0) -> Tensor:
+def weights(
+    head: Head,
+    length: int,
+    *,
+    window: int | None = None,
+    stretch: float = 1.0,
+    last: int | None = None,
+) -> Tensor:
     """Return the causal weights of all heads.
 
     Args:
@@ -50,28 +57,30 @@ def weights(head: Head, length: int, *, window: int | None = None, stretch: floa
         length: Number of positions, up to LONGEST.
         window: How many keys a query reads at most.
         stretch: Factor of the positions of "sinusoidal" and "rotary".
+        last: How many queries there are, up to the last position; `length` by default.
 
     Returns:
-        Shape (seeds, length, length); (1, length, length) for "alibi".
+        Shape (seeds, last, length); (1, last, length) for "alibi".
 
     Example:
         >>> weights(start("rotary", seeds=2), 5).shape
         torch.Size([2, 5, 5])
     """
     at = stretch * torch.arange(length, dtype=torch.float64)
+    past = length - (length if last is None else last)
     q, k = head.q, head.k
-    mask: Tensor = causal_mask(at[:, None], at[:, None], window=window)
+    mask: Tensor = causal_mask(at[past:, None], at[:, None], past=past, window=window)
     if head.encoding in ("learned", "sinusoidal"):
         fixed: Tensor = sinusoidal(at, width=WIDTH)
         e = head.table[:, :length] if head.encoding == "learned" else fixed
-        q, k = e @ q, e @ k
+        q, k = e[..., past:, :] @ q, e @ k
     else:
-        q, k = (x.expand(-1, length, -1) for x in (q, k))
+        q, k = q.expand(-1, length - past, -1), k.expand(-1, length, -1)
     if head.encoding == "rotary":
-        q, k = rotary(q, at), rotary(k, at)
+        q, k = rotary(q, at[past:]), rotary(k, at)
     if head.encoding == "alibi":
         heads = at.new_zeros(8, length, 1)
-        bias: Tensor = alibi(heads, heads)[head.slope]
+        bias: Tensor = alibi(heads[:, past:], heads, past=past)[head.slope]
         mask = torch.where(mask, bias, -torch.inf)
     found: Tensor = attention_weights(q, k, mask=mask)
     return found
@@ -147,9 +156,10 @@ def overlap(
         array([0.018])
     """
     with torch.no_grad():
-        found = weights(head, length, window=window, stretch=stretch)
-        least = torch.minimum(found, pattern(name, length))
-        return least[:, -LAST:].sum(-1).mean(-1)
+        last = min(LAST, length)
+        found = weights(head, length, window=window, stretch=stretch, last=last)
+        least = torch.minimum(found, pattern(name, length)[-last:])
+        return least.sum(-1).mean(-1)
 
 
 def train_head(
@@ -179,6 +189,9 @@ def train_head(
     if encoding == "alibi":
         each = [head._replace(slope=slope) for slope in range(8)]
         return max(each, key=lambda h: float(overlap(h, name, length).mean()))
+    if encoding == "learned":  # what no position reads, stays: the rows in front alone are trained
+        whole = head.table.detach()
+        head = head._replace(table=whole[:, :length].clone().requires_grad_())
     free = [x for x in (head.q, head.k, head.table) if x.requires_grad]
     optimizer = torch.optim.Adam(free, lr=0.03)
     for _ in range(steps):
@@ -186,4 +199,6 @@ def train_head(
         loss = -(wanted * (weights(head, length) + 1e-9).log()).sum(-1).mean(-1).sum()
         loss.backward()
         optimizer.step()
+    if encoding == "learned":
+        head = head._replace(table=torch.cat([head.table.detach(), whole[:, length:]], dim=1))
     return head

@@ -219,7 +219,8 @@ def log_volume(singular_values: Array) -> Array:
 
     Returns:
         Shape (...); −∞ if a singular value is 0. The sum of logarithms neither overflows nor
-        underflows, the determinant of a layer of usual width does.
+        underflows; the determinant of a default `nn.Linear` does, of width 100 in float32, of 1024
+        in float64.
 
     Raises:
         ValueError: If there is no singular value.
@@ -255,8 +256,8 @@ def spectral_radius_bounds(W: Array, *, doublings: int) -> Array:
     Returns:
         Shape (doublings + 1, ...), b_0 = σ_max first. For a defective matrix the relative error is
         of order $j\,2^{-j}$, for normal matrices every entry is ρ. For a nilpotent one the
-        entries become 0, or stall near the rounding errors' own radius; so do those of
-        a defective block of n rows once (n − 1) · `doublings` passes some 500 in float64, some 60
+        entries become 0, or stall near the rounding errors' own radius; so may those of
+        a defective block of n rows where (n − 1) · `doublings` is above 500 in float64, above 60
         in float32: there λᵏ underflows beside kⁿ⁻¹λᵏ.
 
     Raises:
@@ -340,7 +341,7 @@ def log_product_spectrum(factors: Sequence[Array], *, sweeps: int = 8) -> Array:
         Shape (..., r), descending; r is the smallest of all widths. −∞ where a factor is singular
         in exact zeros. The relative error of $\sigma_i$ falls like
         $(\sigma_{i+1}/\sigma_i)^{2\,\text{sweeps}}$ and its counterpart at i − 1: small where
-        depth has driven the values apart; with 8 sweeps a tenth and more at width 64, from 2 to 32
+        depth has driven the values apart; with 8 sweeps about a tenth at width 64, from 2 to 32
         layers. Where condition numbers stay below 1e12 multiply out, else raise `sweeps`. Not
         reliable where late factors undo early ones. The sum is log|det| after any number of sweeps.
 

@@ -6,7 +6,16 @@ the other one differs; eigenpairs come in as arguments and `spectral_residuals` 
 
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, device, namespace, norm
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    device,
+    namespace,
+    norm,
+    widen,
+)
 
 
 def _check_square(name: str, W: Array) -> None:
@@ -512,8 +521,10 @@ def effective_rank(singular_values: Array) -> Array:
     if singular_values.ndim < 1:
         raise ValueError("singular_values has shape (): an axis of singular values is needed")
     xp = namespace(singular_values)
-    total = xp.sum(singular_values, axis=-1, keepdims=True)
-    p = singular_values / xp.where(total == 0, xp.ones_like(total), total)
+    share = widen(singular_values) / max(1, singular_values.shape[-1])  # or the sum may overflow
+    total = xp.sum(share, axis=-1, keepdims=True)
+    p = share / xp.where(total == 0, xp.ones_like(total), total)
     surprise = -xp.log(xp.where(p == 0, xp.ones_like(p), p))  # 0 log 0 = 0
     rank = xp.exp(xp.sum(p * surprise, axis=-1))
-    return xp.where(total[..., 0] == 0, xp.zeros_like(rank), rank)
+    rank = xp.where(total[..., 0] == 0, xp.zeros_like(rank), rank)
+    return xp.astype(rank, singular_values.dtype, copy=False)

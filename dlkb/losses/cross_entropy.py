@@ -273,9 +273,10 @@ def binary_cross_entropy(
         ValueError: If shapes or the reduction do not fit.
 
     Note:
-        Differs from `torch.nn.BCELoss` in its derivative at p = 0 and p = 1: it is that of the
-        floor, 0, where PyTorch gives (p − y) / 1e-12; and a `p` outside [0, 1], which raises
-        there, gives NaN.
+        Differs from `torch.nn.BCELoss` within 1e-12 of p = 0 and p = 1, where PyTorch takes
+        (p − y) / 1e-12 for the derivative, and this that of the equation, in which a logarithm
+        at its floor has the slope 0; and in a `p` outside [0, 1], which raises there and gives
+        NaN here.
 
     Example:
         >>> import numpy as np

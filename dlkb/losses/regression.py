@@ -163,10 +163,11 @@ def huber(
 ) -> Array:
     r"""Return Huber's loss: half the square up to δ, a straight line of slope δ beyond.
 
-    $$\ell = m\left(\lvert r\rvert - \frac m2\right),\qquad m = \min(\lvert r\rvert, \delta),\quad
+    $$\ell = m\left(r - \frac m2\right),\qquad m = \max(-\delta, \min(r, \delta)),\quad
     r = \hat y - y$$
 
-    That is ½ r² where |r| ≤ δ and δ (|r| − δ/2) beyond, without a square of a large error.
+    That is ½ r² where |r| ≤ δ and δ (|r| − δ/2) beyond, without a square of a large error, and
+    without |r|, whose kink would cost automatic differentiation the second derivative at 0.
 
     Args:
         prediction: ŷ, floating-point, any shape.
@@ -192,10 +193,8 @@ def huber(
     """
     check_between("delta", delta, 0, math.inf, closed="right")
     r = _residual(prediction, target, reduction)
-    xp = namespace(r)
-    size = xp.abs(r)
-    capped = xp.clip(size, None, delta)
-    return _reduced(capped * (size - capped / 2), prediction, target, reduction)
+    clipped = namespace(r).clip(r, -delta, delta)
+    return _reduced(clipped * (r - clipped / 2), prediction, target, reduction)
 
 
 def huber_vjp(
@@ -241,8 +240,8 @@ def smooth_l1(
 ) -> Array:
     r"""Return the smooth L1 loss: Huber's with β for δ, divided by β.
 
-    $$\ell = \frac m\beta\left(\lvert r\rvert - \frac m2\right),\quad
-    m = \min(\lvert r\rvert, \beta),\quad r = \hat y - y$$
+    $$\ell = \frac m\beta\left(r - \frac m2\right),\quad
+    m = \max(-\beta, \min(r, \beta)),\quad r = \hat y - y$$
 
     Large errors have slope 1, whatever β: it is the absolute error with a rounded tip.
 
@@ -273,10 +272,8 @@ def smooth_l1(
     """
     check_between("beta", beta, 0, math.inf, closed="right")
     r = _residual(prediction, target, reduction)
-    xp = namespace(r)
-    size = xp.abs(r)
-    capped = xp.clip(size, None, beta)
-    return _reduced(capped / beta * (size - capped / 2), prediction, target, reduction)
+    clipped = namespace(r).clip(r, -beta, beta)
+    return _reduced(clipped / beta * (r - clipped / 2), prediction, target, reduction)
 
 
 def smooth_l1_vjp(
@@ -347,7 +344,7 @@ def log_cosh(prediction: Array, target: Array, *, reduction: str = "mean") -> Ar
     r = _residual(prediction, target, reduction)
     xp = namespace(r)
     size = xp.abs(r)
-    half = xp.sinh(xp.clip(size, None, 1.0) / 2)
+    half = xp.sinh(xp.clip(r, -1.0, 1.0) / 2)  # not of |r|, which has a kink at 0
     near = xp.log1p(2 * half * half)
     far = size + xp.log1p(xp.exp(-2 * xp.clip(size, 1.0, None))) - math.log(2)
     return _reduced(xp.where(size < 1, near, far), prediction, target, reduction)
@@ -563,6 +560,7 @@ def huber_efficiency(*, delta: float) -> float:
         0.95
     """
     check_between("delta", delta, 0, math.inf, closed="neither")
+    delta = min(max(delta, 1e-7), 40.0)  # beyond, the digits cancel, and the limit is reached
     p = math.erf(delta / math.sqrt(2))
     density = math.exp(-delta * delta / 2) / math.sqrt(2 * math.pi)
     return p * p / (p - 2 * delta * density + delta * delta * math.erfc(delta / math.sqrt(2)))

@@ -25,8 +25,8 @@ class MixUp(nn.Module):
 
     Note:
         Differs from torchvision in `labels_getter`, which is not taken, and in that it mixes also
-        inputs that are no images, needs floating-point ones for CutMix, too, and does nothing in
-        `eval()`.
+        inputs that are no images, needs floating-point ones for CutMix, too, and in `eval()` only
+        turns labels into rows.
 
     Example:
         >>> import torch

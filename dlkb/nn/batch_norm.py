@@ -211,7 +211,8 @@ def fold_batch_norm(layer: nn.Module, norm: nn.Module) -> nn.Module:
     Raises:
         TypeError: If `layer` is of another kind; for transposed convolutions see
             `torch.nn.utils.fuse_conv_bn_eval`.
-        ValueError: If `norm` is in training mode or stores nothing.
+        ValueError: If `norm` is in training mode or stores nothing, or if weight or bias of
+            `layer` are no parameters, but computed in each pass.
 
     Example:
         >>> norm = BatchNorm1d(2).eval()
@@ -221,6 +222,11 @@ def fold_batch_norm(layer: nn.Module, norm: nn.Module) -> nn.Module:
     if not isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
         raise TypeError(
             f"layer is {type(layer).__name__}: nn.Linear, nn.Conv1d, Conv2d or Conv3d is needed"
+        )
+    if not {"weight", "bias"} <= layer._parameters.keys():
+        raise ValueError(
+            "layer computes its weight or bias from other parameters, as with weight_norm or "
+            "pruning: make them permanent first (parametrize.remove_parametrizations, prune.remove)"
         )
     mean, var = getattr(norm, "running_mean", None), getattr(norm, "running_var", None)
     if norm.training or mean is None or var is None:

@@ -15,8 +15,9 @@ class EarlyStopping:
     """Say when to stop, and go back to the weights of the best validation score.
 
     The rule is `dlkb.regularization.overfitting.progress_step`. Whenever a score improves, the
-    model is copied: parameters and buffers of a module, on their device; or whatever else is
-    given, such as a dict of arrays, or `{"model": model.state_dict(), "optimizer": …}`.
+    model is copied: what is in a module's `state_dict`, so no buffer that is not persistent, on
+    its device; or whatever else is given, such as a dict of arrays, or
+    `{"model": model.state_dict(), "optimizer": …}`.
 
     Args:
         patience: Stop after so many scores in a row without improvement, ≥ 1. Scores are counted,

@@ -54,6 +54,10 @@ class GatedMLP(nn.Module):
     Raises:
         ValueError: If there is no such variant.
 
+    Note:
+        Differs from `LlamaMLP` in memory: not compiled, a smooth gate keeps several times as many
+        arrays of the hidden width for the backward pass.
+
     Example:
         >>> import torch
         >>> block = GatedMLP(512, 1365)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from dlkb.regularization import l1_l2
 
@@ -20,13 +21,17 @@ def penalized_parameters(model: nn.Module) -> list[nn.Parameter]:
         Parameters in the order of `model.parameters()`.
 
     Raises:
-        ValueError: If there is none, since a penalty on nothing goes unnoticed.
+        ValueError: If there is none, since a penalty on nothing goes unnoticed, or if a parameter
+            of a lazy module has no shape yet.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3))
         >>> [tuple(p.shape) for p in penalized_parameters(model)]
         [(3, 4)]
     """
+    for name, p in model.named_parameters():
+        if is_lazy(p):
+            raise ValueError(f"{name} has no shape yet: call the model once before you penalize it")
     found = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
     if not found:
         raise ValueError(

@@ -28,9 +28,10 @@ class LayerNorm(nn.Module):
 
     Note:
         Differs from `torch.nn.LayerNorm` in float32 for entries beyond about 1e19 / √features,
-        whose squares sum to infinity: there it gives zeros or NaN. Parameters may
-        be of another type than the input; the output has that of the input. In eager mode torch's
-        fused kernel is faster and keeps less for the backward pass: compile this one.
+        whose squares sum to infinity: there it gives zeros or NaN, and this the quotient up to
+        about 3e38 / features. Parameters may be of another type than the input; the output has
+        that of the input. In eager mode torch's fused kernel is faster and keeps less for the
+        backward pass: compile this one.
 
     Example:
         >>> LayerNorm(3)
@@ -84,7 +85,7 @@ def last_axes(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
     Raises:
         ValueError: If there is none.
     """
-    one = isinstance(normalized_shape, int)
+    one = not hasattr(normalized_shape, "__iter__")  # NumPy's integers are no int
     shape = (normalized_shape,) if one else tuple(normalized_shape)  # type: ignore[arg-type]
     if not shape:
         raise ValueError("normalized_shape is empty: give the size of at least the last axis")

@@ -172,8 +172,9 @@ class ResNet(nn.Module):
         super().__init__()
         if len(layers) != 4 or min(layers) < 1:
             raise ValueError(f"layers is {list(layers)}: four numbers, each at least 1, are needed")
-        if block is BasicBlock and stride_in != "3x3":
-            raise ValueError(f"stride_in is {stride_in!r}: a BasicBlock has no 1×1 in its branch")
+        if not issubclass(block, Bottleneck) and stride_in != "3x3":
+            name = block.__name__
+            raise ValueError(f"stride_in is {stride_in!r}: a {name} has no 1×1 in its branch")
         norm_layer = norm_layer or nn.BatchNorm2d
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = norm_layer(64)

@@ -29,9 +29,8 @@ class RMSNorm(nn.Module):
 
     Note:
         Differs from `torch.nn.RMSNorm` in float32 for entries beyond about 1e19 / √features,
-        whose squares sum to infinity: there it gives zeros, and this the quotient up to about
-        3e38 / features, beyond which it is NaN. The output has the input's type, also where
-        that of the gain is another.
+        whose squares sum to infinity: there it gives zeros, and this the quotient. The output has
+        the input's type, also where that of the gain is another.
 
     Example:
         >>> RMSNorm(3, eps=1e-6)

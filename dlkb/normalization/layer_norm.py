@@ -27,7 +27,8 @@ def layer_norm(
         weight: The gain w, in the shape of the last `dims` axes. 1 if left out.
         bias: The shift b, in the same shape. 0 if left out.
         dims: How many of the last axes are normalized together.
-        eps: ε ≥ 0, in units of x². With ε = 0 equal features give NaN.
+        eps: ε ≥ 0, in units of x². With ε = 0 equal features give NaN, or, where their mean is
+            rounded, the sign of that error.
 
     Returns:
         An array like `x`. In half precision all is computed in float32 and rounded once.
@@ -38,7 +39,8 @@ def layer_norm(
 
     Note:
         Differs from `torch.nn.functional.layer_norm` in float32 for entries beyond about
-        1e19 / √features, whose squares sum to infinity: there it gives zeros or NaN.
+        1e19 / √features, whose squares sum to infinity: there it gives zeros or NaN, and this
+        the quotient up to about 3e38 / features, where the sum of the entries overflows, too.
 
     Reference:
         Ba, Kiros and Hinton, Layer Normalization (2016).

@@ -33,8 +33,8 @@ def unit_rms(x: Array, *, axis: int | tuple[int, ...] = -1, eps: float) -> UnitR
     $$\hat x_i = \frac{x_i}{\sqrt{\frac1n \sum_j x_j^2 + \epsilon}}$$
 
     Squares of entries beyond 1.8e19 overflow in float32, though the quotient is near 1. So `x`
-    is first measured in units of its mean size, which cancels. Where the sum of the sizes
-    overflows, too, the result is NaN.
+    is first measured in units of its largest size, which cancels. (JAX gives NaN beyond 8.5e37,
+    where XLA takes 1 / size for 0.)
 
     Args:
         x: Floating-point, any shape, at least one axis.
@@ -59,12 +59,11 @@ def unit_rms(x: Array, *, axis: int | tuple[int, ...] = -1, eps: float) -> UnitR
     xp = namespace(x)
     if 0 in x.shape:  # a mean of nothing is NaN, with a warning
         return UnitRMS(x, xp.ones_like(xp.sum(x, axis=axis, keepdims=True)))
-    size = xp.mean(xp.abs(x), axis=axis, keepdims=True)
-    per_size = 1 / (stop_gradient(size) + eps**0.5)
-    x = x * per_size
+    size = xp.max(xp.abs(stop_gradient(x)), axis=axis, keepdims=True) + eps**0.5
+    x = x / size  # not times 1 / size, which can lose digits
     mean_square = xp.mean(x * x, axis=axis, keepdims=True)
-    inverse = 1 / xp.sqrt(mean_square + (eps**0.5 * per_size) ** 2)
-    return UnitRMS(x * inverse, inverse * per_size)
+    inverse = 1 / xp.sqrt(mean_square + (eps**0.5 / size) ** 2)
+    return UnitRMS(x * inverse, inverse / size)
 
 
 def unit_rms_vjp(
@@ -123,7 +122,7 @@ def rms_norm(
 
     Note:
         Differs from `LlamaRMSNorm`, which rounds before it multiplies by the weight, and from
-        Gemma's, which multiplies by 1 + w. The paper has no ε.
+        that of Gemma to Gemma 3, which multiplies by 1 + w. The paper has no ε.
 
     Reference:
         Zhang and Sennrich, Root Mean Square Layer Normalization (2019).

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from dlkb.arrays import check_between
 from dlkb.optim.adam import Adam
@@ -105,7 +106,7 @@ def decay_groups(model: nn.Module, weight_decay: float = 1e-2) -> list[dict[str,
         would be empty is left out, since optimizers refuse it among groups with names.
 
     Raises:
-        ValueError: If `weight_decay` is negative.
+        ValueError: If `weight_decay` is negative, or a parameter of a lazy module has no shape yet.
 
     Note:
         Differs from the Trainer of Hugging Face, which decays embeddings too. A gain of
@@ -127,5 +128,7 @@ def decay_groups(model: nn.Module, weight_decay: float = 1e-2) -> list[dict[str,
         {"params": [], "weight_decay": 0.0},
     ]
     for name, p in model.named_parameters():
+        if is_lazy(p):
+            raise ValueError(f"{name} has no shape yet: call the model once before decay_groups")
         groups[p.ndim < 2 or id(p) in exempt]["params"].append((name, p))
     return [group for group in groups if group["params"]]

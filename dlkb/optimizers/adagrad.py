@@ -96,7 +96,7 @@ def adagrad(
         theta: Parameters, floating-point, any shape.
         grad: Gradient of the loss, in the shape and dtype of `theta`.
         state: From `adagrad_init`, or from the step before.
-        lr: Learning rate η ≥ 0: the length of the first step, in units of the parameters.
+        lr: Learning rate η ≥ 0: from τ = 0 the length of the first step, in units of θ.
         lr_decay: δ ≥ 0, on top of the decay that the sum brings.
         weight_decay: λ ≥ 0. λθ is added to the gradient: an L2 penalty.
         eps: ε ≥ 0, added to the root, outside of it, in units of the gradient. With 0, an entry

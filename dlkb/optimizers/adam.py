@@ -181,7 +181,8 @@ def adam(
         which takes the maximum of the corrected v: this corrects the maximum of the raw v, like
         PyTorch and Keras. Differs from Keras in ε, which there is added to the root of the raw
         v. An array as step counter gives a float32 1 − β₂ᵗ for float32 parameters, with a
-        relative error of up to 2e-5, as PyTorch's `capturable` does; a Python number does not.
+        relative error of up to 2e-5 at β₂ = 0.999 and more above, as PyTorch's `capturable`
+        does; a Python number does not.
 
     Reference:
         Kingma and Ba, Adam (2015), Algorithm 1. Reddi, Kale and Kumar (2018).

@@ -126,8 +126,8 @@ def critical_momentum(curvature: Array, *, lr: float) -> Array:
 
     $$\beta = \bigl(1 - \sqrt{\eta\lambda}\bigr)^2$$
 
-    Less creeps, more swings. The error then shrinks by $\lvert 1-\sqrt{\eta\lambda}\rvert$ a step,
-    in the long run.
+    Less creeps, where ηλ < 1, more swings. The error then shrinks by
+    $\lvert 1-\sqrt{\eta\lambda}\rvert$ a step, in the long run.
 
     Args:
         curvature: Curvature λ, an array with 0 < ηλ < 4; NaN below 0.

@@ -197,7 +197,7 @@ def merge_parents(
         Nodes and scores, the highest score first.
 
     Raises:
-        ValueError: If `threshold` is out of its range.
+        ValueError: If `threshold` is out of its range, or a retrieved node is none of the tree.
 
     Note:
         As LlamaIndex's `AutoMergingRetriever` merges. That also fills in a node which two results,
@@ -211,6 +211,9 @@ def merge_parents(
         {'page': 0.5}
     """
     check_between("threshold", threshold, 0, 1)
+    for node in scores:
+        if node not in parents:
+            raise ValueError(f"scores has {node!r}, which is not in parents: give it one, or None")
     children: dict[Node, int] = {}
     for parent in parents.values():
         if parent is not None:

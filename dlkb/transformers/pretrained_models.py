@@ -155,7 +155,8 @@ def mask_tokens(
     """Hide chosen tokens as BERT does: most by the mask, some by another word, some not at all.
 
     Args:
-        tokens: Token ids, integers of any shape.
+        tokens: Token ids, signed integers of any shape, since labels may be −100: cast a text that
+            is stored as uint16.
         chosen: Which tokens are to be predicted, boolean, in the same shape. BERT draws 15 %
             with `dlkb.arrays.bernoulli`, and leaves out special tokens.
         u: Draws from U[0, 1) by `dlkb.arrays.uniform`, in the same shape.
@@ -182,7 +183,7 @@ def mask_tokens(
     """
     check_float("u", u)
     for name, x, kind in (
-        ("tokens", tokens, "integral"),
+        ("tokens", tokens, "signed integer"),
         ("chosen", chosen, "bool"),
         ("words", words, "integral"),
     ):

@@ -125,7 +125,8 @@ def parts(
         (array([2.]), array([-0.4]))
     """
     wide, out = _wide(x, ("output", output))
-    share = _share("alpha_bar", alpha_bar, x)
+    closed = {"noise": "right", "x0": "left"}.get(predicts, "both")
+    share = _share("alpha_bar", alpha_bar, x, closed)
     signal, spread = share**0.5, (1 - share) ** 0.5
     if predicts == "noise":
         noise = out

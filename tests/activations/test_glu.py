@@ -174,6 +174,8 @@ def test_widths():
     assert matched_width(4 * 4096, multiple_of=256) == 11008  # Llama 7B
     assert matched_width(4 * 5120, multiple_of=256) == 13824  # Llama 13B
     assert matched_width(3) == matched_width(2, multiple_of=2) == 2
+    assert matched_width(1) == 1
+    assert matched_width(1, multiple_of=8) == 8
     for d in (64, 512, 1000):
         ungated, block = 2 * d * 4 * d, 3 * d * matched_width(4 * d)
         assert 0 <= ungated - block < 3 * d

@@ -117,6 +117,13 @@ def test_default_cut_is_the_rounding_of_the_dtype_times_the_larger_size(dtype, e
         assert (least_squares(X, np.ones(3, dtype=dtype))[1] != 0) == kept
 
 
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e25), (np.float64, 1e-200)])
+def test_squares_of_singular_values_that_leave_the_dtype(rng, dtype, size):
+    X, y = rng.normal(size=(7, 3)).astype(dtype), rng.normal(size=7).astype(dtype)
+    w = least_squares(X * dtype(size), y)
+    assert_close(w * dtype(size), least_squares(X, y), scale=10)
+
+
 def test_empty_and_zero():
     assert least_squares(np.zeros((3, 2)), np.ones(3)).tolist() == [0, 0]
     assert least_squares(np.zeros((0, 2)), np.zeros(0)).tolist() == [0, 0]

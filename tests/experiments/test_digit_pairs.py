@@ -40,6 +40,10 @@ def test_a_cold_start_names_worse_for_a_time():
         lead.append(np.median(warm.unseen) - np.median(cold.unseen))
         assert np.median(warm.loss[:, -10:]) > 2 * np.median(cold.loss[:, -10:])
     assert lead[0] > 0.1 > 0.05 > lead[1]
+    learned = align(seeds=3, steps=400)
+    for run in (warm, cold):
+        assert (learned.seen > run.seen).all()
+        assert (learned.unseen > run.unseen).all()
 
 
 @pytest.mark.parametrize("learned", [True, False])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from dlkb.experiments.digits import IMAGES, digits, turned
+from dlkb.experiments.digits import IMAGES, all_digits, digits, turned
 
 
 def test_are_the_digits_each_once():
@@ -12,6 +12,13 @@ def test_are_the_digits_each_once():
     rows = {(*image, label) for image, label in zip(images, labels, strict=True)}
     found = np.column_stack([np.concatenate([16 * x, 16 * x_test]), np.concatenate([y, y_test])])
     assert {tuple(row) for row in found} == rows
+
+
+def test_reads_what_scikit_learn_reads():
+    for ours, theirs in zip(all_digits(), load_digits(return_X_y=True), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype
+        assert not ours.flags.writeable  # the next call returns it again
 
 
 def test_seed_decides_the_order_alone():

@@ -33,6 +33,14 @@ def test_weights_are_causal_and_windows_hold(encoding):
     assert near[..., 5, 4].min() > 0
 
 
+@pytest.mark.parametrize("encoding", ["none", "learned", "sinusoidal", "rotary", "alibi"])
+def test_the_last_queries_are_the_foot_of_all(encoding):
+    head = start(encoding, seeds=2)
+    for window in (None, 7):
+        whole = weights(head, 20, window=window, stretch=0.5)
+        assert torch.allclose(weights(head, 20, window=window, stretch=0.5, last=4), whole[:, -4:])
+
+
 def test_relative_encodings_give_weights_by_distance_alone():
     for encoding in ("rotary", "alibi"):
         found = weights(start(encoding, seeds=2), 9, window=3)

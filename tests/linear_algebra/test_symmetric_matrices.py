@@ -464,6 +464,8 @@ def test_effective_rank_facts():
     assert_close(effective_rank(np.ones((2, 0))), np.zeros(2))
     assert_close(effective_rank(1e-5 * np.asarray([2.0, 1])), effective_rank(np.asarray([2.0, 1])))
     assert torch.isnan(effective_rank(torch.tensor([float("nan"), 1.0])))
+    for dtype in (np.float16, np.float32, np.float64):  # the sum would overflow
+        assert_close(effective_rank(np.full(4, np.finfo(dtype).max)), 4.0)
 
 
 def test_not_a_number_is_not_hidden():

@@ -302,6 +302,16 @@ def test_binary_from_probabilities_is_torchs(reduction, weight):
     assert_close(found, grad)
 
 
+def test_at_the_edges_the_slope_is_that_of_the_floored_logarithms_not_torchs():
+    p, y = torch.tensor([0.0, 0, 1, 1, 1e-14], dtype=torch.float64), torch.tensor([0.0, 1, 0, 1, 1])
+    p, y = p.requires_grad_(), y.double()
+    losses = [binary_cross_entropy, F.binary_cross_entropy]
+    ours, theirs = (torch.autograd.grad(loss(p, y, reduction="sum"), p)[0] for loss in losses)
+    assert_close(ours * 1e-14, torch.tensor([1e-14, 0, 0, -1e-14, -1], dtype=torch.float64))
+    floor = float(np.float32(1e-12))
+    assert_close(theirs * floor, torch.tensor([0.0, -1, 1, 0, -1], dtype=torch.float64))
+
+
 def test_two_classes_are_yes_or_no():
     z = np.random.default_rng(6).normal(size=9)
     labels = np.arange(9) % 2

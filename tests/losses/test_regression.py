@@ -170,6 +170,14 @@ def test_gradients_of_gradients(loss):
     assert torch.autograd.gradgradcheck(lambda x: loss(x, y, **OPTIONS.get(loss, {})), (x,))
 
 
+@pytest.mark.parametrize("loss", [squared_error, huber, smooth_l1, log_cosh])
+def test_the_second_derivative_at_no_error_is_that_of_a_parabola(loss):
+    x = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    (grad,) = torch.autograd.grad(loss(x, x.detach(), reduction="sum"), x, create_graph=True)
+    (second,) = torch.autograd.grad(grad.sum(), x)
+    assert_close(second, np.full(3, 2.0 if loss is squared_error else 1.0))
+
+
 @pytest.mark.parametrize("loss", [huber, smooth_l1, log_cosh], ids=lambda f: f.__name__)
 def test_an_error_whose_square_overflows(loss):
     x = torch.tensor([1e200, -1e200, 1e-200], dtype=torch.float64, requires_grad=True)
@@ -245,6 +253,9 @@ def test_the_efficiency_is_that_of_the_integral_and_of_draws():
     assert huber_efficiency(delta=1.0) == pytest.approx(1 / 50 / found.var(), rel=0.06)
     assert huber_efficiency(delta=1e-6) == pytest.approx(2 / np.pi, abs=1e-6)
     assert huber_efficiency(delta=40.0) == 1
+    for tiny in (1e-8, 1e-16, 5e-324):
+        assert huber_efficiency(delta=tiny) == pytest.approx(2 / np.pi, abs=1e-7)
+    assert huber_efficiency(delta=1e300) == 1
 
 
 def test_the_bias_is_that_of_the_log_normal_law():

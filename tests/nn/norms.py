@@ -127,6 +127,11 @@ class LastAxesNorm:
         assert ours(x).dtype == theirs(x).dtype == torch.bfloat16
         assert_close(ours(x), theirs(x))
 
+    @pytest.mark.parametrize("shape", [np.int64(7), torch.Size([6, 7]), [6, 7]])
+    def test_sizes_of_any_kind(self, shape):
+        ours, theirs = self.pair(shape)
+        assert ours.normalized_shape == theirs.normalized_shape
+
     def test_wrong_shapes_are_named(self):
         with pytest.raises(
             ValueError, match=r"input has shape \(6, 7\): its last axes must be \(5,\)"

@@ -238,6 +238,10 @@ def test_draws_follow_the_generator_and_say_what_they_are():
         ),
         (lambda: one_adapter(modules=["nothing"]), "modules: no module is called 'nothing'"),
         (lambda: one_adapter(train=["nothing"]), "train: no module is called 'nothing'"),
+        (
+            lambda: one_adapter(nn.TransformerEncoderLayer(4, 2, 8), ["self_attn.out_proj"]),
+            "self_attn.out_proj belongs to nn.MultiheadAttention, which reads its weight",
+        ),
     ],
 )
 def test_errors_name_the_remedy(call, message):

@@ -4,6 +4,7 @@ import io
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import dlkb.nn
 from dlkb.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, fold_batch_norm
@@ -252,6 +253,18 @@ def test_folding_keeps_the_type_of_the_layer():
         ),
         (nn.Linear(3, 4), nn.LayerNorm(4).eval(), ValueError, "stores no moments"),
         (nn.Linear(3, 5), BatchNorm1d(4).eval(), ValueError, r"gain has shape \(4,\)"),
+        (
+            nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)),
+            BatchNorm1d(4).eval(),
+            ValueError,
+            "from other parameters",
+        ),
+        (
+            prune.l1_unstructured(nn.Linear(3, 4), "bias", 1),
+            BatchNorm1d(4).eval(),
+            ValueError,
+            r"pruning: make them permanent first \(.*prune.remove",
+        ),
     ],
 )
 def test_what_cannot_be_folded_is_named(layer, norm, error, message):

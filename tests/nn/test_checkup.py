@@ -142,6 +142,29 @@ def test_softmax_before_cross_entropy():
     assert check_model(mlp(last=[nn.Softmax(-1)]), batch(), likelihood).names == ()
 
 
+def test_softmax_in_bfloat16_sums_to_one_up_to_rounding():
+    x, y = batch()
+    model = mlp(last=[nn.Softmax(-1)]).bfloat16()
+    nn.init.normal_(model[-2].weight)
+    sums = model(x.bfloat16()).double().sum(1)
+    assert (sums - 1).abs().max() > 1e-3  # the case that a narrow limit misses
+    assert check_model(model, (x.bfloat16(), y), cross_entropy).names == (
+        "softmax before cross_entropy",
+    )
+
+
+@pytest.mark.parametrize("length", [1, 9, 11])
+def test_classes_of_texts_are_on_the_last_axis(length):
+    tokens, labels = torch.randint(11, (2, 4, length))
+    model = nn.Sequential(nn.Embedding(11, 8), nn.Linear(8, 11))
+    flat = lambda out, y: cross_entropy(out.flatten(0, 1), y.flatten())  # noqa: E731
+    report = check_model(model, (tokens, labels), flat)
+    assert report.chance == pytest.approx(np.log(11))
+    assert report.names == ()
+    twice = model.append(nn.Softmax(-1))
+    assert check_model(twice, (tokens, labels), flat).names == ("softmax before cross_entropy",)
+
+
 def test_what_is_not_finite():
     model = chain(1.0)
     x = torch.ones(20, 1)

@@ -110,3 +110,11 @@ def test_errors():
         penalty(model(), l1=-1.0)
     with pytest.raises(ValueError, match=r"lr is -1\.0"):
         prox_(model(), lr=-1.0, l1=1.0)
+
+
+def test_a_lazy_weight_is_refused_until_it_has_a_shape():
+    net = nn.Sequential(nn.LazyLinear(2), nn.Linear(2, 1))
+    with pytest.raises(ValueError, match=r"0\.weight has no shape yet: call the model once"):
+        penalized_parameters(net)
+    net(torch.ones(1, 3))
+    assert len(penalized_parameters(net)) == 2

@@ -129,6 +129,7 @@ def test_compiles_in_one_graph_and_in_half_precision(device):
         (lambda: ResNet(BasicBlock, [1, 1, 1]), r"layers is \[1, 1, 1\]: four numbers"),
         (lambda: ResNet(BasicBlock, [1, 0, 1, 1]), r"layers is \[1, 0, 1, 1\]"),
         (lambda: ResNet(BasicBlock, [1] * 4, stride_in="1x1"), "a BasicBlock has no 1×1"),
+        (lambda: ResNet(type("Own", (BasicBlock,), {}), [1] * 4, stride_in="1x1"), "a Own has"),
         (lambda: Bottleneck(4, 1, stride_in="first"), "stride_in is 'first'"),
     ],
 )

@@ -130,6 +130,19 @@ def test_entries_whose_squares_overflow(dtype, size):
     assert_close((layer_norm_vjp(x, g).x.double() * size).to(dtype), exact)
 
 
+@pytest.mark.parametrize(("size", "finite"), [(3e37, True), (5e37, False)])
+def test_entries_whose_sum_overflows_give_nan(size, finite):
+    assert bool(layer_norm(torch.full((8,), size)).isfinite().all()) == finite
+
+
+def test_without_eps_equal_features_give_nan_or_the_sign_of_a_rounding():
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(layer_norm(np.ones(3), eps=0.0)).all()
+    rounded = np.full(3, 0.1)
+    assert rounded.mean() > 0.1
+    assert_close(layer_norm(rounded, eps=0.0), -np.ones(3))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize(("size", "offset"), [(1e-3, 0.0), (1.0, 0.0), (3e4, 0.0), (1.0, 50.0)])
 def test_half_precision_is_computed_in_float32(dtype, size, offset):

@@ -95,6 +95,14 @@ def test_sparse_gradients_go_with_weight_decay():
         sparse_steps(torch.optim.Adagrad, weight_decay=0.1)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # of torch's own
+def test_without_epsilon_rows_without_gradient_are_no_numbers():
+    mine, theirs = (sparse_steps(kind, eps=0.0)[0] for kind in (Adagrad, torch.optim.Adagrad))
+    assert mine[4:].isnan().all()
+    assert theirs[4:].tolist() == [[8.0, 9.0], [10.0, 11.0]]
+    assert_close(mine[:4][~mine[:4].isnan()], theirs[:4][~mine[:4].isnan()])
+
+
 def test_a_group_starts_from_its_own_value():
     first, second, late = (Parameter(torch.zeros(2)) for _ in range(3))
     groups = [{"params": [first]}, {"params": [second], "initial_accumulator_value": 3.0}]

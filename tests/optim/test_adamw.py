@@ -143,6 +143,14 @@ def test_gains_of_weight_norm_bare_tables_and_bias_k_count_as_weights():
     assert {"bias_k", "bias_v"} <= set(names(decayed))
 
 
+def test_a_lazy_weight_is_refused_until_it_has_a_shape():
+    model = nn.Sequential(nn.LazyLinear(2))
+    with pytest.raises(ValueError, match=r"0\.weight has no shape yet: call the model once"):
+        decay_groups(model)
+    model(torch.ones(1, 3))
+    assert names(decay_groups(model)[0]) == ["0.weight"]
+
+
 def test_an_empty_group_is_left_out():
     (rest,) = decay_groups(nn.LayerNorm(3))
     assert (names(rest), rest["weight_decay"]) == (["weight", "bias"], 0.0)

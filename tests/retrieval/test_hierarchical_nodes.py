@@ -145,6 +145,7 @@ def test_merging_goes_on_up_to_the_root():
         (lambda: traversal_cost(roots=1, fan_out=0, depth=0), "fan_out is 0"),
         (lambda: traversal_cost(roots=1, fan_out=1, depth=-1), "depth is -1"),
         (lambda: merge_parents({}, {}, threshold=1.1), "threshold is 1.1"),
+        (lambda: merge_parents({"c": 1.0}, {"a": None}), "scores has 'c', which is not in parents"),
     ],
 )
 def test_errors_name_the_argument(call, message):

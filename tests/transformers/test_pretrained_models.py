@@ -207,7 +207,8 @@ def test_what_counts_in_the_loss_is_what_was_chosen():
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "match"),
     [
-        ({"tokens": np.zeros(2)}, {}, TypeError, "tokens has dtype float64: it must be integral"),
+        ({"tokens": np.zeros(2)}, {}, TypeError, "tokens has dtype float64: it must be signed"),
+        ({"tokens": np.zeros(2, np.uint16)}, {}, TypeError, "uint16: it must be signed integer"),
         ({"chosen": np.zeros(2, int)}, {}, TypeError, "chosen has dtype int64: it must be bool"),
         ({"words": np.zeros(2)}, {}, TypeError, "words has dtype float64"),
         ({"u": np.zeros(2, int)}, {}, TypeError, "u has dtype int64"),

@@ -281,6 +281,8 @@ def test_a_share_near_one_keeps_its_noise_in_half_precision(dtype):
         (lambda x: diffuse(x, x, np.ones(3, dtype=int)), TypeError, "alpha_bar has dtype"),
         (lambda x: parts(x, x[:1], 0.5), ValueError, "output has shape"),
         (lambda x: parts(x, x, 0.5, predicts="score"), ValueError, "predicts is 'score'"),
+        (lambda x: parts(x, x, 0.0), ValueError, "alpha_bar is 0.0"),
+        (lambda x: parts(x, x, 1.0, predicts="x0"), ValueError, "alpha_bar is 1.0"),
         (lambda x: posterior(x, x[:1], 0.5, 0.7), ValueError, "x0 has shape"),
         (lambda x: posterior(x, x, 0.5, -0.1), ValueError, "previous is -0.1"),
         (lambda x: ddpm_step(x, x, x[:1], 0.5, 0.7), ValueError, "z has shape"),

@@ -66,8 +66,9 @@ def add_adapter(
         The model.
 
     Raises:
-        ValueError: If a name means no module, there is an adapter of that name, or `parallel`
-            is not that of the adapters that are there.
+        ValueError: If a name means no module, or the `out_proj` of an attention, which reads it
+            and does not call it; if there is an adapter of that name, or `parallel` is not that
+            of the adapters that are there.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -84,6 +85,11 @@ def add_adapter(
         raise ValueError(f"{taken[0]} has an adapter called {name!r}: take another name")
     for path in chosen:
         there = known[path]
+        if isinstance(known[path.rpartition(".")[0]], nn.MultiheadAttention):
+            raise ValueError(
+                f"{path} belongs to nn.MultiheadAttention, which reads its weight and does not "
+                "call it: put the adapter on what comes behind, such as dropout1"
+            )
         if isinstance(there, AdaptedLayer) and there.parallel != parallel:
             raise ValueError(
                 f"parallel is {parallel}: {path} has adapters with parallel={there.parallel}, "

@@ -105,7 +105,8 @@ def gains_says() -> dict[str, bool]:
         "The gain of shifts hardly depends on the number of images shown": bool(
             np.ptp([row.gain[:, 0].mean() for row in every]) < 0.5
         ),
-        f"Bars are means over {SEEDS} draws, lines reach from quartile to quartile": True,
+        f"Kernel ridge regression: bars are means over {SEEDS} draws, lines reach from quartile to "
+        "quartile": True,
     }
 
 

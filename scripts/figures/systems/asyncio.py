@@ -109,7 +109,7 @@ def rates_says() -> dict[str, bool]:
     return {
         f"One event loop finishes at most {high.max():.0f} tasks a second, from "
         f"{bend:.0f} in flight on": bool(high[at] == high.max() > high[at - 1]),
-        f"{low[at]:.0f} of them if all wait in lockstep": True,
+        f"there {low[at]:.0f} of them if all wait in lockstep": True,
         f"Four processes finish at most {more.max():.0f}": True,
         f"Each task waits {1e3 * WAIT:.0f} ms and computes {1e3 * WORK:.0f} ms": True,
         "Beyond the bend the bound stands still": bool((np.diff(high[at:]) == 0).all()),

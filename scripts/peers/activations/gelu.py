@@ -53,6 +53,12 @@ MODELS = {
     "EfficientNet": ("EfficientNetConfig", "hidden_act"),
 }
 
+NAMED_GELU = {
+    "first Gemma": ("GemmaConfig", "hidden_act", {"hidden_act": "gelu"}),
+    "T5 v1.1": ("T5Config", "dense_act_fn", {"feed_forward_proj": "gated-gelu"}),
+}
+"""What the published file says, and where Transformers then keeps the activation's name."""
+
 
 def form(function: Callable[[Values], object]) -> str:
     """Return the name of the only formula with these values."""
@@ -128,13 +134,19 @@ def which_gelu() -> dict[str, tuple[str, ...]]:
 
 
 def which_model() -> dict[str, tuple[str, ...]]:
-    """Return, for each form, the models whose default configuration in Transformers has it."""
+    """Return, for each form, the models whose configuration in Transformers has it."""
     forms = {
         model: of_transformers(getattr(getattr(transformers, config)(), field))
         for model, (config, field) in MODELS.items()
     }
     words = {"sigmoid": "sigmoid (QuickGELU)"}
-    return {
+    rows = {
         words.get(kind, kind): (", ".join(model for model in MODELS if forms[model] == kind),)
         for kind in dict.fromkeys(forms.values())
     }
+    named, meant = [], set()
+    for model, (config, field, published) in NAMED_GELU.items():
+        meant.add(of_transformers(getattr(getattr(transformers, config)(**published), field)))
+        named += [f'{model}: `{key}="{value}"`' for key, value in published.items()]
+    (kind,) = meant
+    return {**rows, f'{kind}, though named "gelu"': (", ".join(named),)}

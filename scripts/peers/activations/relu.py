@@ -54,7 +54,7 @@ def of_sklearn() -> str:
 
 
 def slope_at_zero() -> dict[str, tuple[str, ...]]:
-    """Return, for each library, the slope at 0 of six ways to write a kink."""
+    """Return, for each library, the slope at 0 of five ways to write a kink."""
     here = relu_vjp(np.zeros(1), np.ones(1)).item()
     torch_row = (
         of_torch(torch.relu),
@@ -108,6 +108,7 @@ def which_convention() -> dict[str, tuple[str, ...]]:
     of_keras = keras.layers.PReLU()
     of_keras.build((2, 5, 5, 3))
     mlx_prelu = mlx.nn.PReLU()
+    keras_function = round(-float(keras.activations.leaky_relu(-np.ones(1, "float32"))), 6)
     return {
         "this package, PyTorch": (
             leaky,
@@ -125,7 +126,7 @@ def which_convention() -> dict[str, tuple[str, ...]]:
             shared(mlx_prelu.weight.shape),
         ),
         "Keras": (
-            words(keras.layers.LeakyReLU().negative_slope),
+            f"{words(keras.layers.LeakyReLU().negative_slope)}; function: {keras_function:g}",
             words(float(of_keras.alpha.numpy().max())),
             shared(of_keras.alpha.shape),
         ),

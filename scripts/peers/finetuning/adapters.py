@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dlkb.finetuning.adapters import branch
+from dlkb.finetuning.adapters import branch, fusion
 from scripts.peers.apart import with_adapters
 
 LIBRARIES = ("adapters",)
@@ -84,9 +84,42 @@ def _check_head() -> None:
         raise LookupError("train_adapter freezes the head: the page says that it trains it")
 
 
+def _check_fused() -> None:
+    """Raise an error unless fusion stands in the place of a branch, and `par_bn` adds x twice."""
+    import adapters
+    from adapters.methods.modeling import Adapter, BertFusion
+
+    for name in CONFIGS:
+        model = _bert()
+        adapters.init(model)
+        for one in ("a", "b"):
+            model.add_adapter(one, config=name)
+        model.add_adapter_fusion(["a", "b"])
+        model.set_active_adapters(adapters.Fuse("a", "b"))
+        modules = [m for m in model.eval().modules() if isinstance(m, Adapter | BertFusion)]
+        for parameter in (p for m in modules for p in m.parameters()):
+            nn.init.normal_(parameter, std=0.3)
+        part = model.encoder.layer[0].output
+        seen: dict[str, torch.Tensor] = {}
+        part.register_forward_hook(lambda _, args, out, s=seen: s.update(x=args[1], y=out))
+        part.dense.register_forward_hook(lambda _, args, out, s=seen: s.update(h=out.clone()))
+        with torch.no_grad():
+            model(torch.arange(5)[None])
+            x, h, norm = seen["x"], seen["h"], part.LayerNorm
+            u = {"double_seq_bn": h, "seq_bn": norm(x + h), "par_bn": x}[name]
+            bottlenecks = [part.adapters[one] for one in ("a", "b")]
+            z = torch.stack([b.scaling * b.adapter_up(b.adapter_down(u)) for b in bottlenecks], -2)
+            [mix] = part.adapter_fusion_layer.values()
+            o = fusion(u, z, mix.query.weight, mix.key.weight, mix.value.weight, mix.query.bias)
+            again = x if name == "par_bn" else 0 * x
+            if not torch.allclose(seen["y"], norm(x + h + o + again), atol=1e-5):
+                raise LookupError(f"{name}: fused adapters enter the layer in another way")
+
+
 def in_library() -> dict[str, dict[str, Any]]:
     """Measure each configuration, in the process that sees the library."""
     _check_head()
+    _check_fused()
     return {name: _measure(name) for name in CONFIGS}
 
 
@@ -113,10 +146,10 @@ def reference() -> dict[str, Any]:
         output.square().sum().backward()
         gradients = {k: p.grad.tolist() for k, p in module.named_parameters()}
         found[name] = {"state": state, "output": output.tolist(), "gradients": gradients}
-    fusion = BertFusion(AdapterFusionConfig.load("dynamic"), 8, 0.0)
-    start = {k: v.tolist() for k, v in fusion.state_dict().items() if k == "value.weight"}
-    state, z = saved(fusion), torch.randn(2, 3, 4, 8)
-    output = fusion(h, z, z, torch.zeros_like(h))
+    fused = BertFusion(AdapterFusionConfig.load("dynamic"), 8, 0.0)
+    start = {k: v.tolist() for k, v in fused.state_dict().items() if k == "value.weight"}
+    state, z = saved(fused), torch.randn(2, 3, 4, 8)
+    output = fused(h, z, z, torch.zeros_like(h))
     found["fusion"] = {"state": state, "z": z.tolist(), "output": output.tolist(), "start": start}
 
     model = _bert()

@@ -15,6 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm
+from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
+from transformers.models.gemma3n.modeling_gemma3n import Gemma3nRMSNorm
+from transformers.models.gemma4.modeling_gemma4 import Gemma4RMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
@@ -113,20 +117,25 @@ def of_mlx(x: Array, weight: Array, dtype: str) -> Array:
 def which_convention() -> dict[str, tuple[str, ...]]:
     """Return ε, how the gain enters, and where bfloat16 is rounded."""
     runs: dict[str, Run] = {
-        "this package": of_torch(RMSNorm),
-        "`torch.nn.RMSNorm`": of_torch(nn.RMSNorm),
         "Keras `RMSNormalization`": of_keras,
         "MLX `nn.RMSNorm`": of_mlx,
-        "Transformers, Llama": of_torch(LlamaRMSNorm),
-        "Transformers, T5": of_torch(T5LayerNorm),
-        "Transformers, Gemma": of_torch(GemmaRMSNorm),
     }
-    found: dict[str, tuple[str, ...]] = {}
-    for name, run in runs.items():
-        words, one = gain(run)
-        found[name] = (epsilon(run, one), words, rounding(run, one))
-    ours = found.pop("this package")
-    theirs = found.pop("`torch.nn.RMSNorm`")
-    if ours != theirs:
-        raise LookupError(f"this package and torch differ: {ours}, {theirs}")
-    return {"this package, `torch.nn.RMSNorm`": theirs, **found}
+    found = {name: convention(run) for name, run in runs.items()}
+    alike: dict[str, tuple[Callable[..., nn.Module], ...]] = {
+        "this package, `torch.nn.RMSNorm`": (RMSNorm, nn.RMSNorm),
+        "Transformers, Llama and T5": (LlamaRMSNorm, T5LayerNorm),
+        "Transformers, Gemma to Gemma 3": (GemmaRMSNorm, Gemma2RMSNorm, Gemma3RMSNorm),
+        "Transformers, Gemma 3n and 4": (Gemma3nRMSNorm, Gemma4RMSNorm),
+    }
+    for name, kinds in alike.items():
+        each = {convention(of_torch(kind)) for kind in kinds}
+        if len(each) != 1:
+            raise LookupError(f"{name} differ: {each}")
+        found[name] = each.pop()
+    return found
+
+
+def convention(run: Run) -> tuple[str, ...]:
+    """Return the cells of one layer."""
+    words, one = gain(run)
+    return epsilon(run, one), words, rounding(run, one)
