@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dlkb.book.read.notation import rows
+from dlkb.book.read.notation import rows, symbols
 
 ROOT = Path(__file__).parents[1]
 ROWS = list(rows((ROOT / "docs/notation.md").read_text(encoding="utf-8"), "letter"))
@@ -30,3 +30,15 @@ def test_names_in_code_stand_in_code(row):
     assert all(known.values()), f"the row of {letters} names a page or family that is not there"
     for name in re.findall(r"`(?:state\.)?(\w+)", code):
         assert name in set().union(*known.values()), f"{letters}: no `{name}` in {where or 'dlkb'}"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]}, {row[4] or 'all'}")
+def test_letters_can_be_found_in_equations(row):
+    """A letter that is typeset as a group, as capital Greek in TeX is, explains nothing."""
+    letters, *_, where = row
+    place = where.split(",")[0].strip() or "optimizers/adam"
+    place += "" if "/" in place else "/any"
+    head = "| letter | means | code | shape | on |\n|---|---|---|---|---|\n"
+    found = symbols(head + "|" + "|".join(row) + "|", place)
+    compound = letters.count("\\nabla")
+    assert len(found) == len(letters.split(",")) - compound, letters
