@@ -39,7 +39,8 @@ def unit_rms(x: Array, *, axis: int | tuple[int, ...] = -1, eps: float) -> UnitR
     Args:
         x: Floating-point, any shape, at least one axis.
         axis: Over which axes the mean is taken.
-        eps: ε ≥ 0, in units of x². With ε = 0 an array of zeros gives NaN.
+        eps: ε ≥ 0, in units of x². With ε = 0 an array of zeros gives NaN, and one of subnormal
+            numbers may.
 
     Returns:
         The quotient and the factor, in the dtype of `x`: widen half precision before. Without
