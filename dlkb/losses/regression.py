@@ -344,9 +344,9 @@ def log_cosh(prediction: Array, target: Array, *, reduction: str = "mean") -> Ar
     r = _residual(prediction, target, reduction)
     xp = namespace(r)
     size = xp.abs(r)
-    half = xp.sinh(xp.clip(r, -1.0, 1.0) / 2)  # not of |r|, which has a kink at 0
+    half = xp.sinh(xp.clip(r, -2.0, 2.0) / 2)  # not of |r|, which has a kink at 0
     near = xp.log1p(2 * half * half)
-    far = size + xp.log1p(xp.exp(-2 * xp.clip(size, 1.0, None))) - math.log(2)
+    far = size + xp.log1p(xp.exp(-2 * size)) - math.log(2)
     return _reduced(xp.where(size < 1, near, far), prediction, target, reduction)
 
 

@@ -202,7 +202,7 @@ def fold_batch_norm(layer: nn.Module, norm: nn.Module) -> nn.Module:
 
     Args:
         layer: `nn.Linear`, `nn.Conv1d`, `nn.Conv2d` or `nn.Conv3d`, whatever its padding and
-            groups. Its output must go to `norm` alone.
+            groups, that computes with its weight as it is. Its output must go to `norm` alone.
         norm: A batch norm in evaluation mode, with stored moments, of this package or of torch.
 
     Returns:

@@ -27,8 +27,8 @@ def layer_norm(
         weight: The gain w, in the shape of the last `dims` axes. 1 if left out.
         bias: The shift b, in the same shape. 0 if left out.
         dims: How many of the last axes are normalized together.
-        eps: ε ≥ 0, in units of x². With ε = 0 equal features give NaN, or, where their mean is
-            rounded, the sign of that error.
+        eps: ε ≥ 0, in units of x². With ε = 0 equal features give NaN, or ±1 where their mean
+            is rounded.
 
     Returns:
         An array like `x`. In half precision all is computed in float32 and rounded once.

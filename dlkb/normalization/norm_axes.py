@@ -20,8 +20,8 @@ def standardize(x: Array, *, axis: Axes, eps: float = 1e-5) -> Array:
     Args:
         x: Floating-point, any shape.
         axis: The axes that share a mean and a spread.
-        eps: ε ≥ 0, in units of x². With ε = 0 equal numbers give NaN, or, where their mean is
-            rounded, the sign of that error.
+        eps: ε ≥ 0, in units of x². With ε = 0 equal numbers give NaN, or ±1 where their mean
+            is rounded.
 
     Returns:
         An array like `x`. In half precision all is computed in float32 and rounded once.

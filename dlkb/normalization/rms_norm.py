@@ -33,13 +33,14 @@ def unit_rms(x: Array, *, axis: int | tuple[int, ...] = -1, eps: float) -> UnitR
     $$\hat x_i = \frac{x_i}{\sqrt{\frac1n \sum_j x_j^2 + \epsilon}}$$
 
     Squares of entries beyond 1.8e19 overflow in float32, though the quotient is near 1. So `x`
-    is first measured in units of its largest size, which cancels. (JAX gives NaN beyond 8.5e37,
-    where XLA takes 1 / size for 0.)
+    is first measured in units of its largest size, which cancels. (JAX gives NaN beyond 8.5e37
+    on the CPU, where XLA takes 1 / size for 0.)
 
     Args:
         x: Floating-point, any shape, at least one axis.
         axis: Over which axes the mean is taken.
-        eps: ε ≥ 0, in units of x². With ε = 0 an array of zeros gives NaN.
+        eps: ε ≥ 0, in units of x². With ε = 0 an array of zeros gives NaN, and one of subnormal
+            numbers may.
 
     Returns:
         The quotient and the factor, in the dtype of `x`: widen half precision before. Without

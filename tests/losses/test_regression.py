@@ -1,5 +1,7 @@
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -161,6 +163,15 @@ def test_the_slopes_at_the_joints():
         assert grad.item() == pytest.approx(wanted)
     for r in (-1.5, 1.5):
         assert huber_vjp(r * one, zero, one, delta=1.5, reduction="none") == r
+
+
+@pytest.mark.parametrize("loss", PAIRS, ids=lambda f: f.__name__)
+def test_the_slopes_of_jax_at_the_joints(loss):  # which halves the slope of a clip at its ends
+    x = jnp.asarray([0.5, 1.0, 1.5, 2.0])
+    zeros, options = jnp.zeros_like(x), {"reduction": "sum", **OPTIONS.get(loss, {})}
+    wanted = PAIRS[loss](x, zeros, jnp.asarray(1.0), **options)
+    found = jax.grad(lambda x: loss(x, zeros, **options))(x)
+    assert_close(np.asarray(found), np.asarray(wanted))
 
 
 @pytest.mark.parametrize("loss", PAIRS, ids=lambda f: f.__name__)

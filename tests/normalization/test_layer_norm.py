@@ -135,7 +135,7 @@ def test_entries_whose_sum_overflows_give_nan(size, finite):
     assert bool(layer_norm(torch.full((8,), size)).isfinite().all()) == finite
 
 
-def test_without_eps_equal_features_give_nan_or_the_sign_of_a_rounding():
+def test_without_eps_equal_features_give_nan_or_one_by_a_rounding():
     with np.errstate(invalid="ignore"):
         assert np.isnan(layer_norm(np.ones(3), eps=0.0)).all()
     rounded = np.full(3, 0.1)
