@@ -12,7 +12,7 @@ class Clipped(NamedTuple):
 
     Attributes:
         grads: Arrays like those that came in, in their order.
-        norm: A 0-d array. Log it: it is the only trace of a spike.
+        norm: A 0-d array. Log it: the clipped gradients do not show how large a spike was.
     """
 
     grads: tuple[Array, ...]
@@ -37,8 +37,8 @@ def global_norm(grads: Sequence[Array], *, norm_type: float = 2.0) -> Array:
         ValueError: If there is no array, or `norm_type` is not positive.
 
     Note:
-        Differs from torch, which also takes p ≤ 0, where the norm of the norms is not the norm of
-        the long vector.
+        Differs from torch, which also takes p ≤ 0. With p = 0 it counts nonzero arrays, not
+        entries.
 
     Example:
         >>> import numpy as np
@@ -214,7 +214,7 @@ def shrink_when_large(grad: Array, *, threshold: float, factor: float) -> Array:
     $$\mathbf{g} \leftarrow \begin{cases} \varepsilon\,\mathbf{g} & \lVert\mathbf{g}\rVert > t \\
       \mathbf{g} & \lVert\mathbf{g}\rVert \le t \end{cases}$$
 
-    The result is unbounded, and its length jumps from t to εt at the threshold.
+    For ε > 0 the result is unbounded. At the threshold its length jumps from t to εt.
 
     Args:
         grad: Any shape, at least one axis.
@@ -291,7 +291,7 @@ def adam_recovery_steps(spike: Array, *, beta2: float = 0.999, fraction: float =
         fraction: φ in (0, 1), the part of the usual step that counts as recovered.
 
     Returns:
-        Steps, like `spike`. Negative if the spike is too small to matter.
+        Steps, like `spike`. Negative if the step does not fall to the part φ.
 
     Raises:
         TypeError: If `spike` is not floating-point.

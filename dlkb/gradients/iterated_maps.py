@@ -247,7 +247,7 @@ def prediction_horizon(exponent: Array, *, error: float, tolerance: float = 0.1)
         Steps, like `exponent`.
 
     Raises:
-        ValueError: If an argument is not positive.
+        ValueError: If a number is not positive; the entries of an array are not looked at.
 
     Example:
         >>> round(prediction_horizon(0.6931, error=2**-53), 1)

@@ -217,7 +217,8 @@ def optimal_gradient_descent(lowest: Array, highest: Array) -> Tuning:
         Learning rate, a momentum of 0, and rate.
 
     Raises:
-        ValueError: If `lowest` is not positive, or above `highest`, or their shapes differ.
+        ValueError: If a number is not positive, `lowest` is above `highest`, both numbers, or two
+            arrays differ in shape; the entries of an array are not looked at.
 
     Reference:
         Goh, Why momentum really works, Distill (2017).
@@ -246,7 +247,8 @@ def optimal_heavy_ball(lowest: Array, highest: Array) -> Tuning:
         Learning rate, momentum and rate.
 
     Raises:
-        ValueError: If `lowest` is not positive, or above `highest`, or their shapes differ.
+        ValueError: If a number is not positive, `lowest` is above `highest`, both numbers, or two
+            arrays differ in shape; the entries of an array are not looked at.
 
     Reference:
         Polyak, Some methods of speeding up the convergence of iteration methods (1964).

@@ -216,7 +216,7 @@ def weight_gradient(slope: Array, h: Array, cotangent: Array) -> Array:
         cotangent: The gradient with respect to its output, shape (..., m).
 
     Returns:
-        Shape (m, n), summed over the batch axes b; of rank 1 for one example.
+        Shape (m, n), summed over the batch axes b; of rank at most 1 for one example.
 
     Raises:
         ValueError: If the shapes do not fit.

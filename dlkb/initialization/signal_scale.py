@@ -8,7 +8,7 @@ of a weight times $\sqrt{n_\text{in}}$.
 import math
 from collections.abc import Callable
 
-from dlkb.arrays import Array, check_between, check_float, device, namespace
+from dlkb.arrays import Array, check_between, check_float, device, namespace, widen
 
 # Nodes of the midpoint rule for a Gaussian integral. The rule converges exponentially here, and no
 # node is at 0, where rectifiers have their kink. At 1/256 tanh(100 z) is still good to ten digits.
@@ -29,7 +29,8 @@ def second_moment(x: Array) -> Array:
         x: Signals, shape (..., n), n ≥ 1; one row an example, one column a unit.
 
     Returns:
-        The mean squares, shape (...), in squared units of `x`.
+        The mean squares, shape (...), in squared units of `x`; in half precision the squares
+        are added in float32.
 
     Raises:
         ValueError: If `x` has no axis, or its last axis is empty.
@@ -46,7 +47,8 @@ def second_moment(x: Array) -> Array:
     check_float("x", x)
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"x has shape {tuple(x.shape)}: (..., n) with n of at least 1 is needed")
-    return namespace(x).mean(x * x, axis=-1)
+    xp, wide = namespace(x), widen(x)
+    return xp.astype(xp.mean(wide * wide, axis=-1), x.dtype)
 
 
 def linear_second_moment(
@@ -140,8 +142,8 @@ def erf_second_moment(q: Array) -> Array:
     """
     check_float("q", q)
     # arctan of opposite over adjacent side: arcsin would lose half the digits where it nears 1.
-    xp = namespace(q)
-    return 2 / math.pi * xp.atan2(2 * q, xp.sqrt(1 + 4 * q))
+    xp, wide = namespace(q), widen(q)
+    return xp.astype(2 / math.pi * xp.atan2(2 * wide, xp.sqrt(1 + 4 * wide)), q.dtype)
 
 
 def gaussian_mean(function: Callable[[Array], Array], q: Array) -> Array:

@@ -168,8 +168,7 @@ def clip_grad_norm_(
 
     Note:
         Differs from torch in refusing a negative `max_norm`, which there turns the gradients
-        around, and p ≤ 0, where torch's norm of norms is not the norm of the whole; and for
-        sharded gradients as `get_total_norm` does.
+        around, and p ≤ 0; and for sharded gradients as `get_total_norm` does.
 
     Example:
         >>> weight = torch.zeros(2, requires_grad=True)

@@ -38,8 +38,9 @@ class UNetGenerator(nn.Module):
         out_channels: Channels of the output, in [−1, 1].
         depth: Halvings ≥ 5; 8 for sides of 256, 7 for 128.
         width: Channels of the first convolution.
-        dropout: Whether the middle of the way up drops half of its entries. In the paper this is
-            the only noise, and stays on when images are made.
+        dropout: Whether depth − 5 blocks of the way up, from the second on, drop half of what they
+            give: none at depth 5. In the paper this is the only noise, and stays on when images
+            are made.
 
     Raises:
         ValueError: If an argument is out of its range.

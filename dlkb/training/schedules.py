@@ -260,8 +260,8 @@ def one_cycle(
         ValueError: If a hyperparameter is out of its range.
 
     Note:
-        Equals `torch.optim.lr_scheduler.OneCycleLR` relative to `max_lr`, which raises an error
-        after T − 1; this stays. Without its cycle of the momentum.
+        Equals `torch.optim.lr_scheduler.OneCycleLR` relative to `max_lr`, up to T − 1. At T that
+        rises, after T it raises an error; this stays. Without its cycle of the momentum.
 
     Reference:
         Smith and Topin, Super-Convergence, 2018.

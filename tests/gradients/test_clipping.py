@@ -273,6 +273,14 @@ def test_a_small_spike_needs_no_recovery():
 # --- errors ---
 
 
+def test_torchs_norm_is_that_of_the_long_vector_but_for_order_zero():
+    grads = [torch.tensor([3.0, 4.0]), torch.tensor([0.5])]
+    for p in (-math.inf, -1.0, 0.0):
+        whole = torch.linalg.vector_norm(torch.cat(grads), ord=p)
+        found = torch.nn.utils.get_total_norm(grads, norm_type=p)
+        assert torch.isclose(found, whole) == (p != 0)
+
+
 def test_errors_name_the_argument():
     g = np.ones(2)
     with pytest.raises(ValueError, match="grads is empty"):

@@ -149,6 +149,14 @@ def test_no_layer_changes_nothing():
     assert rectifier_spread(fan_in=9, depth=0) == 1
 
 
+def test_half_precision_where_squares_and_multiples_overflow():
+    x = np.asarray([300.0, 0.0, 0.0, 0.0], dtype=np.float16)
+    assert second_moment(x) == np.float16(300**2 / 4)
+    assert second_moment(x).dtype == np.float16
+    q = np.asarray(6e4, dtype=np.float16)
+    assert abs(float(erf_second_moment(q)) - float(erf_second_moment(np.asarray(6e4)))) < 1e-3
+
+
 @pytest.mark.parametrize("scale", [1, 1e3])
 def test_second_moment_against_numpy(scale):
     x = np.random.default_rng(0).normal(size=(2, 3, 7)) + scale

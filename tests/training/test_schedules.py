@@ -118,11 +118,14 @@ def test_one_cycle_is_that_of_torch(options):
     )
     ours = at(one_cycle, 100, total=100, final_div_factor=50.0, **options)
     found = [theirs.get_last_lr()[0]]
-    for _ in range(99):
+    for _ in range(100):
         theirs.optimizer.step()
         theirs.step()
         found.append(theirs.get_last_lr()[0])
-    assert_close(ours, np.asarray(found) / LR)
+    assert_close(ours, np.asarray(found[:-1]) / LR)
+    assert found[-1] > 1.05 * found[-2]
+    with pytest.raises(ValueError, match="Tried to step 101 times"):
+        theirs.step()
     assert at(one_cycle, 130, total=100)[-1] == at(one_cycle, 100, total=100)[-1]
 
 

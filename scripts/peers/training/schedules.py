@@ -43,12 +43,13 @@ def words(rates: Values, *, cut: float = 1e-3) -> tuple[str, ...]:
     peak = int(rates.argmax())
     low = [k for k in range(peak, len(rates)) if rates[k] < cut]
     end = low[0]
+    stays = np.allclose(rates[end:], rates[end], atol=1e-6)
     if len(rates) < COUNT:
         after = "raises an error"
-    elif np.allclose(rates[end:], rates[end], atol=1e-6):
-        after = "stays"
+        if not stays and rates[end:-1].max() < cut:
+            after = f"**rises once**, then {after}"
     else:
-        after = "**rises again**"
+        after = "stays" if stays else "**rises again**"
     return f"{rates[0]:g}", f"{peak}", f"{end}", after
 
 
