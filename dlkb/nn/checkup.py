@@ -28,7 +28,7 @@ HIGH = 2.0
 INPUT = 10.0
 """Root mean square of the inputs."""
 ROUNDING = 0.01
-"""Of probabilities that are summed; in bfloat16 it is 0.003."""
+"""Of probabilities that are summed; in bfloat16 it is up to 0.004."""
 EXAMPLES = 16
 """Fewer say nothing about dead units."""
 
@@ -73,7 +73,8 @@ class Checkup:
 
     Attributes:
         loss: Of the batch.
-        chance: The loss of equal outputs, ln K, where a softmax over K classes is trained.
+        chance: The loss of equal outputs, where a softmax over classes is trained: of K classes
+            ln K for a mean.
         weights: The trainable weight matrices and kernels, in the model's order.
         findings: What to look at, the most urgent first.
     """
@@ -175,7 +176,8 @@ def check_model(
     )
     with _same_random_state(model):
         classes = _classes(output, target, level, loss)
-    chance = None if classes is None else math.log(output.shape[classes])
+        equal = None if classes is None else loss(torch.zeros_like(output), target)
+    chance = None if equal is None else float(equal.detach())
     findings = [
         *_broken(x, level, gradients),
         *_misused(model, output, target, classes),

@@ -87,9 +87,9 @@ def levels(parents: Mapping[Node, Node | None]) -> dict[int, list[Node]]:
         at: Node | None = node
         while at is not None and at not in depth:
             if at not in parents:
-                raise ValueError(f"{at!r} is a parent but no node: give it one, or None")
+                raise ValueError(f"parents has no node {at!r}, though it is a parent: add it")
             if at in path:
-                raise ValueError(f"{at!r} is its own ancestor")
+                raise ValueError(f"parents makes {at!r} its own ancestor: give the root None")
             path[at] = None
             at = parents[at]
         top = -1 if at is None else depth[at]
@@ -197,7 +197,8 @@ def merge_parents(
         Nodes and scores, the highest score first.
 
     Raises:
-        ValueError: If `threshold` is out of its range, or a retrieved node is none of the tree.
+        ValueError: If `threshold` is out of its range, a retrieved node is none of the tree, nodes
+            are each other's ancestors, or a parent is no node.
 
     Note:
         As LlamaIndex's `AutoMergingRetriever` merges. That also fills in a node which two results,
@@ -211,6 +212,7 @@ def merge_parents(
         {'page': 0.5}
     """
     check_between("threshold", threshold, 0, 1)
+    levels(parents)  # refuses what is no tree, where climbing would not end
     for node in scores:
         if node not in parents:
             raise ValueError(f"scores has {node!r}, which is not in parents: give it one, or None")

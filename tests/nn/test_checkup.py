@@ -294,6 +294,14 @@ def test_loss_above_chance():
         assert ("loss is above chance" in report.names) == named == (report.loss > 2 * np.log(5))
 
 
+@pytest.mark.parametrize("scale", [1 / 8, 1, 64])
+def test_chance_is_of_the_loss_as_it_is_reduced(scale):
+    """A sum, or a mean by the number of accumulated batches."""
+    report = check_model(mlp(), batch(), lambda out, y: scale * cross_entropy(out, y))
+    assert report.chance == pytest.approx(scale * np.log(5))
+    assert report.names == ()
+
+
 @pytest.mark.parametrize(("size", "names"), [(9.9, ()), (10.1, ("inputs are large",))])
 def test_large_inputs(size, names):
     assert check_model(chain(1.0), (torch.full((20, 1), size), None), mean).names == names
