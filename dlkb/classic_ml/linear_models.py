@@ -68,9 +68,9 @@ def least_squares(X: Array, y: Array, *, rcond: float | None = None) -> Array:
     xp = namespace(X)
     c = max(X.shape) * xp.finfo(X.dtype).eps if rcond is None else rcond
     check_between("rcond", c, 0, math.inf, closed="left")
-    size = norm(X)
+    size = norm(X, ord=math.inf)
     size = xp.where(size == 0, 1.0, size)
-    # The filter sees squares of singular values, the largest first; of X / ‖X‖ they fit the dtype.
+    # The filter sees squares of singular values, the largest first; of X / size they fit the dtype.
     w = filtered_least_squares(X / size, y, lambda s: xp.astype(s > c * c * s[:1], s.dtype))
     return w / size
 

@@ -4,6 +4,7 @@ No formula here calls `eigh`. That routine reads one triangle of its argument an
 the other one differs; eigenpairs come in as arguments and `spectral_residuals` judges them.
 """
 
+import math
 from typing import NamedTuple
 
 from dlkb.arrays import (
@@ -521,7 +522,9 @@ def effective_rank(singular_values: Array) -> Array:
     if singular_values.ndim < 1:
         raise ValueError("singular_values has shape (): an axis of singular values is needed")
     xp = namespace(singular_values)
-    share = widen(singular_values) / max(1, singular_values.shape[-1])  # or the sum may overflow
+    share = widen(singular_values)
+    largest = norm(share, ord=math.inf, axis=-1, keepdims=True)
+    share = share / xp.where(largest == 0, xp.ones_like(largest), largest)  # or the sum overflows
     total = xp.sum(share, axis=-1, keepdims=True)
     p = share / xp.where(total == 0, xp.ones_like(total), total)
     surprise = -xp.log(xp.where(p == 0, xp.ones_like(p), p))  # 0 log 0 = 0

@@ -1,4 +1,4 @@
-"""Modules and functions that take the place of those of `torch.nn` and peft."""
+"""Modules that take the place of those of `torch.nn`, torchvision and peft, and instruments."""
 
 from importlib.util import find_spec
 

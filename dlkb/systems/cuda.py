@@ -202,7 +202,7 @@ def waves(blocks: Array, *, slots: int) -> Array:
 def wave_efficiency(blocks: Array, *, slots: int) -> Array:
     r"""Return the share of the slots that work, over all waves.
 
-    $$e = \frac{b}{S\,\lceil b/S\rceil}$$
+    $$u = \frac{b}{S\,\lceil b/S\rceil}$$
 
     Args:
         blocks: b ≥ 1, a number or a floating-point array.

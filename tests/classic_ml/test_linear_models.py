@@ -122,6 +122,8 @@ def test_squares_of_singular_values_that_leave_the_dtype(rng, dtype, size):
     X, y = rng.normal(size=(7, 3)).astype(dtype), rng.normal(size=7).astype(dtype)
     w = least_squares(X * dtype(size), y)
     assert_close(w * dtype(size), least_squares(X, y), scale=10)
+    huge = np.full((4, 2), np.finfo(dtype).max / 2)  # ‖X‖ overflows
+    assert_close(least_squares(huge, huge[:, 0] / 4), np.full(2, dtype(0.125)), scale=10)
 
 
 def test_empty_and_zero():

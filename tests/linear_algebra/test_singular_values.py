@@ -233,6 +233,9 @@ def test_radius_bounds_of_normal_and_nilpotent_matrices(rng):
     assert spectral_radius_bounds(shift, doublings=3).tolist() == pytest.approx(
         [5, 5, 0, 0], rel=1e-12
     )
+    for dtype, many in ((np.float32, 130), (np.float64, 1030)):  # the dtype does not hold 2ʲ
+        bounds = spectral_radius_bounds(shift[:2, :2].astype(dtype), doublings=many)
+        assert bounds[1:].tolist() == [0] * many
 
 
 def test_radius_bounds_do_not_overflow():

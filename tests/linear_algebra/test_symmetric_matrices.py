@@ -466,6 +466,7 @@ def test_effective_rank_facts():
     assert torch.isnan(effective_rank(torch.tensor([float("nan"), 1.0])))
     for dtype in (np.float16, np.float32, np.float64):  # the sum would overflow
         assert_close(effective_rank(np.full(4, np.finfo(dtype).max)), 4.0)
+        assert_close(effective_rank(np.full(4, np.finfo(dtype).smallest_subnormal)), 4.0)
 
 
 def test_not_a_number_is_not_hidden():

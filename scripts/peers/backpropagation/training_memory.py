@@ -71,7 +71,7 @@ OPERATIONS: dict[str, tuple[nn.Module, Callable[[Any], Any]]] = {
 def what_is_kept() -> dict[str, tuple[str, ...]]:
     """Return bytes an entry that three ways of differentiating keep."""
     if torch_keeps(Of(lambda x: torch.native_dropout(x, 0.1, True)[0])) != 1:
-        raise LookupError("CUDA's kernel of dropout keeps no mask of a byte: the page says it does")
+        raise LookupError("native_dropout, which CUDA takes, keeps no byte an entry: mend the page")
     rows = {}
     for name, (layer, function) in OPERATIONS.items():
         found = (torch_keeps(layer), torch_keeps(compiled(layer)), jax_keeps(function))
