@@ -267,7 +267,9 @@ def _check_order(lowest: Array, highest: Array) -> None:
     check_between("lowest", lowest, 0, math.inf, closed="neither")
     if isinstance(lowest, (int, float)):
         check_between("highest", highest, lowest, math.inf, closed="left")
-    elif not isinstance(highest, (int, float)):
+    elif isinstance(highest, (int, float)):
+        check_between("highest", highest, 0, math.inf, closed="neither")
+    else:
         check_same_shape("highest", highest, "lowest", lowest)
 
 

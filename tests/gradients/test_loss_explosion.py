@@ -286,6 +286,8 @@ def test_errors_name_the_argument():
         optimal_heavy_ball(0.0, 1.0)
     with pytest.raises(ValueError, match=r"highest is 1.0: it must lie in \[2.0, inf\)"):
         optimal_gradient_descent(2.0, 1.0)
+    with pytest.raises(ValueError, match=r"highest is -5.0: it must lie in \(0, inf\)"):
+        optimal_heavy_ball(np.ones(2), -5.0)
     with pytest.raises(ValueError, match="steps is 0"):
         largest_curvature(lambda v: v, np.ones(2), steps=0)
     with pytest.raises(TypeError, match="start has dtype"):
