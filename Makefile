@@ -40,7 +40,7 @@ else
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/dlkb prepare
-	$(BIN)/pytest --numprocesses auto
+	$(BIN)/pytest --numprocesses auto --verified
 endif
 
 lighthouse: site

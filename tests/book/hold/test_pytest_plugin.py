@@ -15,6 +15,12 @@ def collect(book, *arguments):
     return ran.returncode, ran.stdout + ran.stderr
 
 
+def verify(book):
+    """Verify the small book in a process of its own."""
+    code = "from pathlib import Path; from dlkb.book.hold.verify import verify; verify(Path())"
+    subprocess.run([sys.executable, "-c", code], cwd=book.root, check=True)
+
+
 def test_one_item_a_fence_and_two_for_the_page(book):
     status, text = collect(book)
     assert status == 0, text
@@ -62,3 +68,23 @@ def test_bound_numbers_are_one_item_more(book):
     assert status == 1
     assert f"toy.md:{book.line('See 2.24')}: under 'Numbers in the text'" in text
     assert "shows 2.24, but square(1.5) is 2.25" in text
+
+
+def test_what_was_verified_as_it_stands_is_not_run_again(book):
+    book.edit(">>> square(3)", ">>> _ = open('ran', 'a').write('x')\n>>> square(3)")
+    ran = book.root / "ran"
+    verify(book)
+    assert ran.read_text() == "x"
+    assert "6 passed" in collect(book, "--verified")[1]
+    assert ran.read_text() == "x"
+    assert "6 passed" in collect(book)[1]
+    assert ran.read_text() == "xx"
+    book.edit("## In practice", "## X")  # changed: it runs
+    assert "1 failed, 5 passed" in collect(book, "--verified")[1]
+    assert ran.read_text() == "xxx"
+
+
+def test_what_is_wrong_is_not_taken_for_verified(book):
+    book.edit("\n9\n", "\n8\n")
+    verify(book)
+    assert "1 failed" in collect(book, "--verified")[1]
