@@ -60,7 +60,9 @@ class Site:
             rendered = self._rendered(f"{page.stem}.md")
             for file in rendered.links_to_anchors or {}:
                 if file.is_documentation_page() and file.src_uri != f"{page.stem}.md":
-                    file.page = self._known.setdefault(file.src_uri, self._rendered(file.src_uri))
+                    if file.src_uri not in self._known:
+                        self._known[file.src_uri] = self._rendered(file.src_uri)
+                    file.page = self._known[file.src_uri]
             rendered.validate_anchor_links(files=self._files, log_level=logging.WARNING)
         finally:
             logger.removeHandler(kept)
