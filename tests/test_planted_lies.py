@@ -1,6 +1,7 @@
 """Planted lies: those that something notices and those that nothing does are told apart."""
 
 import json
+import signal
 import subprocess
 from collections import Counter
 
@@ -18,7 +19,7 @@ from scripts.lies.links import Site, link_lies
 from scripts.lies.notice import noticed, rules, tables
 from scripts.lies.page import bibliography_verdicts
 from scripts.lies.report import GOALS, missed_goals, summary
-from scripts.lies.running import run_lies
+from scripts.lies.running import at_most, run_lies
 from scripts.lies.texts import text_lies
 from scripts.lies.words import denied, false_sentences, other_numbers
 from scripts.planted_lies import copy_tree
@@ -245,6 +246,23 @@ def test_a_tie_notices_and_nothing_else_does(toy):
         "8": False,
         r"\frac{1}{2}\frac": False,
     }
+
+
+def test_what_takes_too_long_with_a_lie_ends_and_the_process_keeps_its_own_limit():
+    def endless():
+        while True:
+            pass
+
+    handler = signal.getsignal(signal.SIGALRM)
+    signal.setitimer(signal.ITIMER_REAL, 100)
+    try:
+        with pytest.raises(TimeoutError), at_most(0.05):
+            endless()
+        left, _ = signal.getitimer(signal.ITIMER_REAL)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert 0 < left < 100
+    assert signal.getsignal(signal.SIGALRM) == handler
 
 
 @pytest.mark.parametrize("twice", [True, False])

@@ -25,7 +25,7 @@ from scripts.lies.running import run_lies
 from scripts.lies.texts import text_lies
 from scripts.lies.words import other_numbers
 
-LIMIT = 300.0
+LIMIT = 900.0
 """Seconds for what has to run of one page."""
 
 _FIELD = re.compile(r"^  (author|title|year|eprint|doi|url) = \{([^\n]*)\},?$", re.MULTILINE)

@@ -1,14 +1,19 @@
 """Lies that only a run of the page tells: outputs, bound numbers, equations that a fence reads."""
 
+import contextlib
 import doctest
 import re
+import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from dlkb.book.read.pages import read_page
 from dlkb.book.read.parts import Fence, Page, PageError
 from dlkb.book.run.compare import same_output
+from dlkb.book.run.processes import LIMIT
 from dlkb.book.run.session import Session
 from scripts.lies.equations import equation_lies, held_labels
 from scripts.lies.lie import Lie, Verdict, plant, verdict
@@ -92,10 +97,30 @@ def _used(session: Session, text: str, docs: Path) -> Iterator[Verdict]:
         again = all(session.run(fence).error is None for fence in fences)
         try:
             page.path.write_text(plant(text, [lie]), encoding="utf-8")
-            by = RUN if _fails(session, docs, fences, again) else ""
+            with at_most(LIMIT):
+                by = RUN if _fails(session, docs, fences, again) else ""
+        except TimeoutError:
+            by = RUN  # a page has no more time than that
         finally:
             page.path.write_text(text, encoding="utf-8")
         yield verdict(page.stem, text, lie, by)
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raise a TimeoutError in what takes longer, such as SymPy with a false equation."""
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError
+
+    before, start = signal.signal(signal.SIGALRM, stop), time.monotonic()
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)  # the process may have its own limit
+    try:
+        yield
+    finally:
+        rest = max(left - (time.monotonic() - start), 0.01) if left else 0
+        signal.setitimer(signal.ITIMER_REAL, rest)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _fails(session: Session, docs: Path, fences: list[Fence], again: bool) -> bool:
