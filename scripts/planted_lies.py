@@ -48,11 +48,16 @@ def copy_tree(root: Path, target: Path) -> None:
             shutil.copy2(path, new)
 
 
-def plant_all(root: Path, stems: list[str], jobs: int, console: Console) -> list[Verdict]:
+def plant_all(
+    root: Path, stems: list[str], jobs: int, console: Console
+) -> tuple[list[Verdict], list[str]]:
     """Plant all lies of the pages named into a tree that may be changed.
 
+    Returns:
+        What became of the lies, and which pages are wrong before any lie.
+
     Raises:
-        PageError: If a page is wrong before any lie, or a figure cannot be drawn.
+        PageError: If a figure cannot be drawn.
     """
     warnings.filterwarnings("ignore", message=r".*fork\(\)")
     report = draw(root, sorted({*stems} & {*figure_stems(root)}))
@@ -71,9 +76,7 @@ def plant_all(root: Path, stems: list[str], jobs: int, console: Console) -> list
             found += verdicts
             noticed = sum(bool(one.by) for one in verdicts)
             console.print(f"{stem}: {noticed} of {len(verdicts)}", highlight=False)
-    if wrong:
-        raise PageError("\n".join(wrong))
-    return found
+    return found, wrong
 
 
 def main() -> int:
@@ -90,12 +93,16 @@ def main() -> int:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             root = Path(folder).resolve() / "book"
             copy_tree(ROOT, root)
-            verdicts = plant_all(root, stems, options.jobs, console)
+            verdicts, wrong = plant_all(root, stems, options.jobs, console)
     except PageError as error:
         console.print(str(error), markup=False, style="bold red", soft_wrap=True)
         return 2
     show(verdicts, console)
     console.print(f"{time.monotonic() - start:.0f} s", highlight=False)
+    for message in wrong:
+        console.print(message, markup=False, style="bold red", soft_wrap=True)
+    if wrong:
+        return 2
     if not options.pages:
         text = json.dumps(summary(verdicts, _commit()), indent=1, ensure_ascii=False)
         (ROOT / "docs" / "lies.json").write_text(text + "\n", encoding="utf-8")
