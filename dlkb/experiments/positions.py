@@ -67,7 +67,7 @@ def weights(
         torch.Size([2, 5, 5])
     """
     at = stretch * torch.arange(length, dtype=torch.float64)
-    past = length - (length if last is None else last)
+    past = 0 if last is None else length - last
     q, k = head.q, head.k
     mask: Tensor = causal_mask(at[past:, None], at[:, None], past=past, window=window)
     if head.encoding in ("learned", "sinusoidal"):

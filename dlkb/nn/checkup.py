@@ -234,7 +234,7 @@ def _classes(
     if target.is_floating_point() or not math.isfinite(value):
         return None
     near = max(1e-3, 4 * torch.finfo(output.dtype).eps)
-    for axis in {1: None, output.ndim - 1: None}:  # of images, and of texts
+    for axis in sorted({1, output.ndim - 1}):  # of images, and of texts
         sides = [1 if k in (0, axis) else n for k, n in enumerate(output.shape)]
         shift = 1 + 4 * (torch.arange(math.prod(sides)) % 2).reshape(sides).to(output)
         shifted = float(loss(output.detach() + shift, target).detach())
