@@ -18,7 +18,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PIP := $(INSTALL) --constraint constraints.txt
 
-.PHONY: serve test site figures check bench bugs lies lighthouse clean
+.PHONY: serve test site figures check bench bugs lies lighthouse processors clean
 
 serve: .venv/docs
 	$(BIN)/dlkb serve
@@ -54,6 +54,9 @@ bugs: .venv/test
 
 lies: .venv/test
 	$(BIN)/python scripts/planted_lies.py $(PAGE)
+
+processors: .venv/docs
+	$(BIN)/python -m scripts.processors $(PAGE)
 
 clean:
 	rm -rf .venv .cache site docs/assets/figures docs/benchmarks.md docs/claims.md docs/claims.json \
