@@ -115,12 +115,13 @@ def _targets(
                 f"labels has shape {tuple(labels.shape)} but logits has shape "
                 f"{tuple(logits.shape)}: class numbers have one axis less, without the last"
             )
-        labels = xp.astype(labels, xp.int32)[..., None]
+        given, labels = labels[..., None], xp.astype(labels, xp.int32)[..., None]
+        whole = xp.astype(labels, given.dtype) == given  # 2³² is no class, nor is it class 0
         numbers = xp.arange(classes, dtype=xp.int32, device=device(logits))
         target = xp.astype(labels == numbers, dtype)
-        known = (labels >= 0) & (labels < classes)
+        known = whole & (labels >= 0) & (labels < classes)
         target = xp.where(known, target, xp.full_like(target, math.nan))
-        kept = labels != ignore_index
+        kept = (labels != ignore_index) | ~whole
         share = target if weight is None else target * weight
         share = xp.sum(xp.where(kept, share, xp.zeros_like(share)), axis=-1)
     else:

@@ -220,6 +220,12 @@ def test_integers_of_any_width_are_labels(kind):
     assert cross_entropy(torch.zeros(1, 200), label) == pytest.approx(math.log(200))
 
 
+@pytest.mark.parametrize("label", [2**32, 2**32 + 1, 2**32 - 100])
+@pytest.mark.parametrize("library", [np.asarray, torch.tensor])
+def test_a_label_of_64_bits_is_no_class(library, label):
+    assert math.isnan(cross_entropy(library([[0.0, 0.0], [0.0, 0.0]]), library([label, 1])))
+
+
 def test_a_class_that_is_ruled_out_costs_nothing_where_it_did_not_happen():
     z = torch.tensor([[1.0, 2.0, -math.inf]], dtype=torch.float64, requires_grad=True)
     expected = cross_entropy(z[:, :2], torch.tensor([0]))
