@@ -1,18 +1,25 @@
-"""Verify pages with the arithmetic of other processors: `make processors`.
+"""Verify pages and captions with the arithmetic of other processors: `make processors`.
 
 Libraries sum in another order with each instruction set, so a page that shows what rounding
 decides shows something else on a reader's machine. They choose their kernels when they are
-imported, by these variables; each set is a run of `dlkb verify` of its own. A set that this
-processor lacks falls back to what it has.
+imported, by these variables; each set is a run of its own. A set that this processor lacks falls
+back to what it has.
 
     python -m scripts.processors [PAGE ...]
+    python -m scripts.processors --captions [PAGE ...]   # with the kernels of this processor
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
+
+from dlkb.book.draw.drawing import says_of
+from dlkb.book.draw.figures import figure_stems, figures_of
+from dlkb.book.hold.sayings import saying_problems
+from dlkb.book.read.book import read_book
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,9 +52,30 @@ def failing(command: Sequence[str], root: Path = ROOT) -> list[str]:
     return failed
 
 
+def caption_problems(names: Iterable[str] = (), root: Path = ROOT) -> list[str]:
+    """Return what alt texts and captions say and their data, computed anew, does not."""
+    found = []
+    for page in read_book(root, list(names) or None):
+        if page.stem in figure_stems(root):
+            module = import_module(f"scripts.figures.{page.stem.replace('/', '.')}")
+            says = {f.name: says_of(module, f.name) for f in figures_of(root, page.stem)}
+            kept = {name: phrases for name, phrases in says.items() if phrases is not None}
+            problems = saying_problems(root, page, kept)
+            found += [f"{page.path}:{line}: {text}" for line, text in problems]
+    return found
+
+
 def main() -> int:
-    """Verify the pages named, or all; return 1 where one shows something else."""
-    failed = failing([sys.executable, "-m", "dlkb.book", "verify", *sys.argv[1:]])
+    """Verify the pages named, or all; return 1 where one shows or says something else."""
+    arguments = sys.argv[1:]
+    if "--captions" in arguments:
+        problems = caption_problems(name for name in arguments if name != "--captions")
+        print("\n".join(problems) or "the captions hold")
+        return 1 if problems else 0
+    python = [sys.executable, "-m"]
+    failed = failing([*python, "dlkb.book", "verify", *arguments])
+    failed += failing([*python, "scripts.processors", "--captions", *arguments])
+    failed = list(dict.fromkeys(failed))
     print(f"differs with the kernels for {', '.join(failed)}" if failed else "the same with all")
     return 1 if failed else 0
 

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from scripts.processors import KERNELS, failing
+from scripts import processors
+from scripts.processors import KERNELS, caption_problems, failing
 
 SHOWS_KERNELS = """
 import torch, numpy
@@ -27,3 +28,11 @@ def test_a_set_that_fails_is_named(name):
     value = KERNELS[name]["ATEN_CPU_CAPABILITY"]
     code = f"import os, sys; sys.exit(os.environ['ATEN_CPU_CAPABILITY'] == {value!r})"
     assert failing([sys.executable, "-c", code]) == [name]
+
+
+def test_captions_are_computed_anew(monkeypatch):
+    assert caption_problems(["normalization/norm_axes"]) == []
+    monkeypatch.setattr(processors, "says_of", lambda module, name: {"a pig flies": True})
+    problems = caption_problems(["normalization/norm_axes"])
+    assert "a pig flies" in problems[0]
+    assert "normalization/norm_axes.md:" in problems[0]
