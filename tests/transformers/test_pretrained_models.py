@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import BertConfig, DataCollatorForLanguageModeling, PreTrainedTokenizerFast
@@ -259,3 +260,39 @@ def test_errors():
             bert_embedding(tokens[:, :2], tokens[:, :2], *tables, E[0], E[0])
     with pytest.raises(ValueError, match="segments has shape"):
         bert_embedding(tokens, tokens[:, :2], E, E, E, E[0], E[0])
+
+
+SHIFTS = {  # symptoms.md: which models shift labels themselves
+    "GPT2LMHeadModel": True,
+    "LlamaForCausalLM": True,
+    "OPTForCausalLM": True,
+    "BartForCausalLM": False,
+    "MBartForCausalLM": False,
+    "MarianForCausalLM": False,
+    "PegasusForCausalLM": False,
+    "WhisperForCausalLM": False,
+}
+
+
+@pytest.mark.parametrize(("name", "shifts"), SHIFTS.items())
+def test_causal_models_shift_labels_and_decoders_of_translators_do_not(name, shifts):
+    kind = getattr(transformers, name)
+    sizes = {"d_model": 16, "hidden_size": 16, "word_embed_proj_dim": 16, "intermediate_size": 16}
+    layers = {"num_hidden_layers": 1, "decoder_layers": 1, "encoder_layers": 1, "ffn_dim": 16}
+    heads = {
+        "num_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_attention_heads": 2,
+        "decoder_ffn_dim": 16,
+        "encoder_ffn_dim": 16,
+    }
+    special = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    torch.manual_seed(0)
+    model = kind(kind.config_class(vocab_size=50, **sizes, **layers, **heads, **special)).eval()
+    text = torch.arange(5, 17)[None]
+    with torch.no_grad():
+        out = model(input_ids=text, labels=text)
+    same = F.cross_entropy(out.logits[0], text[0])
+    following = F.cross_entropy(out.logits[0, :-1], text[0, 1:])
+    assert not torch.isclose(same, following)
+    assert_close(out.loss, following if shifts else same)
