@@ -175,6 +175,12 @@ def test_float16_is_computed_in_float32(size):
     assert by_hand.weight.dtype == torch.float32
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_rounded_once(dtype):
+    x = torch.tensor(draw(16, 64)).to(dtype)
+    assert torch.equal(rms_norm(x, eps=EPS), rms_norm(x.float(), eps=EPS).to(dtype))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_the_default_eps_is_that_of_torch(dtype):
     # So small that ε decides; in half precision it is that of float32.
