@@ -309,6 +309,15 @@ def test_backpropagation_through_eigh_has_no_value_there():
     assert_close(gradient.detach(), np.e * symmetric_part(G), scale=10)
 
 
+@pytest.mark.parametrize(("gap", "unit"), [(1e-5, 1.0), (1.0, 1.0), (1.0, 1e200)])
+def test_equal_slopes_do_not_make_eigenvalues_equal(gap, unit):
+    # As of a sine at two places a period apart, though here it has risen in between.
+    lam, values, slopes = unit * np.asarray([1.0, 1 + gap]), np.asarray([1.0, 2]), np.full(2, 5.0)
+    G = np.asarray([[0.0, 1], [1, 0]])
+    gradient = spectral_function_vjp(lam, np.eye(2), values, slopes, G)
+    np.testing.assert_allclose(gradient, G / (lam[1] - lam[0]), rtol=1e-12)
+
+
 def test_spectral_gradient_where_small_eigenvalues_are_distinct():
     # sqrt bends sharply at 0: eigenvalues 1e-6 and 2e-6 must not count as equal next to 1.
     lam = np.asarray([1e-6, 2e-6, 1.0])
