@@ -38,6 +38,7 @@ class Case:
       format, and where it compares with a tolerance.
     - `unless`: extremes of `tests/conditions.py` that cannot hold, each with the reason:
       "large grad", "small all", or "float16 large grad" for one format alone.
+    - `either`: the same, of extremes that hold by the order in which a processor adds: ∞ − ∞.
     """
 
     function: Callable[..., Any]
@@ -51,6 +52,7 @@ class Case:
     broadcasts: tuple[str, ...] = ()
     law: Law | None = None
     unless: Mapping[str, str] = field(default_factory=dict)
+    either: Mapping[str, str] = field(default_factory=dict)
 
     def arguments(self, seed: int = 0) -> dict[str, Any]:
         """Return the arguments of a fresh draw by name, in their order."""

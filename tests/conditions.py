@@ -52,6 +52,11 @@ def excused(case: Case, name: str) -> bool:
     return name in case.unless or name.partition(" ")[2] in case.unless
 
 
+def undecided(case: Case, name: str) -> bool:
+    """Whether `Case.either` names an extreme, for its format or for all."""
+    return name in case.either or name.partition(" ")[2] in case.either
+
+
 def _times(tree: Any, factor: float) -> Any:
     return map_arrays(lambda x: x * factor if is_float(x) else x, tree)
 

@@ -22,6 +22,7 @@ from tests.conditions import (
     option_problems,
     refuses_one_entry,
     scalings,
+    undecided,
 )
 
 # The newest standard that the formulas keep to; the newest that array-api-strict knows is later.
@@ -141,6 +142,8 @@ def test_extreme_values(case, dtype):
     """What fits into a format is computed in it, also where squares of its values do not fit."""
     problems, compared = [], 0
     for name, factors in scalings(case, dtype).items():
+        if undecided(case, name):
+            continue
         try:
             compared += meets_extreme(case, factors, dtype)
         except AssertionError as error:

@@ -66,6 +66,7 @@ OVERFLOW = "the product of input and weight overflows: inf · 0 in the activatio
 SMOOTH = {  # for GELU and swish, whose tails are products
     a: {"float64 huge all": OVERFLOW, "float16 large all": OVERFLOW} for a in ("gelu", "swish")
 }
+CUT = {"relu": {"float64 huge all": "products of input and weight overflow: ∞ − ∞, or cut off"}}
 LARGE = {"float64 large all": "the scores overflow"}
 HUGE = LARGE | {"float64 huge all": "the scores overflow"}
 
@@ -78,6 +79,7 @@ CASES = [
             scale=10,
             batch=("h",),
             unless=SMOOTH.get(a, {}),
+            either=CUT.get(a, {}),
         )
         for a in ACTIVATIONS
     ),
