@@ -220,6 +220,13 @@ def test_integers_of_any_width_are_labels(kind):
     assert cross_entropy(torch.zeros(1, 200), label) == pytest.approx(math.log(200))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_rounded_once(dtype):
+    z = torch.tensor(np.random.default_rng(0).normal(size=(64, 9))).to(dtype)
+    options = {"labels": torch.arange(64) % 9, "label_smoothing": 0.3, "reduction": "none"}
+    assert torch.equal(cross_entropy(z, **options), cross_entropy(z.float(), **options).to(dtype))
+
+
 @pytest.mark.parametrize("label", [2**32, 2**32 + 1, 2**32 - 100])
 @pytest.mark.parametrize("library", [np.asarray, torch.tensor])
 def test_a_label_of_64_bits_is_no_class(library, label):
