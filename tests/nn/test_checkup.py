@@ -198,6 +198,32 @@ def test_gradients_that_vanish_or_explode(last, names):
         assert "0.weight has" in report.findings[0].detail
 
 
+def test_zeroed_weights_are_not_vanishing_gradients():
+    model = mlp()
+    nn.init.zeros_(model[-1].weight)  # as B of a fresh LoRA: a gradient of 0 before it, for a step
+    assert check_model(model, batch(), cross_entropy).names == ()
+    deep = mlp(12, nn.Sigmoid)
+    nn.init.zeros_(deep[0].weight)
+    assert "gradients vanish" in check_model(deep, batch(), cross_entropy).names
+
+
+def test_steps_that_are_not_finite():
+    def names(model, dtype, **settings):
+        x, y = batch()
+        model.to(dtype)
+        optimizer = torch.optim.Adam(model.parameters(), **settings)
+        return check_model(model, (x.to(dtype), y), cross_entropy, optimizer=optimizer)
+
+    model = mlp()
+    nn.init.constant_(model[0].bias[:3], -100.0)  # gradients of 0: 0 / (0 + ε), and ε rounds to 0
+    nn.init.zeros_(model[-1].bias)
+    report = names(model, torch.float16)
+    assert report.names == ("steps are not finite",)
+    assert "0.bias" in report.findings[0].detail
+    assert names(model, torch.float16, eps=1e-3).names == ()
+    assert names(model, torch.float32).names == ()
+
+
 def test_deep_sigmoids_vanish_and_relus_do_not():
     assert "gradients vanish" in check_model(mlp(12, nn.Sigmoid), batch(), cross_entropy).names
     assert check_model(mlp(4), batch(), cross_entropy).names == ()
