@@ -177,11 +177,12 @@ def check_model(
     with _same_random_state(model):
         classes = _classes(output, target, level, loss)
         equal = None if classes is None else loss(torch.zeros_like(output), target)
+        broadcast = _broadcasts(output, target, loss)
     chance = None if equal is None else float(equal.detach())
     findings = [
         *_broken(x, level, gradients),
         *_overflown(named, gradients, steps),
-        *_misused(model, output, target, classes),
+        *_misused(model, output, target, classes, broadcast),
         *_forgotten(model, gradients, optimizer),
         *_sizes(x, level, chance, weights, dead),
     ]
@@ -248,6 +249,25 @@ def _classes(
     return None
 
 
+def _broadcasts(output: Any, target: Any, loss: Callable[[Any, Any], Tensor]) -> bool:
+    """Whether the loss pairs entries of output and target that do not belong together."""
+    if not (isinstance(output, Tensor) and isinstance(target, Tensor)):
+        return False
+    if output.shape == target.shape:
+        return False
+    if output.numel() != target.numel():
+        return target.is_floating_point()
+    # A ramp: equal outputs, as of a network that has learnt the mean, would not tell.
+    ramp = torch.linspace(0.25, 0.75, output.numel()).to(output)
+    aim = ramp.to(target).reshape(target.shape) if target.is_floating_point() else target
+    try:
+        table, paired = (float(loss(ramp.reshape(x.shape), aim).detach()) for x in (output, target))
+    except (IndexError, RuntimeError, TypeError, ValueError):  # it needs the shape as it is
+        return False
+    near = max(1e-3, 4 * torch.finfo(output.dtype).eps)
+    return not math.isclose(paired, table, rel_tol=near, abs_tol=near)
+
+
 def _broken(x: Any, value: float, gradients: dict[str, Tensor | None]) -> Iterator[Finding]:
     if isinstance(x, Tensor) and not bool(x.isfinite().all()):
         count = int((~x.isfinite()).sum())
@@ -279,7 +299,9 @@ def _overflown(
         yield Finding("steps are not finite", _listed(bad), advice)
 
 
-def _misused(model: nn.Module, output: Any, target: Any, classes: int | None) -> Iterator[Finding]:
+def _misused(
+    model: nn.Module, output: Any, target: Any, classes: int | None, broadcast: bool
+) -> Iterator[Finding]:
     """Yield calls that run and do not mean what was meant."""
     if not model.training:
         advice = "call model.train(): dropout is off, batch normalization uses old statistics"
@@ -291,10 +313,9 @@ def _misused(model: nn.Module, output: Any, target: Any, classes: int | None) ->
         if bool((rows >= 0).all()) and bool(((rows.sum(classes) - 1).abs() < ROUNDING).all()):
             advice = "give the loss the outputs before the softmax: it takes one itself"
             yield Finding("softmax before cross_entropy", "the outputs sum to 1", advice)
-    shapes = tuple(output.shape), tuple(target.shape)
-    if target.is_floating_point() and shapes[0] != shapes[1]:
+    if broadcast:
         advice = "make them equal, with squeeze(-1) or unsqueeze(-1): else they are broadcast"
-        detail = f"{shapes[0]} and {shapes[1]}"
+        detail = f"{tuple(output.shape)} and {tuple(target.shape)}"
         yield Finding("output and target differ in shape", detail, advice)
 
 

@@ -340,6 +340,25 @@ def test_shapes_that_are_broadcast():
     assert check_model(chain(1.0), (torch.ones(20, 1), torch.zeros(20, 1)), mse_loss).names == ()
 
 
+def test_shapes_of_a_loss_that_mends_them_and_of_whole_numbers():
+    model = nn.Sequential(nn.Linear(3, 1))
+    x, y = torch.randn(20, 3), torch.arange(20)
+    for target in (y, y.float()):
+        report = check_model(model, (x, target), lambda out, t: (out - t).square().mean())
+        assert report.names == ("output and target differ in shape",)
+        assert report.findings[0].detail == "(20, 1) and (20,)"
+        for squeezed in (
+            lambda out, t: mse_loss(out.squeeze(-1), t.float()),
+            lambda out, t: mse_loss(out.squeeze(1), t.float()),
+        ):
+            assert check_model(model, (x, target), squeezed).names == ()
+    nn.init.zeros_(model[0].weight)  # outputs that are equal, as after learning the mean
+    report = check_model(model, (x, y.float()), lambda out, t: (out - t).square().mean())
+    assert report.names == ("output and target differ in shape",)
+    one = nn.Sequential(nn.Linear(3, 1)), (x, 0 * y), cross_entropy
+    assert check_model(*one).names == ()
+
+
 def test_eval_mode():
     assert check_model(mlp().eval(), batch(), cross_entropy).names == ("model is in eval mode",)
 
