@@ -255,6 +255,10 @@ def _broadcasts(output: Any, target: Any, loss: Callable[[Any, Any], Tensor]) ->
         return False
     if output.shape == target.shape:
         return False
+    try:
+        torch.broadcast_shapes(output.shape, target.shape)
+    except RuntimeError:  # the loss has parts of them in hand, say a mean and a variance
+        return False
     if output.numel() != target.numel():
         return target.is_floating_point()
     # A ramp: equal outputs, as of a network that has learnt the mean, would not tell.

@@ -355,6 +355,11 @@ def test_shapes_of_a_loss_that_mends_them_and_of_whole_numbers():
     nn.init.zeros_(model[0].weight)  # outputs that are equal, as after learning the mean
     report = check_model(model, (x, y.float()), lambda out, t: (out - t).square().mean())
     assert report.names == ("output and target differ in shape",)
+    two = nn.Sequential(nn.Linear(3, 2)), (x, y.float()), lambda out, t: (out[:, 0] - t).mean()
+    assert check_model(*two).names == ()
+    three = nn.Sequential(nn.Linear(3, 4)), (x, y.float()[:, None]), mse_loss
+    with pytest.warns(UserWarning, match="target size"):
+        assert check_model(*three).names == ("output and target differ in shape",)
     one = nn.Sequential(nn.Linear(3, 1)), (x, 0 * y), cross_entropy
     assert check_model(*one).names == ()
 
