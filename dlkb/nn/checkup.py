@@ -177,10 +177,12 @@ def check_model(
     with _same_random_state(model):
         classes = _classes(output, target, level, loss)
         equal = None if classes is None else loss(torch.zeros_like(output), target)
+        broadcast = _broadcasts(output, target, loss)
     chance = None if equal is None else float(equal.detach())
     findings = [
         *_broken(x, level, gradients),
-        *_misused(model, output, target, classes),
+        *_overflown(named, gradients, steps),
+        *_misused(model, output, target, classes, broadcast),
         *_forgotten(model, gradients, optimizer),
         *_sizes(x, level, chance, weights, dead),
     ]
@@ -210,7 +212,10 @@ def _counter(name: str, dead: dict[str, float]) -> Callable[[nn.Module, Any, Any
 def _steps(
     optimizer: torch.optim.Optimizer | None, gradients: dict[nn.Parameter, Tensor | None]
 ) -> dict[Tensor, float]:
-    """Return the length of the next step by that of the weights, from a step of a copy."""
+    """Return the length of the next step by that of the weights, from a step of a copy.
+
+    Of weights that are zero only a step that is not finite is told.
+    """
     if optimizer is None:
         return {}
     trial = copy.deepcopy(optimizer)
@@ -222,7 +227,8 @@ def _steps(
     for p, q in pairs:
         q.grad = gradients.get(p)
     trial.step()
-    return {p: _rms(q - p) / size for p, q in pairs if (size := _rms(p))}
+    sizes = [(p, _rms(q - p), _rms(p)) for p, q in pairs]
+    return {p: step / (size or 1) for p, step, size in sizes if size or not math.isfinite(step)}
 
 
 def _classes(
@@ -243,6 +249,29 @@ def _classes(
     return None
 
 
+def _broadcasts(output: Any, target: Any, loss: Callable[[Any, Any], Tensor]) -> bool:
+    """Whether the loss pairs entries of output and target that do not belong together."""
+    if not (isinstance(output, Tensor) and isinstance(target, Tensor)):
+        return False
+    if output.shape == target.shape:
+        return False
+    try:
+        torch.broadcast_shapes(output.shape, target.shape)
+    except RuntimeError:  # the loss has parts of them in hand, say a mean and a variance
+        return False
+    if output.numel() != target.numel():
+        return target.is_floating_point()
+    # A ramp: equal outputs, as of a network that has learnt the mean, would not tell.
+    ramp = torch.linspace(0.25, 0.75, output.numel()).to(output)
+    aim = ramp.to(target).reshape(target.shape) if target.is_floating_point() else target
+    try:
+        table, paired = (float(loss(ramp.reshape(x.shape), aim).detach()) for x in (output, target))
+    except (IndexError, RuntimeError, TypeError, ValueError):  # it needs the shape as it is
+        return False
+    near = max(1e-3, 4 * torch.finfo(output.dtype).eps)
+    return not math.isclose(paired, table, rel_tol=near, abs_tol=near)
+
+
 def _broken(x: Any, value: float, gradients: dict[str, Tensor | None]) -> Iterator[Finding]:
     if isinstance(x, Tensor) and not bool(x.isfinite().all()):
         count = int((~x.isfinite()).sum())
@@ -256,7 +285,27 @@ def _broken(x: Any, value: float, gradients: dict[str, Tensor | None]) -> Iterat
         yield Finding("gradients are not finite", _listed(bad), advice)
 
 
-def _misused(model: nn.Module, output: Any, target: Any, classes: int | None) -> Iterator[Finding]:
+def _overflown(
+    named: Mapping[str, nn.Parameter],
+    gradients: dict[str, Tensor | None],
+    steps: dict[Tensor, float],
+) -> Iterator[Finding]:
+    """Yield the steps that are not finite though the gradients are."""
+    bad = [
+        name
+        for name, p in named.items()
+        if (g := gradients[name]) is not None
+        and bool(g.isfinite().all())
+        and not math.isfinite(steps.get(p, 0.0))
+    ]
+    if bad:
+        advice = "a quotient by 0, as where ε rounds to 0 in float16: raise ε, or train in float32"
+        yield Finding("steps are not finite", _listed(bad), advice)
+
+
+def _misused(
+    model: nn.Module, output: Any, target: Any, classes: int | None, broadcast: bool
+) -> Iterator[Finding]:
     """Yield calls that run and do not mean what was meant."""
     if not model.training:
         advice = "call model.train(): dropout is off, batch normalization uses old statistics"
@@ -268,10 +317,9 @@ def _misused(model: nn.Module, output: Any, target: Any, classes: int | None) ->
         if bool((rows >= 0).all()) and bool(((rows.sum(classes) - 1).abs() < ROUNDING).all()):
             advice = "give the loss the outputs before the softmax: it takes one itself"
             yield Finding("softmax before cross_entropy", "the outputs sum to 1", advice)
-    shapes = tuple(output.shape), tuple(target.shape)
-    if target.is_floating_point() and shapes[0] != shapes[1]:
+    if broadcast:
         advice = "make them equal, with squeeze(-1) or unsqueeze(-1): else they are broadcast"
-        detail = f"{shapes[0]} and {shapes[1]}"
+        detail = f"{tuple(output.shape)} and {tuple(target.shape)}"
         yield Finding("output and target differ in shape", detail, advice)
 
 
@@ -319,7 +367,12 @@ def _sizes(
         advice = "before training, too large weights or inputs; later, a step that was too long"
         detail = f"{value:.3g}, against {chance:.3g} for equal outputs"
         yield Finding("loss is above chance", detail, advice)
-    sized = [w for w in weights if w.gradient is not None and math.isfinite(w.gradient)]
+    zeros = any(w.size == 0 for w in weights)  # behind them gradients are 0, for one step
+    sized = [
+        w
+        for w in weights
+        if w.gradient is not None and math.isfinite(w.gradient) and (w.gradient or not zeros)
+    ]
     if len(sized) > 1:
         first, last = (w.gradient or 0.0 for w in (sized[0], sized[-1]))
         detail = f"{sized[0].name} has {first:.1e}, {sized[-1].name} has {last:.1e}"
@@ -332,7 +385,7 @@ def _sizes(
     if many := [f"{name} gets {share:.0%}" for name, share in dead.items() if share > DEAD]:
         advice = "0 for each example: a smaller step, another initialization, a leaky ReLU"
         yield Finding("units are dead", _listed(many), advice)
-    stepped = [w for w in weights if w.step is not None and w.gradient]
+    stepped = [w for w in weights if w.step is not None and math.isfinite(w.step) and w.gradient]
     if long := [f"{w.name} {w.step:.1e}" for w in stepped if (w.step or 0) > STEP[1]]:
         yield Finding("steps are long", _listed(long), "a smaller learning rate, or a warm-up")
     if short := [f"{w.name} {w.step:.1e}" for w in stepped if (w.step or 0) < STEP[0]]:

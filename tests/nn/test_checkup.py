@@ -198,6 +198,32 @@ def test_gradients_that_vanish_or_explode(last, names):
         assert "0.weight has" in report.findings[0].detail
 
 
+def test_zeroed_weights_are_not_vanishing_gradients():
+    model = mlp()
+    nn.init.zeros_(model[-1].weight)  # as B of a fresh LoRA: a gradient of 0 before it, for a step
+    assert check_model(model, batch(), cross_entropy).names == ()
+    deep = mlp(12, nn.Sigmoid)
+    nn.init.zeros_(deep[0].weight)
+    assert "gradients vanish" in check_model(deep, batch(), cross_entropy).names
+
+
+def test_steps_that_are_not_finite():
+    def names(model, dtype, **settings):
+        x, y = batch()
+        model.to(dtype)
+        optimizer = torch.optim.Adam(model.parameters(), **settings)
+        return check_model(model, (x.to(dtype), y), cross_entropy, optimizer=optimizer)
+
+    model = mlp()
+    nn.init.constant_(model[0].bias[:3], -100.0)  # gradients of 0: 0 / (0 + ε), and ε rounds to 0
+    nn.init.zeros_(model[-1].bias)
+    report = names(model, torch.float16)
+    assert report.names == ("steps are not finite",)
+    assert "0.bias" in report.findings[0].detail
+    assert names(model, torch.float16, eps=1e-3).names == ()
+    assert names(model, torch.float32).names == ()
+
+
 def test_deep_sigmoids_vanish_and_relus_do_not():
     assert "gradients vanish" in check_model(mlp(12, nn.Sigmoid), batch(), cross_entropy).names
     assert check_model(mlp(4), batch(), cross_entropy).names == ()
@@ -312,6 +338,30 @@ def test_shapes_that_are_broadcast():
         report = check_model(chain(1.0), (torch.ones(20, 1), torch.zeros(20)), mse_loss)
     assert found(report, "output and target differ in shape").detail == "(20, 1) and (20,)"
     assert check_model(chain(1.0), (torch.ones(20, 1), torch.zeros(20, 1)), mse_loss).names == ()
+
+
+def test_shapes_of_a_loss_that_mends_them_and_of_whole_numbers():
+    model = nn.Sequential(nn.Linear(3, 1))
+    x, y = torch.randn(20, 3), torch.arange(20)
+    for target in (y, y.float()):
+        report = check_model(model, (x, target), lambda out, t: (out - t).square().mean())
+        assert report.names == ("output and target differ in shape",)
+        assert report.findings[0].detail == "(20, 1) and (20,)"
+        for squeezed in (
+            lambda out, t: mse_loss(out.squeeze(-1), t.float()),
+            lambda out, t: mse_loss(out.squeeze(1), t.float()),
+        ):
+            assert check_model(model, (x, target), squeezed).names == ()
+    nn.init.zeros_(model[0].weight)  # outputs that are equal, as after learning the mean
+    report = check_model(model, (x, y.float()), lambda out, t: (out - t).square().mean())
+    assert report.names == ("output and target differ in shape",)
+    two = nn.Sequential(nn.Linear(3, 2)), (x, y.float()), lambda out, t: (out[:, 0] - t).mean()
+    assert check_model(*two).names == ()
+    three = nn.Sequential(nn.Linear(3, 4)), (x, y.float()[:, None]), mse_loss
+    with pytest.warns(UserWarning, match="target size"):
+        assert check_model(*three).names == ("output and target differ in shape",)
+    one = nn.Sequential(nn.Linear(3, 1)), (x, 0 * y), cross_entropy
+    assert check_model(*one).names == ()
 
 
 def test_eval_mode():

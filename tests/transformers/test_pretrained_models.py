@@ -7,7 +7,16 @@ import torch.nn.functional as F
 import transformers
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from transformers import BertConfig, DataCollatorForLanguageModeling, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    DataCollatorForLanguageModeling,
+    DistilBertConfig,
+    DistilBertModel,
+    GPT2Config,
+    GPT2Model,
+    PreTrainedTokenizerFast,
+)
 from transformers.models.bert.modeling_bert import BertEmbeddings
 
 from dlkb.arrays import bernoulli, uniform
@@ -296,3 +305,22 @@ def test_causal_models_shift_labels_and_decoders_of_translators_do_not(name, shi
     following = F.cross_entropy(out.logits[0, :-1], text[0, 1:])
     assert not torch.isclose(same, following)
     assert_close(out.loss, following if shifts else same)
+
+
+def test_messages_of_texts_that_are_too_long():
+    """The page on symptoms says which library models raise which error."""
+    small = {"vocab_size": 50, "num_hidden_layers": 1, "num_attention_heads": 2}
+    bert = {"hidden_size": 8, "intermediate_size": 8, "max_position_embeddings": 10}
+    distil = {"dim": 8, "hidden_dim": 8, "n_layers": 1, "n_heads": 2, "max_position_embeddings": 10}
+    gpt = {"n_positions": 10, "n_embd": 8, "bos_token_id": 0, "eos_token_id": 0}
+    tokens = torch.full((1, 11), 5)
+    same = "size of tensor a .* must match the size of tensor b"
+    for model, settings in (
+        (BertModel(BertConfig(**small, **bert)), {"token_type_ids": 0 * tokens}),
+        (DistilBertModel(DistilBertConfig(vocab_size=50, **distil)), {}),
+    ):
+        model(tokens[:, :10])
+        with pytest.raises(RuntimeError, match=same):
+            model(tokens, **settings)
+    with pytest.raises(IndexError, match="index out of range in self"):
+        GPT2Model(GPT2Config(**small, **gpt))(tokens)
