@@ -299,7 +299,8 @@ def largest_curvature(
 
     Note:
         Differs from the largest eigenvalue where a negative one is larger in modulus; the sign
-        of the result tells.
+        of the result tells. Where two of opposite signs are about as large it is neither, but a
+        number between them; then H v is not that number times v.
 
     Example:
         >>> import numpy as np

@@ -21,7 +21,8 @@ class MixUp(nn.Module):
         num_classes: Number of classes, for labels that are numbers; None for rows of probabilities.
 
     Raises:
-        ValueError: If `alpha` is not positive, or the labels do not fit.
+        ValueError: If `alpha` is not positive, or the labels do not fit: on the CPU also where a
+            number is no class, which elsewhere is PyTorch's to notice.
 
     Note:
         Differs from torchvision in `labels_getter`, which is not taken, and in that it mixes also
@@ -68,7 +69,13 @@ class MixUp(nn.Module):
             return labels if labels.is_floating_point() else labels.float()
         if self.num_classes is None:
             raise ValueError("num_classes is None: it is needed where labels are numbers")
-        return torch.eye(self.num_classes, device=labels.device)[labels]
+        if labels.is_floating_point():
+            raise ValueError(f"labels has dtype {labels.dtype}: numbers of classes are integers")
+        # long: uint8 and bool would index as masks, and a negative number from the end.
+        numbers, count = labels.long(), self.num_classes
+        if numbers.device.type == "cpu" and bool(((numbers < 0) | (numbers >= count)).any()):
+            raise ValueError(f"labels has a number that is no class: they go from 0 to {count - 1}")
+        return nn.functional.one_hot(numbers, count).float()
 
     def extra_repr(self) -> str:
         """Return the arguments."""

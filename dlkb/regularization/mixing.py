@@ -38,8 +38,8 @@ def mix(x: Array, partner: Array, weight: Array) -> Array:
     Args:
         x: A batch `(batch, ...)`, or one example.
         partner: Another of the same shape, such as the batch in another order.
-        weight: λ in [0, 1], of shape () for all or `(batch,)`. Zhang et al. draw it from
-            Beta(α, α): `rng.beta(alpha, alpha)`.
+        weight: λ in [0, 1], of shape () for all or `(batch,)`, rounded to the dtype of `x`. Zhang
+            et al. draw it from Beta(α, α): `np.asarray(rng.beta(alpha, alpha))`.
 
     Returns:
         An array like `x`.
@@ -255,7 +255,8 @@ def _column(x: Array, partner: Array, weight: Array) -> Array:
             "be () or hold one entry an example"
         )
     shape = (*weight.shape, *(1,) * (x.ndim - weight.ndim))
-    return namespace(x, weight).reshape(weight, shape)
+    xp = namespace(x, weight)
+    return xp.reshape(xp.astype(weight, x.dtype, copy=False), shape)
 
 
 def _inside(x: Array, partner: Array, box: Box) -> Array:

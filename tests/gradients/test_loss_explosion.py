@@ -239,6 +239,13 @@ def test_power_iteration_returns_a_large_negative_eigenvalue_with_its_sign():
     assert_close(found.value, -3.0)
 
 
+def test_opposite_signs_of_one_size_give_what_lies_between():
+    opposite = np.diag([2.0, -2.0, 1.0])
+    value, v = largest_curvature(lambda v: v @ opposite, np.asarray([1.0, 0.5, 1.0]), steps=100)
+    assert -1.9 < value < 1.9
+    assert np.linalg.norm(opposite @ v - value * v) > 0.1
+
+
 def test_a_zero_operator_and_a_batch_of_one(rng):
     assert_close(largest_curvature(lambda v: 0 * v, rng.normal(size=(2, 3))).value, np.zeros(2))
     found = largest_curvature(lambda v: 5 * v, np.asarray([[2.0]]), steps=1)

@@ -84,5 +84,29 @@ def test_errors_name_the_argument(kind, keywords, shape, message):
         kind(**keywords)(torch.ones(4, 1, 2, 2), torch.zeros(shape, dtype=torch.long))
 
 
+@pytest.mark.parametrize("kind", [MixUp, CutMix])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int8, torch.int32])
+def test_numbers_of_any_integer_dtype_are_no_masks(kind, dtype):
+    numbers = torch.tensor([1, 0, 1])
+    rows = kind(num_classes=3).eval()(torch.ones(3, 1, 2, 2), numbers.to(dtype))[1]
+    assert torch.equal(rows, torch.eye(3)[numbers])
+
+
+@pytest.mark.parametrize("kind", [MixUp, CutMix])
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, -1], "0 to 2"),
+        ([0, -100], "0 to 2"),
+        ([3, 0], "0 to 2"),
+        ([0.0, 1.0], "labels has dtype torch.float32"),
+    ],
+)
+def test_a_label_that_names_no_class(kind, labels, message):
+    """A negative number once was a class counted from the end."""
+    with pytest.raises(ValueError, match=message):
+        kind(num_classes=3)(torch.ones(2, 1, 2, 2), torch.tensor(labels))
+
+
 def test_printed():
     assert repr(MixUp(alpha=0.2)) == "MixUp(alpha=0.2, num_classes=None)"

@@ -73,6 +73,17 @@ def test_mix_and_its_gradient(shape):
     assert_close(found.partner, expected[1])
 
 
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_mixtures_stay_in_the_dtype_of_the_images(shape):
+    """A drawn λ has float64: it made NumPy's images, and torch's by a batch of λ, float64."""
+    weight = np.full(shape, 0.3)
+    x = np.ones((3, 2), dtype=np.float32)
+    assert mix(x, x, weight).dtype == x.dtype
+    assert {part.dtype for part in mix_vjp(x, weight, x)} == {x.dtype}
+    images = torch.ones(3, 2, dtype=torch.bfloat16)
+    assert mix(images, images, torch.tensor(weight)).dtype == images.dtype
+
+
 def test_cross_entropy_of_a_mixed_target_is_the_mixed_cross_entropy():
     rng = np.random.default_rng(0)
     logits = torch.tensor(rng.normal(size=(4, 3)))
