@@ -103,7 +103,7 @@ def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
 
     Args:
         x: Any shape.
-        negative_slope: α, any number; 0 gives `relu`, 1 the identity.
+        negative_slope: α, any number; 0 gives `relu` on finite x, 1 the identity.
 
     Returns:
         An array like `x`.
