@@ -279,7 +279,7 @@ def _told(loss: Callable[[Any, Any], Tensor], *calls: tuple[Tensor, Tensor]) -> 
 
 def _aims(output: Tensor, target: Tensor) -> Iterator[Tensor]:
     yield target
-    if target.is_floating_point():  # they may be equal, or too large for the outputs to count
+    if target.is_floating_point():  # they may be equal, or too large
         yield torch.linspace(0.25, 0.75, output.numel()).to(target).reshape(target.shape)
 
 
@@ -341,7 +341,9 @@ def _overflown(
         and not math.isfinite(steps.get(p, 0.0))
     ]
     if bad:
-        advice = "0/0 where float16 rounds ε to 0 (raise it, or use float32), or a state with NaN"
+        advice = (
+            "ε that float16 rounds to 0 (raise it, or use float32), or NaN in the optimizer's state"
+        )
         yield Finding("steps are not finite", _listed(bad), advice)
 
 
