@@ -305,7 +305,7 @@ def _is_repeated(output: Tensor, target: Tensor, loss: Callable[[Any, Any], Tens
 
     Quantiles, or a mean and a variance, do not.
     """
-    sides = (1,) * (output.ndim - target.ndim) + target.shape[-output.ndim :]
+    sides = (1,) * (output.ndim - target.ndim) + target.shape[max(0, target.ndim - output.ndim) :]
     axes = [k for k, n in enumerate(sides) if n < output.shape[k]]
     several = [n if k in axes else 1 for k, n in enumerate(output.shape)]
     ramp = torch.linspace(0.25, 0.75, math.prod(several)).to(output).reshape(several)

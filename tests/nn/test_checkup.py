@@ -382,6 +382,19 @@ def test_a_table_of_whole_numbers_in_any_order_and_of_a_scaled_loss(n):
             assert "output and target differ in shape" in names
 
 
+class Single(nn.Linear):
+    """One number for the batch."""
+
+    def forward(self, x):
+        return super().forward(x).mean()
+
+
+def test_one_output_for_all_targets():
+    for target in (torch.rand(64), torch.rand(64, 1)):
+        report = check_model(Single(3, 1), (torch.randn(64, 3), target), table)
+        assert report.names == ("output and target differ in shape",)
+
+
 def quantiles(out, t):
     at = torch.tensor([0.1, 0.5, 0.9])
     return torch.maximum(at * (t - out), (at - 1) * (t - out)).mean()
