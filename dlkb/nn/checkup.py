@@ -112,6 +112,11 @@ def _rms(x: Tensor) -> float:
     return float(whole(x.detach().double().square().mean().sqrt())) if x.numel() else 0.0
 
 
+def _dense(gradient: Tensor | None) -> Tensor | None:
+    """Return the gradient as an array, also that of `nn.Embedding(sparse=True)`."""
+    return gradient.to_dense() if gradient is not None and gradient.is_sparse else gradient
+
+
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
@@ -168,11 +173,11 @@ def check_model(
     level = float(value.detach())
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     found = parameter_gradients(model, value, named.values())
-    gradients = dict(zip(named, found, strict=True))
-    steps = _steps(optimizer, {p: gradients[name] for name, p in named.items()})
+    steps = _steps(optimizer, dict(zip(named.values(), found, strict=True)))
+    gradients = {name: _dense(g) for name, g in zip(named, found, strict=True)}
     weights = tuple(
-        Weights(name, _rms(p), None if g is None else _rms(g), steps.get(p))
-        for (name, p), g in zip(named.items(), found, strict=True)
+        Weights(name, _rms(p), None if (g := gradients[name]) is None else _rms(g), steps.get(p))
+        for name, p in named.items()
         if p.ndim > 1
     )
     with _same_random_state(model):
@@ -374,7 +379,7 @@ def _forgotten(
 ) -> Iterator[Finding]:
     """Yield parameters that are not trained, or by something else than this batch."""
     params = dict(model.named_parameters())
-    old = [name for name, g in gradients.items() if _is_other(params[name].grad, g)]
+    old = [name for name, g in gradients.items() if _is_other(_dense(params[name].grad), g)]
     if old:
         advice = "call optimizer.zero_grad() before each backward(), unless you accumulate"
         yield Finding("gradients of another batch are left", _listed(old), advice)

@@ -382,6 +382,21 @@ def test_a_table_of_whole_numbers_in_any_order_and_of_a_scaled_loss(n):
             assert "output and target differ in shape" in names
 
 
+def test_sparse_gradients():
+    def model(sparse):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Embedding(11, 4, sparse=sparse), nn.Flatten(), nn.Linear(12, 5))
+
+    data = torch.arange(192).reshape(64, 3) % 11, torch.arange(64) % 5
+    reports = []
+    for one in (model(False), model(True)):
+        cross_entropy(one(data[0]), data[1]).backward()  # this batch's own, left behind
+        optimizer = torch.optim.SGD(one.parameters(), lr=0.1)
+        reports.append(check_model(one, data, cross_entropy, optimizer=optimizer))
+    assert str(reports[1]) == str(reports[0])
+    assert reports[1].names == ()
+
+
 class Single(nn.Linear):
     """One number for the batch."""
 
