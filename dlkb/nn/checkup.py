@@ -7,6 +7,7 @@ says where to look, and no finding does not say that all is well.
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -111,6 +112,11 @@ def _rms(x: Tensor) -> float:
     return float(whole(x.detach().double().square().mean().sqrt())) if x.numel() else 0.0
 
 
+def _dense(gradient: Tensor | None) -> Tensor | None:
+    """Return the gradient as an array, also that of `nn.Embedding(sparse=True)`."""
+    return gradient.to_dense() if gradient is not None and gradient.is_sparse else gradient
+
+
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
@@ -167,11 +173,11 @@ def check_model(
     level = float(value.detach())
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     found = parameter_gradients(model, value, named.values())
-    gradients = dict(zip(named, found, strict=True))
-    steps = _steps(optimizer, {p: gradients[name] for name, p in named.items()})
+    steps = _steps(optimizer, dict(zip(named.values(), found, strict=True)))
+    gradients = {name: _dense(g) for name, g in zip(named, found, strict=True)}
     weights = tuple(
-        Weights(name, _rms(p), None if g is None else _rms(g), steps.get(p))
-        for (name, p), g in zip(named.items(), found, strict=True)
+        Weights(name, _rms(p), None if (g := gradients[name]) is None else _rms(g), steps.get(p))
+        for name, p in named.items()
         if p.ndim > 1
     )
     with _same_random_state(model):
@@ -259,17 +265,58 @@ def _broadcasts(output: Any, target: Any, loss: Callable[[Any, Any], Tensor]) ->
         torch.broadcast_shapes(output.shape, target.shape)
     except RuntimeError:  # the loss has parts of them in hand, say a mean and a variance
         return False
-    if output.numel() != target.numel():
-        return target.is_floating_point()
-    # A ramp: equal outputs, as of a network that has learnt the mean, would not tell.
-    ramp = torch.linspace(0.25, 0.75, output.numel()).to(output)
-    aim = ramp.to(target).reshape(target.shape) if target.is_floating_point() else target
     try:
-        table, paired = (float(loss(ramp.reshape(x.shape), aim).detach()) for x in (output, target))
-    except (IndexError, RuntimeError, TypeError, ValueError):  # it needs the shape as it is
+        if output.numel() == target.numel():
+            return any(_is_table(output, aim, loss) for aim in _aims(output, target))
+        return target.is_floating_point() and _is_repeated(output, target, loss)
+    except Exception:  # it needs the shape as it is, and says so in a way of its own
         return False
-    near = max(1e-3, 4 * torch.finfo(output.dtype).eps)
-    return not math.isclose(paired, table, rel_tol=near, abs_tol=near)
+
+
+def _told(loss: Callable[[Any, Any], Tensor], *calls: tuple[Tensor, Tensor]) -> bool:
+    """Whether two calls of a loss are finite and differ by more than rounding."""
+    with warnings.catch_warnings(action="ignore"):  # of shapes that only this check made
+        one, other = (float(loss(*call).detach()) for call in calls)
+    near = max(1e-5, 4 * torch.finfo(calls[0][0].dtype).eps)
+    alike = math.isclose(one, other, rel_tol=near, abs_tol=1e-6)
+    return math.isfinite(one) and math.isfinite(other) and not alike
+
+
+def _aims(output: Tensor, target: Tensor) -> Iterator[Tensor]:
+    yield target
+    if target.is_floating_point():  # they may be equal, or too large
+        yield torch.linspace(0.25, 0.75, output.numel()).to(target).reshape(target.shape)
+
+
+def _is_table(output: Tensor, target: Tensor, loss: Callable[[Any, Any], Tensor]) -> bool:
+    """Whether outputs in the target's shape change the loss, and those in reverse do not."""
+    # Outputs rise with the targets: equal ones, as of a network that has learnt the mean, tell
+    # nothing, and ones in another order little in a large batch.
+    order = target.detach().flatten().argsort().argsort()
+    rising = torch.linspace(0.25, 0.75, output.numel()).to(output)[order]
+    table, paired, turned = (
+        (x.reshape(shape), target)
+        for x, shape in (
+            (rising, output.shape),
+            (rising, target.shape),
+            (1 - rising, output.shape),
+        )
+    )
+    return _told(loss, table, paired) and not _told(loss, table, turned)
+
+
+def _is_repeated(output: Tensor, target: Tensor, loss: Callable[[Any, Any], Tensor]) -> bool:
+    """Whether a target counts, and several outputs for it count alike.
+
+    Quantiles, or a mean and a variance, do not.
+    """
+    sides = (1,) * (output.ndim - target.ndim) + target.shape[max(0, target.ndim - output.ndim) :]
+    axes = [k for k, n in enumerate(sides) if n < output.shape[k]]
+    several = [n if k in axes else 1 for k, n in enumerate(output.shape)]
+    ramp = torch.linspace(0.25, 0.75, math.prod(several)).to(output).reshape(several)
+    one, turned = (x.expand_as(output) for x in (ramp, ramp.flip(axes)))
+    counts = _told(loss, (one, target), (one, torch.zeros_like(target)))
+    return counts and not _told(loss, (one, target), (turned, target))
 
 
 def _broken(x: Any, value: float, gradients: dict[str, Tensor | None]) -> Iterator[Finding]:
@@ -299,7 +346,9 @@ def _overflown(
         and not math.isfinite(steps.get(p, 0.0))
     ]
     if bad:
-        advice = "a quotient by 0, as where ε rounds to 0 in float16: raise ε, or train in float32"
+        advice = (
+            "ε that float16 rounds to 0 (raise it, or use float32), or NaN in the optimizer's state"
+        )
         yield Finding("steps are not finite", _listed(bad), advice)
 
 
@@ -330,7 +379,7 @@ def _forgotten(
 ) -> Iterator[Finding]:
     """Yield parameters that are not trained, or by something else than this batch."""
     params = dict(model.named_parameters())
-    old = [name for name, g in gradients.items() if _is_other(params[name].grad, g)]
+    old = [name for name, g in gradients.items() if _is_other(_dense(params[name].grad), g)]
     if old:
         advice = "call optimizer.zero_grad() before each backward(), unless you accumulate"
         yield Finding("gradients of another batch are left", _listed(old), advice)

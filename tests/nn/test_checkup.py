@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, mse_loss, nll_loss
+from torch.nn.functional import cross_entropy, gaussian_nll_loss, mse_loss, nll_loss
 
 from dlkb.nn import check_model
 from dlkb.nn.checkup import Checkup, Finding, Weights
@@ -362,6 +362,79 @@ def test_shapes_of_a_loss_that_mends_them_and_of_whole_numbers():
         assert check_model(*three).names == ("output and target differ in shape",)
     one = nn.Sequential(nn.Linear(3, 1)), (x, 0 * y), cross_entropy
     assert check_model(*one).names == ()
+
+
+def table(out, t, scale=1.0):
+    return scale * (out - t).square().mean()
+
+
+@pytest.mark.parametrize("n", [64, 1000, 1001])
+def test_a_table_of_whole_numbers_in_any_order_and_of_a_scaled_loss(n):
+    model, x = nn.Linear(3, 1), torch.randn(n, 3)
+    floats = torch.rand(n)
+    for target in (torch.arange(n) % 2, torch.arange(n) % 2 == 1, floats, 1e6 * floats):
+        for loss in (
+            lambda out, t: table(out, t.to(out)),
+            lambda out, t: table(out, t.to(out), 1 / 64),
+            lambda out, t: table(out, t.to(out)) + 100,
+        ):
+            names = check_model(model, (x, target), loss).names
+            assert "output and target differ in shape" in names
+
+
+def test_sparse_gradients():
+    def model(sparse):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Embedding(11, 4, sparse=sparse), nn.Flatten(), nn.Linear(12, 5))
+
+    data = torch.arange(192).reshape(64, 3) % 11, torch.arange(64) % 5
+    reports = []
+    for one in (model(False), model(True)):
+        cross_entropy(one(data[0]), data[1]).backward()  # this batch's own, left behind
+        optimizer = torch.optim.SGD(one.parameters(), lr=0.1)
+        reports.append(check_model(one, data, cross_entropy, optimizer=optimizer))
+    assert str(reports[1]) == str(reports[0])
+    assert reports[1].names == ()
+
+
+class Single(nn.Linear):
+    """One number for the batch."""
+
+    def forward(self, x):
+        return super().forward(x).mean()
+
+
+def test_one_output_for_all_targets():
+    for target in (torch.rand(64), torch.rand(64, 1)):
+        report = check_model(Single(3, 1), (torch.randn(64, 3), target), table)
+        assert report.names == ("output and target differ in shape",)
+
+
+def quantiles(out, t):
+    at = torch.tensor([0.1, 0.5, 0.9])
+    return torch.maximum(at * (t - out), (at - 1) * (t - out)).mean()
+
+
+def refusing(out, t):
+    assert out.ndim == 2
+    return mse_loss(out[:, 0], t)
+
+
+@pytest.mark.parametrize(
+    ("width", "loss", "shape"),
+    [
+        (1, lambda out, t: mse_loss(out, t[:, None]), (64,)),
+        (1, lambda out, t: mse_loss(out, t.view_as(out)), (64,)),
+        (1, lambda out, t: (out.mean() - t.mean()).square(), (64,)),
+        (1, refusing, (64,)),
+        (1, lambda out, t: out.mean(), ()),
+        (2, lambda out, t: gaussian_nll_loss(out[:, :1], t, out[:, 1:].exp()), (64, 1)),
+        (3, quantiles, (64, 1)),
+    ],
+)
+def test_shapes_that_a_loss_means_to_differ(width, loss, shape):
+    target = torch.rand(shape) if shape else torch.tensor(0.0)
+    assert check_model(nn.Linear(3, width), (torch.randn(64, 3), target), loss).names == ()
 
 
 def test_eval_mode():
