@@ -309,6 +309,15 @@ def test_spectral_gradient_at_repeated_eigenvalues_against_matrix_exp(rng, gap):
     np.testing.assert_allclose(actual, expected.numpy(), atol=1e-7)
 
 
+@pytest.mark.parametrize("gap", [1e-15, 1e-12, 1e-9])
+def test_spectral_gradient_forgives_values_off_by_some_roundings(gap):
+    # A libm may be off by more than one unit in the last place, more than its rise here.
+    lam = np.asarray([1.0, 1.0 + gap])
+    values = np.exp(lam) * (1 + 5 * np.finfo(float).eps * np.asarray([1, -1]))
+    found = spectral_function_vjp(lam, np.eye(2), values, np.exp(lam), np.ones((2, 2)))
+    np.testing.assert_allclose(found, np.e, rtol=1e-8)
+
+
 def test_backpropagation_through_eigh_has_no_value_there():
     W = torch.eye(3, dtype=torch.float64, requires_grad=True)
     lam, V = torch.linalg.eigh(W)
