@@ -257,8 +257,8 @@ def spectral_radius_bounds(W: Array, *, doublings: int) -> Array:
         Shape (doublings + 1, ...), b_0 = σ_max first. For a defective matrix the relative error is
         of order $j\,2^{-j}$, for normal matrices every entry is ρ. For a nilpotent one the
         entries become 0, or stall near the rounding errors' own radius; so may those of
-        a defective block of n rows where (n − 1) · `doublings` is above 500 in float64, above 60
-        in float32: there λᵏ underflows beside kⁿ⁻¹λᵏ.
+        a defective block of n rows, of coupling c, where (n − 1)(`doublings` + log₂ |c/λ|) is
+        above 500 in float64, above 60 in float32: there λᵏ underflows beside (kc/λ)ⁿ⁻¹λᵏ.
 
     Raises:
         ValueError: If `W` is not square or is empty, or `doublings` is negative.
@@ -339,11 +339,12 @@ def log_product_spectrum(factors: Sequence[Array], *, sweeps: int = 8) -> Array:
         sweeps: Number of sweeps, at least 2.
 
     Returns:
-        Shape (..., r), descending; r is the smallest of all widths. −∞ where a factor is singular
-        in exact zeros. The relative error of $\sigma_i$ falls like
+        Shape (..., r), descending; r is the smallest of all widths. For a value of 0: −∞ if every
+        zero stays exact, as with factors that are all diagonal; else, as a rule, rounding far
+        below the largest. The relative error of $\sigma_i$ falls like
         $(\sigma_{i+1}/\sigma_i)^{2\,\text{sweeps}}$ and its counterpart at i − 1: small where
-        depth has driven the values apart; with 8 sweeps the largest is about a tenth at width 64,
-        from 2 to 32 layers. Where condition numbers stay below 1e12 multiply out, else raise
+        depth has driven the values apart; with 8 sweeps the largest is a tenth or two at width
+        64, from 2 to 32 layers. Where condition numbers stay below 1e12 multiply out, else raise
         `sweeps`. Not reliable where late factors undo early ones. The sum is log|det| after any
         number of sweeps.
 

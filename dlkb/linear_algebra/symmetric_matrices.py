@@ -70,7 +70,13 @@ def symmetric_part(W: Array) -> Array:
                [2., 1.]])
     """
     _check_square("W", W)
-    return (W + namespace(W).matrix_transpose(W)) / 2
+    xp = namespace(W)
+    W_t = xp.matrix_transpose(W)
+    # The sum of large entries would overflow, from 32,768 on in float16; small ones are not halved
+    # first, since subnormal numbers would be rounded.
+    large = (xp.abs(W) > 1) | (xp.abs(W_t) > 1)
+    unit = xp.where(large, xp.full_like(W, 0.5), xp.ones_like(W))
+    return (unit * W + unit * W_t) / (2 * unit)
 
 
 def asymmetry(W: Array) -> Array:
@@ -331,10 +337,11 @@ def spectral_function_vjp(
         ValueError: If the shapes do not fit.
         TypeError: If an argument is not floating-point.
 
-    Note: Differs from the equation where a gap is below $\sqrt{\text{eps}}\,\lVert\lambda\rVert$
-        and both derivatives differ by less than the quotient's rounding: there their mean keeps
-        digits that the quotient loses. (Of log or root, small eigenvalues may be near for λ, not
-        for f.) Values are taken to be right to eps of their own size: give expm1, not exp − 1.
+    Note: Differs from the equation where a gap is below $\sqrt{\text{eps}}\,\lVert\lambda\rVert$,
+        or quotient and mean of both derivatives agree up to rounding, and both derivatives differ
+        by less than the quotient's rounding: there their mean keeps digits that the quotient
+        loses. (Of log or root, small eigenvalues may be near for λ, not for f.) Values are taken
+        to be right to eps of their own size: give expm1, not exp − 1.
 
     Reference: Higham, Functions of Matrices (2008), chapter 3.
 
@@ -359,6 +366,8 @@ def spectral_function_vjp(
     rise = values[..., :, None] - values[..., None, :]
     rounding = xp.abs(values)[..., :, None] + xp.abs(values)[..., None, :]
     rounding = xp.finfo(gap.dtype).eps * rounding
+    # exp near 0 rises by less than its rounding, between eigenvalues of any ratio.
+    close = close | (xp.abs(slope * gap - rise) <= 2 * rounding)
     close = (gap == 0) | (close & (xp.abs(gap) * bend <= rounding))
     F = xp.where(close, slope, rise / xp.where(close, xp.ones_like(gap), gap))
     V = eigenvectors

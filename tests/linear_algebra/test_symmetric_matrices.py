@@ -125,6 +125,17 @@ def test_the_symmetric_part_is_the_nearest_symmetric_matrix(rng):
         assert np.linalg.norm(W - other) > asymmetry(W)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_symmetric_part_at_both_ends_of_the_dtype(dtype):
+    info = np.finfo(dtype)
+    for entry in (info.max, info.smallest_subnormal, 3 * info.smallest_subnormal):
+        W = np.full((2, 2), entry, dtype=dtype)
+        assert np.array_equal(symmetric_part(W), W)
+        assert asymmetry(W) == 0
+    W = np.asarray([[0, 2], [1, 0]], dtype=dtype) * info.smallest_normal
+    assert symmetric_part(W)[0, 1] == dtype(1.5) * info.smallest_normal
+
+
 def test_the_triangle_that_eigh_reads_makes_another_matrix(rng):
     W = square(rng)
     lower = np.tril(W) + np.tril(W, -1).T
@@ -298,6 +309,15 @@ def test_spectral_gradient_at_repeated_eigenvalues_against_matrix_exp(rng, gap):
     np.testing.assert_allclose(actual, expected.numpy(), atol=1e-7)
 
 
+@pytest.mark.parametrize("gap", [1e-15, 1e-12, 1e-9])
+def test_spectral_gradient_forgives_values_off_by_some_roundings(gap):
+    # A libm may be off by more than one unit in the last place, more than its rise here.
+    lam = np.asarray([1.0, 1.0 + gap])
+    values = np.exp(lam) * (1 + 5 * np.finfo(float).eps * np.asarray([1, -1]))
+    found = spectral_function_vjp(lam, np.eye(2), values, np.exp(lam), np.ones((2, 2)))
+    np.testing.assert_allclose(found, np.e, rtol=1e-8)
+
+
 def test_backpropagation_through_eigh_has_no_value_there():
     W = torch.eye(3, dtype=torch.float64, requires_grad=True)
     lam, V = torch.linalg.eigh(W)
@@ -355,6 +375,19 @@ def test_spectral_gradient_where_rounding_leaves_no_rise():
     lam = np.asarray([-1e-17, 1e-17, 1.0])
     gradient = spectral_function_vjp(lam, np.eye(3), np.exp(lam), np.exp(lam), np.ones((3, 3)))
     assert_close(gradient[0, 1], 1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-1, 1e-4, 1e-8, 1e-12, 1e-17, 1e-25])
+def test_spectral_gradient_of_exp_near_zero(rng, dtype, scale):
+    # All eigenvalues are small: exp rises by less than its rounding between distinct ones.
+    G, W = (torch.tensor(symmetric(rng, 5)).to(dtype) for _ in range(2))
+    W = (scale * W).requires_grad_()
+    (expected,) = torch.autograd.grad((G * torch.matrix_exp(W)).sum(), W)
+    lam, V = torch.linalg.eigh(W.detach())
+    found = spectral_function_vjp(lam, V, lam.exp(), lam.exp(), G)
+    error = torch.linalg.norm(found - expected) / torch.linalg.norm(expected)
+    assert error < torch.finfo(dtype).eps ** 0.5  # half of the digits, as at the switch
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
