@@ -162,6 +162,13 @@ def test_the_text_of_an_error_is_printed(moved):
     assert problems(moved) == []
 
 
+def test_the_stack_of_an_error_is_not(moved):
+    error = 'Traceback (most recent call last):\n  File "a.py", line 4711, in fail\nValueError: no'
+    moved.edit("Two steps.", f"Not 4711.\n\n```pycon\n>>> fail()\n{error}\n```")
+    ((_, message),) = problems(moved)
+    assert message.startswith("nothing holds 4711")
+
+
 def test_what_is_given_does_not_hold_the_description(moved):
     moved.edit("Two steps.", "Since 2018<!--given: the year of the release-->.")
     moved.edit("is 2.25.\nlevel", "is 2.25, since 2018.\nlevel")

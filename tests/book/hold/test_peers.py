@@ -214,6 +214,14 @@ def test_a_module_that_ends_its_process_is_reported(apart, end, message):
     assert said.strip().endswith(message)
 
 
+def test_rows_that_are_no_json_are_an_error(apart):
+    # What was written of them before must not pass for an answer.
+    text = "def convention() -> dict[str, tuple[str, ...]]:\n    return {'a': ('b', object())}\n"
+    status, said = answered(apart, text)
+    assert status == 1
+    assert said.strip().endswith("is not JSON serializable")
+
+
 def test_what_a_module_changes_does_not_reach_the_next(apart):
     text = f"import math\n\n{MODULE}".replace("1 + 1", "int(math.tau)")
     for _ in range(2):
