@@ -1,8 +1,13 @@
 """The benchmarks run, on small sizes: what they time is of no interest here."""
 
+import shutil
+import subprocess
+import sys
+
 import pytest
 import torch
 
+from dlkb.book.publish.search_index import TEXTS, TITLES
 from scripts.bench import formulas, lora, optimizers, profiles, timing
 
 
@@ -58,3 +63,32 @@ def test_every_task_is_profiled():
     found = {name: profiles.operators(work, "cpu") for name, work in profiles.tasks("cpu")}
     assert len(found) == 5
     assert all(sum(parts.values()) > 0 for parts in found.values())
+
+
+SMALL_SITE = """
+import sys
+from pathlib import Path
+from scripts.bench import search
+
+search.ROUNDS, search.SLOWER, search.QUERIES = 2, 1, ["dropout"]
+for row in search.search(Path(sys.argv[1]), 1):
+    assert row["rounds"].keys() == {"ours", "lunr"} and len(row["rounds"]["lunr"]) == 2, row
+    print(row["name"])
+"""
+
+
+def test_search_is_measured_beside_lunr(tmp_path):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "search").mkdir()
+    shutil.copy(timing.ROOT / "docs" / "assets" / "rank.js", tmp_path / "assets")
+    entries = '[[0, "page", "", "Dropout", "drop path"], [0, "section", "why", "Why", ""]]'
+    titles = f'dlkbIndex.titles={{"pages": [["dropout/", "Dropout"]], "entries": {entries}}}'
+    (tmp_path / TITLES).write_text(titles)
+    (tmp_path / TEXTS).write_text('dlkbIndex.texts=["Dropout drops.", "It is why."]')
+    # In a process of its own: the tests of the site hold Playwright's loop in this one.
+    command = [sys.executable, "-c", SMALL_SITE, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=timing.ROOT)
+    assert ran.stdout.splitlines() == [
+        "search made ready, as on a phone",
+        "a search, as on a phone",
+    ], ran.stderr

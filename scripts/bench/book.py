@@ -24,6 +24,7 @@ from scripts.bench.processes import (
     seconds,
     serving,
 )
+from scripts.bench.search import search
 from scripts.bench.timing import once_in_turn
 
 ROUNDS = 2
@@ -177,7 +178,7 @@ def peer_site_from_nothing(book: Path, folder: Path) -> float:
 
 
 def sites(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
-    """Build the site from nothing, and again."""
+    """Build the site from nothing, and again; search what was built."""
     shown = folder / "shown"
     env = environment(book)
     rounds = once_in_turn(
@@ -192,6 +193,7 @@ def sites(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
     peers.check_jupyter_site(book, shown)
     pages = {"pages": len(peers.topics(book))}
     yield from cold_and_warm("site", rounds, "mkdocs-jupyter", pages)
+    yield from search(book / "site", len(peers.topics(book)))
 
 
 def shows(address: str, word: str) -> bool:

@@ -103,13 +103,17 @@ def _lora(rows: list[Row]) -> list[str]:
     return table(["measured", "ours", "peft", "ours / peft"], body)
 
 
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 0.095 else f"{1e3 * seconds:.0f} ms"
+
+
 def _book(rows: list[Row]) -> list[str]:
     body = []
     for r in rows:
-        ours = f"{median(r['rounds']['ours']):.1f} s"
+        ours = _duration(median(r["rounds"]["ours"]))
         pages = str(r.get("pages", ""))
         peers = [
-            [peer, f"{median(r['rounds'][peer]):.1f} s", str(ratio(r, "ours", peer))]
+            [peer, _duration(median(r["rounds"][peer])), str(ratio(r, "ours", peer))]
             for peer in r["rounds"]
             if peer != "ours"
         ]
