@@ -259,7 +259,7 @@ def _broadcasts(output: Any, target: Any, loss: Callable[[Any, Any], Tensor]) ->
     """Whether the loss pairs entries of output and target that do not belong together."""
     if not (isinstance(output, Tensor) and isinstance(target, Tensor)):
         return False
-    if output.shape == target.shape:
+    if output.shape == target.shape or target.ndim == 0:  # one aim for the whole batch is meant
         return False
     try:
         torch.broadcast_shapes(output.shape, target.shape)

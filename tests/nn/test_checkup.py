@@ -410,6 +410,12 @@ def test_one_output_for_all_targets():
         assert report.names == ("output and target differ in shape",)
 
 
+def test_one_target_for_all_outputs_is_meant():
+    aim = torch.tensor(0.5)
+    for loss in (table, lambda out, t: (out.mean() - t).square()):
+        assert check_model(nn.Linear(3, 1), (torch.randn(64, 3), aim), loss).names == ()
+
+
 def quantiles(out, t):
     at = torch.tensor([0.1, 0.5, 0.9])
     return torch.maximum(at * (t - out), (at - 1) * (t - out)).mean()
