@@ -1,10 +1,13 @@
 """Attention as the function that PyTorch has."""
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 
 from dlkb.nn.dropout import Dropout
-from dlkb.transformers.attention import attention, attention_weights
+from dlkb.nn.two_graphs import by_hand
+from dlkb.transformers.attention import attention, attention_vjp, attention_weights
 
 
 def scaled_dot_product_attention(
@@ -42,9 +45,10 @@ def scaled_dot_product_attention(
         ValueError: If shapes do not fit, or an option is out of its range.
 
     Note:
-        Differs from PyTorch's in what it keeps for the backward pass: all weights, L × S a head,
-        where a fused kernel keeps none. `query`, `key` and `value` may be of several dtypes here,
-        and need as many heads of `key` as of `value`. Errors are other classes with other texts.
+        All weights, L × S a head, are in memory while a pass runs. Between the passes the three
+        inputs are kept; the weights, too, with dropout or where the mask requires a gradient.
+        Differs from PyTorch's: `query`, `key` and `value` may be of several dtypes, and need as
+        many heads of `key` as of `value`; errors are other classes with other texts.
 
     Example:
         >>> x = torch.eye(2)
@@ -57,15 +61,15 @@ def scaled_dot_product_attention(
     axes = torch.broadcast_shapes(*(x.shape[:-apart] for x in tensors))
     query, key, value = (x.expand(*axes, *x.shape[-apart:]) for x in tensors)
     if dropout_p == 0:
-        return attention(
-            query,
-            key,
-            value,
-            mask=attn_mask,
-            is_causal=is_causal,
-            scale=scale,
-            enable_gqa=enable_gqa,
-        )
+        arrays = {"q": query, "k": key, "v": value, "mask": attn_mask}
+        options: dict[str, Any] = {
+            "is_causal": is_causal,
+            "scale": scale,
+            "enable_gqa": enable_gqa,
+        }
+        if attn_mask is not None and attn_mask.requires_grad:  # as a learned bias does
+            return cast(Tensor, attention(**arrays, **options))
+        return by_hand(attention, attention_vjp, arrays, options)
     weights = attention_weights(
         query, key, mask=attn_mask, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
     )

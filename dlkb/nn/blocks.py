@@ -2,24 +2,27 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dlkb.activations.gelu import gelu
+from dlkb.activations.gelu import gelu, gelu_vjp
 from dlkb.activations.relu import relu
 from dlkb.arrays import check_between
 from dlkb.nn.dropout import Dropout
-from dlkb.nn.gelu import _in_float32
 from dlkb.nn.layer_norm import LayerNorm
 from dlkb.nn.multihead_attention import MultiheadAttention
+from dlkb.nn.two_graphs import by_hand_in_float32
 
 Activation = Callable[[Tensor], Tensor]
 
 
-NAMED: dict[str, Activation] = {"relu": relu, "gelu": partial(_in_float32, gelu)}
+def _gelu(x: Tensor) -> Tensor:
+    return by_hand_in_float32(gelu, gelu_vjp, {"x": x})
+
+
+NAMED: dict[str, Activation] = {"relu": relu, "gelu": _gelu}
 
 
 class _Layer(nn.Module):

@@ -1,12 +1,21 @@
 """Cross entropy from logits as modules."""
 
 import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from dlkb.arrays import check_between
-from dlkb.losses.cross_entropy import REDUCTIONS, binary_cross_entropy_with_logits, cross_entropy
+from dlkb.losses.cross_entropy import (
+    REDUCTIONS,
+    binary_cross_entropy_with_logits,
+    binary_cross_entropy_with_logits_vjp,
+    cross_entropy,
+    cross_entropy_vjp,
+)
+from dlkb.nn.two_graphs import by_hand
 
 
 def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
@@ -18,6 +27,19 @@ def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -
     if reduction not in REDUCTIONS:
         raise ValueError(f'reduction is {reduction!r}: it must be "none", "mean" or "sum"')
     return reduction
+
+
+def derived(
+    loss: Callable[..., Any],
+    vjp: Callable[..., Any],
+    arrays: Mapping[str, Tensor | None],
+    options: Mapping[str, Any],
+) -> Tensor:
+    """Compute a loss with its gradient by hand, automatically if targets require one, too."""
+    _, *others = arrays.values()
+    if any(x is not None and x.requires_grad for x in others):
+        return cast(Tensor, loss(**arrays, **options))
+    return by_hand(loss, vjp, arrays, options)
 
 
 class CrossEntropyLoss(nn.Module):
@@ -78,13 +100,16 @@ class CrossEntropyLoss(nn.Module):
             target = target.movedim(classes_first, -1) if target.ndim == input.ndim else target
         else:
             self._check_labels(target, input.shape[classes_first])
-        return cross_entropy(
-            input.movedim(classes_first, -1),
-            target,
-            weight=self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
+        logits = input.movedim(classes_first, -1)
+        return derived(
+            cross_entropy,
+            cross_entropy_vjp,
+            {"logits": logits, "labels": target, "weight": self.weight},
+            {
+                "ignore_index": self.ignore_index,
+                "reduction": self.reduction,
+                "label_smoothing": self.label_smoothing,
+            },
         )
 
     def _check_labels(self, target: Tensor, classes: int) -> None:
@@ -142,10 +167,14 @@ class BCEWithLogitsLoss(nn.Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits for targets in [0, 1] of the same shape."""
-        return binary_cross_entropy_with_logits(
-            input,
-            target,
-            weight=self.weight,
-            reduction=self.reduction,
-            pos_weight=self.pos_weight,
+        return derived(
+            binary_cross_entropy_with_logits,
+            binary_cross_entropy_with_logits_vjp,
+            {
+                "logits": input,
+                "targets": target,
+                "weight": self.weight,
+                "pos_weight": self.pos_weight,
+            },
+            {"reduction": self.reduction},
         )

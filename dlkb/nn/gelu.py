@@ -1,18 +1,19 @@
 """GELU, SiLU, Mish and QuickGELU as modules."""
 
-from collections.abc import Callable
-
-import torch
 from torch import Tensor, nn
 
-from dlkb.activations.gelu import gelu, mish, quick_gelu, silu
-
-HALF = (torch.float16, torch.bfloat16)
-
-
-def _in_float32(formula: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    # As torch's kernels do: in bfloat16 1 + erf keeps two digits, and a tail of none.
-    return formula(x.float()).to(x.dtype) if x.dtype in HALF else formula(x)
+from dlkb.activations.gelu import (
+    QUICK,
+    gelu,
+    gelu_vjp,
+    mish,
+    mish_vjp,
+    silu,
+    silu_vjp,
+    swish,
+    swish_vjp,
+)
+from dlkb.nn.two_graphs import by_hand_in_float32
 
 
 class GELU(nn.Module):
@@ -27,8 +28,7 @@ class GELU(nn.Module):
     Note:
         Differs from `torch.nn.GELU`, which takes any `approximate` and raises when it is called,
         may give NaN for +∞ in float32 on the CPU, and in the tanh form a NaN gradient where x²
-        overflows. Half precision is computed in float32, as there. Not compiled, the backward
-        pass keeps several arrays, torch's one.
+        overflows. Half precision is computed in float32, as there.
 
     Example:
         >>> GELU("tanh")
@@ -45,7 +45,7 @@ class GELU(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the activations, in the shape of the input."""
-        return _in_float32(lambda x: gelu(x, approximate=self.approximate), input)
+        return by_hand_in_float32(gelu, gelu_vjp, {"x": input}, {"approximate": self.approximate})
 
     def extra_repr(self) -> str:
         """Return the argument as `torch.nn.GELU` prints it."""
@@ -65,7 +65,7 @@ class QuickGELU(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the activations, in the shape of the input."""
-        return _in_float32(quick_gelu, input)
+        return by_hand_in_float32(swish, swish_vjp, {"x": input}, {"beta": QUICK})
 
 
 class _InPlace(nn.Module):
@@ -87,8 +87,7 @@ class SiLU(_InPlace):
         inplace: Write the result into the input.
 
     Note:
-        Half precision is computed in float32, as in torch. Not compiled, the backward pass
-        keeps several arrays, torch's one.
+        Half precision is computed in float32, as in torch.
 
     Example:
         >>> SiLU()
@@ -100,7 +99,8 @@ class SiLU(_InPlace):
     def forward(self, input: Tensor) -> Tensor:
         """Return the activations, in the shape of the input."""
         # Autograd keeps what it is given, and this the result overwrites.
-        output = _in_float32(silu, input.clone() if self.inplace else input)
+        kept = input.clone() if self.inplace else input
+        output = by_hand_in_float32(silu, silu_vjp, {"x": kept})
         return input.copy_(output) if self.inplace else output
 
 
@@ -111,8 +111,7 @@ class Mish(_InPlace):
         inplace: Write the result into the input.
 
     Note:
-        Half precision is computed in float32, as in torch. Not compiled, the backward pass
-        keeps several arrays, torch's one.
+        Half precision is computed in float32, as in torch.
 
     Example:
         >>> Mish(inplace=True)
@@ -124,5 +123,6 @@ class Mish(_InPlace):
     def forward(self, input: Tensor) -> Tensor:
         """Return the activations, in the shape of the input."""
         # Autograd keeps what it is given, and this the result overwrites.
-        output = _in_float32(mish, input.clone() if self.inplace else input)
+        kept = input.clone() if self.inplace else input
+        output = by_hand_in_float32(mish, mish_vjp, {"x": kept})
         return input.copy_(output) if self.inplace else output

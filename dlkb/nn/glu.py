@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from dlkb.activations.glu import VARIANTS, gated, glu
-from dlkb.nn.gelu import HALF
+from dlkb.activations.glu import VARIANTS, gated, gated_vjp, glu, glu_vjp
+from dlkb.nn.two_graphs import by_hand_in_float32
 
 
 class GLU(nn.Module):
@@ -30,8 +30,7 @@ class GLU(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the gated half."""
-        wide = input.float() if input.dtype in HALF else input
-        return glu(wide, axis=self.dim).to(input.dtype)
+        return by_hand_in_float32(glu, glu_vjp, {"x": input}, {"axis": self.dim})
 
     def extra_repr(self) -> str:
         """Return the argument as `torch.nn.GLU` prints it."""
@@ -55,8 +54,8 @@ class GatedMLP(nn.Module):
         ValueError: If there is no such variant.
 
     Note:
-        Differs from `LlamaMLP` in memory: not compiled, a smooth gate keeps several times as many
-        arrays of the hidden width for the backward pass.
+        For the backward pass it keeps three arrays of the hidden width, `LlamaMLP` four: the
+        activation of the gate is computed again.
 
     Example:
         >>> import torch
@@ -85,10 +84,8 @@ class GatedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, in the shape of the input."""
         gate, value = self.gate_proj(x), self.up_proj(x)
-        if gate.dtype in HALF:
-            hidden = gated(value.float(), gate.float(), variant=self.variant).to(gate.dtype)
-        else:
-            hidden = gated(value, gate, variant=self.variant)
+        pair, options = {"value": value, "gate": gate}, {"variant": self.variant}
+        hidden = by_hand_in_float32(gated, gated_vjp, pair, options)
         output: Tensor = self.down_proj(hidden)
         return output
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dlkb.normalization.layer_norm import layer_norm
+from dlkb.nn.two_graphs import by_hand
+from dlkb.normalization.layer_norm import layer_norm, layer_norm_vjp
 
 
 class LayerNorm(nn.Module):
@@ -30,8 +31,7 @@ class LayerNorm(nn.Module):
         Differs from `torch.nn.LayerNorm` in float32 for entries beyond about 1e19 / √features,
         whose squares sum to infinity: there it gives zeros or NaN, and this the quotient up to
         about 3e38 / features. Parameters may be of another type than the input; the output has
-        that of the input. In eager mode torch's fused kernel is faster and keeps less for the
-        backward pass: compile this one.
+        that of the input. In eager mode torch's fused kernel is faster: compile this one.
 
     Example:
         >>> LayerNorm(3)
@@ -68,8 +68,9 @@ class LayerNorm(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """Return the normalized input, in its dtype."""
         check_shape(input, self.normalized_shape)
-        dims = len(self.normalized_shape)
-        return layer_norm(input, self.weight, self.bias, dims=dims, eps=self.eps)
+        arrays = {"x": input, "weight": self.weight, "bias": self.bias}
+        options = {"dims": len(self.normalized_shape), "eps": self.eps}
+        return by_hand(layer_norm, layer_norm_vjp, arrays, options)
 
     def extra_repr(self) -> str:
         """Return the arguments as `torch.nn.LayerNorm` prints them."""

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from dlkb.normalization.norm_axes import group_norm
+from dlkb.nn.two_graphs import by_hand
+from dlkb.normalization.norm_axes import group_norm, group_norm_vjp
 
 
 class GroupNorm(nn.Module):
@@ -73,7 +74,9 @@ class GroupNorm(nn.Module):
             raise ValueError(
                 f"input has shape {tuple(input.shape)}: (N, {self.num_channels}, …) is needed"
             )
-        return group_norm(input, self.weight, self.bias, num_groups=self.num_groups, eps=self.eps)
+        arrays = {"x": input, "weight": self.weight, "bias": self.bias}
+        options = {"num_groups": self.num_groups, "eps": self.eps}
+        return by_hand(group_norm, group_norm_vjp, arrays, options)
 
     def extra_repr(self) -> str:
         """Return the arguments as `torch.nn.GroupNorm` prints them."""

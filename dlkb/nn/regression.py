@@ -1,12 +1,20 @@
 """Losses of numbers as modules."""
 
 import math
+from typing import Any
 
 from torch import Tensor, nn
 
 from dlkb.arrays import check_between
-from dlkb.losses.regression import absolute_error, huber, smooth_l1, squared_error
-from dlkb.nn.cross_entropy import _reduction
+from dlkb.losses.regression import (
+    absolute_error,
+    huber,
+    huber_vjp,
+    smooth_l1,
+    smooth_l1_vjp,
+    squared_error,
+)
+from dlkb.nn.cross_entropy import _reduction, derived
 
 
 class _RegressionLoss(nn.Module):
@@ -18,7 +26,7 @@ class _RegressionLoss(nn.Module):
         super().__init__()
         self.reduction = _reduction(size_average, reduce, reduction)
 
-    def _loss(self, input: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, pair: dict[str, Tensor], options: dict[str, Any]) -> Tensor:
         raise NotImplementedError
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -29,7 +37,8 @@ class _RegressionLoss(nn.Module):
                 "they would be broadcast, and each prediction compared with other targets too. "
                 "Give both one shape, for instance by input.squeeze(-1)"
             )
-        return self._loss(input, target if target.is_floating_point() else target.to(input.dtype))
+        real = target if target.is_floating_point() else target.to(input.dtype)
+        return self._loss({"prediction": input, "target": real}, {"reduction": self.reduction})
 
 
 class MSELoss(_RegressionLoss):
@@ -56,8 +65,8 @@ class MSELoss(_RegressionLoss):
         tensor(4.5000)
     """
 
-    def _loss(self, input: Tensor, target: Tensor) -> Tensor:
-        return squared_error(input, target, reduction=self.reduction)
+    def _loss(self, pair: dict[str, Tensor], options: dict[str, Any]) -> Tensor:
+        return squared_error(**pair, **options)
 
 
 class L1Loss(_RegressionLoss):
@@ -82,8 +91,8 @@ class L1Loss(_RegressionLoss):
         tensor(1.5000)
     """
 
-    def _loss(self, input: Tensor, target: Tensor) -> Tensor:
-        return absolute_error(input, target, reduction=self.reduction)
+    def _loss(self, pair: dict[str, Tensor], options: dict[str, Any]) -> Tensor:
+        return absolute_error(**pair, **options)
 
 
 class HuberLoss(_RegressionLoss):
@@ -114,8 +123,8 @@ class HuberLoss(_RegressionLoss):
         check_between("delta", delta, 0, math.inf, closed="right")
         self.delta = delta
 
-    def _loss(self, input: Tensor, target: Tensor) -> Tensor:
-        return huber(input, target, delta=self.delta, reduction=self.reduction)
+    def _loss(self, pair: dict[str, Tensor], options: dict[str, Any]) -> Tensor:
+        return derived(huber, huber_vjp, pair, {**options, "delta": self.delta})
 
 
 class SmoothL1Loss(_RegressionLoss):
@@ -153,7 +162,7 @@ class SmoothL1Loss(_RegressionLoss):
         check_between("beta", beta, 0, math.inf)
         self.beta = beta
 
-    def _loss(self, input: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, pair: dict[str, Tensor], options: dict[str, Any]) -> Tensor:
         if self.beta == 0:
-            return absolute_error(input, target, reduction=self.reduction)
-        return smooth_l1(input, target, beta=self.beta, reduction=self.reduction)
+            return absolute_error(**pair, **options)
+        return derived(smooth_l1, smooth_l1_vjp, pair, {**options, "beta": self.beta})

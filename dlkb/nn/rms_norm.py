@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from dlkb.nn.layer_norm import check_shape, last_axes
-from dlkb.normalization.rms_norm import rms_norm
+from dlkb.nn.two_graphs import by_hand
+from dlkb.normalization.rms_norm import rms_norm, rms_norm_vjp
 
 
 class RMSNorm(nn.Module):
@@ -63,8 +64,8 @@ class RMSNorm(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """Return the normalized input, in its dtype."""
         check_shape(input, self.normalized_shape)
-        dims = len(self.normalized_shape)
-        return rms_norm(input, self.weight, dims=dims, eps=self.eps)
+        options = {"dims": len(self.normalized_shape), "eps": self.eps}
+        return by_hand(rms_norm, rms_norm_vjp, {"x": input, "weight": self.weight}, options)
 
     def extra_repr(self) -> str:
         """Return the arguments as `torch.nn.RMSNorm` prints them."""

@@ -3,7 +3,17 @@
 import torch
 from torch import Tensor, nn
 
-from dlkb.activations.sigmoid import log_sigmoid, sigmoid, softplus, tanh
+from dlkb.activations.sigmoid import (
+    log_sigmoid,
+    log_sigmoid_vjp,
+    sigmoid,
+    sigmoid_vjp,
+    softplus,
+    softplus_vjp,
+    tanh,
+    tanh_vjp,
+)
+from dlkb.nn.two_graphs import by_hand
 
 
 class Sigmoid(nn.Module):
@@ -13,7 +23,7 @@ class Sigmoid(nn.Module):
 
     Note:
         Differs from `torch.nn.Sigmoid`: the gradient keeps its digits where the output rounds to
-        1, more is kept for the backward pass, and integers are refused.
+        1, for which the input is kept, not the output; and integers are refused.
 
     Example:
         >>> layer = Sigmoid()
@@ -23,7 +33,7 @@ class Sigmoid(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return 1 / (1 + e^(−input))."""
-        return sigmoid(input)
+        return by_hand(sigmoid, sigmoid_vjp, {"x": input})
 
 
 class Tanh(nn.Module):
@@ -42,7 +52,7 @@ class Tanh(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the hyperbolic tangent."""
-        return tanh(input)
+        return by_hand(tanh, tanh_vjp, {"x": input})
 
 
 class LogSigmoid(nn.Module):
@@ -58,7 +68,7 @@ class LogSigmoid(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return ln σ(input)."""
-        return log_sigmoid(input)
+        return by_hand(log_sigmoid, log_sigmoid_vjp, {"x": input})
 
 
 class Softplus(nn.Module):
@@ -87,7 +97,7 @@ class Softplus(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return ln(1 + e^(β input)) / β, or the input where it is large."""
-        output = softplus(input, beta=self.beta)
+        output = by_hand(softplus, softplus_vjp, {"x": input}, {"beta": self.beta})
         return torch.where(input * self.beta > self.threshold, input, output)
 
     def extra_repr(self) -> str:

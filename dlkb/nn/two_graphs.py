@@ -1,14 +1,16 @@
-"""A formula and its gradient by hand, compiled as two graphs behind one function."""
+"""A formula and its gradient by hand behind one function: as two graphs, or uncompiled."""
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
 Graph = Callable[..., Any]
+HALF = (torch.float16, torch.bfloat16)
 
 
 def compiled(
@@ -50,21 +52,88 @@ def compiled(
     _check_arguments(vjp, [*names, "cotangent", *chosen])
     forward, backward = torch.compile(formula), torch.compile(vjp)
 
-    def named(inputs: tuple[Tensor | None, ...]) -> dict[str, Any]:
-        return dict(zip(names, inputs, strict=False)) | chosen
-
     def call(*inputs: Tensor | None) -> Tensor:
         _check_inputs(names, inputs)
-        arguments = named(inputs)
-        given = [x for x in inputs if x is not None]
-        if _is_transformed() or any(unpack_dual(x).tangent is not None for x in given):
-            return formula(**arguments)
-        with torch.autocast(given[0].device.type, enabled=False):
-            if torch.is_grad_enabled() and any(x.requires_grad for x in given):
-                return TwoGraphs.apply(forward, backward, vjp, named, *inputs)
-            return forward(**arguments)
+        given = dict(zip(names, inputs, strict=False))
+        return _call((formula, vjp), (forward, backward), given, chosen)
 
     return call
+
+
+def by_hand(
+    formula: Graph,
+    vjp: Graph,
+    arrays: Mapping[str, Tensor | None],
+    options: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """Compute a formula whose backward pass is its gradient by hand: only the arrays are kept.
+
+    Derived automatically, a formula keeps the results on the way as well. This is how the modules
+    of `dlkb.nn` compute in eager mode; where `compiled` calls the plain formula, so does this.
+
+    Args:
+        formula: A formula of this package that returns one array.
+        vjp: Its gradient: the same arguments, and `cotangent`.
+        arrays: The arguments to derive by, by name, in the order of the gradients.
+        options: Keyword arguments of both.
+
+    Returns:
+        What the formula returns.
+
+    Example:
+        >>> from dlkb.activations.gelu import gelu, gelu_vjp
+        >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
+        >>> by_hand(gelu, gelu_vjp, {"x": x}, {"approximate": "tanh"}).sum().backward()
+        >>> x.grad
+        tensor([-0.0830,  1.0861])
+    """
+    return _call((formula, vjp), (formula, vjp), arrays, options or {})
+
+
+def by_hand_in_float32(
+    formula: Graph,
+    vjp: Graph,
+    arrays: Mapping[str, Tensor],
+    options: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """Compute as `by_hand`, half precision in float32; what is kept is not widened."""
+    if not any(x.dtype in HALF for x in arrays.values()):
+        return by_hand(formula, vjp, arrays, options)
+    return by_hand(_widened(formula), _widened(vjp), arrays, options)
+
+
+def _widened(function: Graph) -> Graph:
+    # As torch's kernels do: in bfloat16 1 + erf keeps two digits, and a tail of none.
+    def wide(**arguments: Any) -> Any:
+        dtype = next(x.dtype for x in arguments.values() if isinstance(x, Tensor))
+        found = function(
+            **{name: x.float() if isinstance(x, Tensor) else x for name, x in arguments.items()}
+        )
+        if isinstance(found, tuple):
+            return tuple(None if x is None else x.to(dtype) for x in found)
+        return found.to(dtype)
+
+    return wide
+
+
+def _call(
+    plain: tuple[Graph, Graph],
+    run: tuple[Graph, Graph],
+    arrays: Mapping[str, Tensor | None],
+    options: Mapping[str, Any],
+) -> Tensor:
+    """Call the formula as it is to be run, or plainly where that is transformed in turn."""
+    given = [x for x in arrays.values() if x is not None]
+    if _is_transformed() or any(unpack_dual(x).tangent is not None for x in given):
+        return cast(Tensor, plain[0](**arrays, **options))
+    with _no_autocast(given[0]):
+        if not (torch.is_grad_enabled() and any(x.requires_grad for x in given)):
+            return cast(Tensor, run[0](**arrays, **options))
+
+        def named(inputs: tuple[Tensor | None, ...]) -> dict[str, Any]:
+            return {**dict(zip(arrays, inputs, strict=True)), **options}
+
+        return cast(Tensor, TwoGraphs.apply(*run, plain[1], named, *arrays.values()))
 
 
 class TwoGraphs(torch.autograd.Function):
@@ -89,7 +158,7 @@ class TwoGraphs(torch.autograd.Function):
         """Compute the gradients from the inputs; as a formula if they are derived in turn."""
         backward, vjp, named = ctx.graphs
         run = vjp if torch.is_grad_enabled() or _is_transformed() else backward
-        with torch.autocast(cotangent.device.type, enabled=False):
+        with _no_autocast(cotangent):
             found = run(cotangent=cotangent, **named(ctx.saved_tensors))
         gradients = found if isinstance(found, tuple) else (found,)
         wanted = ctx.needs_input_grad[4:]
@@ -104,9 +173,20 @@ class TwoGraphs(torch.autograd.Function):
         return None, None, None, None, *chosen
 
 
+def _no_autocast(x: Tensor) -> AbstractContextManager[Any]:
+    kind = x.device.type
+    available = torch.amp.is_autocast_available(kind)  # not on the meta device
+    return torch.autocast(kind, enabled=False) if available else nullcontext()
+
+
 def _is_transformed() -> bool:
-    # What torch.autograd.Function.apply itself asks; compiled code cannot run there.
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    # What torch.autograd.Function.apply itself asks; compiled code cannot run there. A trace of
+    # torch.jit could not be saved with a function in it.
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch.jit.is_tracing()
+    )
 
 
 def _arrays(formula: Graph, options: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from dlkb.activations.glu import (
     gated_linear,
     gated_vjp,
     glu,
+    glu_vjp,
     matched_width,
 )
 from tests.cases import Case
@@ -50,6 +51,12 @@ CASES = [
     ),
     Case(glu, lambda rng: ((rng.normal(size=(3, 4)),), {})),
     Case(glu, lambda rng: ((rng.normal(size=(2, 4, 6)),), {"axis": -2}), "axis"),
+    Case(glu_vjp, lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(3, 2))), {})),
+    Case(
+        glu_vjp,
+        lambda rng: ((rng.normal(size=(2, 4, 6)), rng.normal(size=(2, 2, 6))), {"axis": -2}),
+        "axis",
+    ),
     Case(gated_linear, lambda rng: (layer(rng), {}), batch=("x",), unless=PRODUCTS),
     Case(
         gated_linear,
@@ -122,6 +129,11 @@ def test_glu_is_that_of_torch_and_jax(shape, axis):
     x = np.random.default_rng(0).normal(size=shape)
     assert_close(glu(x, axis=axis), F.glu(torch.tensor(x), dim=axis))
     assert_close(glu(x, axis=axis), jax.nn.glu(jnp.asarray(x), axis=axis))
+    given = torch.tensor(x, requires_grad=True)
+    y = F.glu(given, dim=axis)
+    cotangent = torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)
+    y.backward(cotangent)
+    assert_close(glu_vjp(x, cotangent.numpy(), axis=axis), given.grad)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -199,6 +211,10 @@ def test_errors():
         glu(x, axis=2)
     with pytest.raises(ValueError, match=r"axis is 0: x has shape \(\)"):
         glu(np.asarray(1.0), axis=0)
+    with pytest.raises(ValueError, match=r"axis is 2: x has shape \(2, 3\)"):
+        glu_vjp(x, x, axis=2)
+    with pytest.raises(ValueError, match=r"cotangent has shape \(2, 3\) but value"):
+        glu_vjp(np.ones((2, 4)), x)
     with pytest.raises(TypeError, match="x has dtype int64"):
         glu(np.arange(4))
     with pytest.raises(ValueError, match=r"value_weight has shape \(2, 2\) but gate_weight"):

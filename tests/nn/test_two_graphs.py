@@ -1,12 +1,18 @@
 """A formula and its gradient as two graphs, against autograd and the functions of torch."""
 
+import io
+import warnings
 from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.func import grad, hessian, jvp, vmap
+from transformers import LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaMLP
 
+import dlkb.nn as ours
 from dlkb.activations.gelu import gelu, gelu_vjp, mish, mish_vjp, silu, silu_vjp
 from dlkb.activations.glu import gated, gated_vjp
 from dlkb.losses.cross_entropy import cross_entropy, cross_entropy_vjp
@@ -15,6 +21,8 @@ from dlkb.nn.two_graphs import TwoGraphs
 from dlkb.normalization.layer_norm import layer_norm, layer_norm_vjp
 from dlkb.normalization.rms_norm import rms_norm, rms_norm_vjp
 from tests.close import assert_close
+
+LLAMA = LlamaConfig(hidden_size=64, intermediate_size=64)
 
 
 def draws(*shapes: tuple[int, ...]):
@@ -233,3 +241,76 @@ def test_labels_have_no_gradient_and_a_missing_one_is_refused():
 def test_bad_input(build, error, message):
     with pytest.raises(error, match=message):
         build()
+
+
+def kept(module, *inputs):
+    """Bytes of what is kept for the backward pass, without parameters, each storage once."""
+    own = {p.untyped_storage().data_ptr() for p in module.parameters()}
+    found = {}
+
+    def pack(t):
+        found[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        module(*inputs)
+    return sum(size for place, size in found.items() if place not in own)
+
+
+MODULES = {
+    "gelu": (ours.GELU, nn.GELU),
+    "gelu, tanh": (partial(ours.GELU, "tanh"), partial(nn.GELU, "tanh")),
+    "silu": (ours.SiLU, nn.SiLU),
+    "mish": (ours.Mish, nn.Mish),
+    "quick gelu": (ours.QuickGELU, nn.GELU),
+    "sigmoid": (ours.Sigmoid, nn.Sigmoid),
+    "tanh": (ours.Tanh, nn.Tanh),
+    "log sigmoid": (ours.LogSigmoid, nn.LogSigmoid),
+    "glu": (ours.GLU, nn.GLU),
+    "gated MLP": (partial(ours.GatedMLP, 64, 64), partial(LlamaMLP, LLAMA)),
+    "layer norm": (partial(ours.LayerNorm, 64), partial(nn.LayerNorm, 64)),
+    "rms norm": (partial(ours.RMSNorm, 64), partial(nn.RMSNorm, 64)),
+    "group norm": (partial(ours.GroupNorm, 4, 64), partial(nn.GroupNorm, 4, 64)),
+    "cross entropy": (ours.CrossEntropyLoss, nn.CrossEntropyLoss),
+    "binary cross entropy": (ours.BCEWithLogitsLoss, nn.BCEWithLogitsLoss),
+    "Huber": (ours.HuberLoss, nn.HuberLoss),
+    "smooth L1": (ours.SmoothL1Loss, nn.SmoothL1Loss),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_keep_no_more_than_those_of_torch(name, dtype):
+    x = torch.randn(128, 64).to(dtype).requires_grad_()
+    labels = torch.arange(128) % 64
+    more = [] if name in list(MODULES)[:-4] else [labels if name == "cross entropy" else x.detach()]
+    mine, theirs = (kept(make().to(dtype), x, *more) for make in MODULES[name])
+    assert 0 < mine <= theirs
+
+
+@pytest.mark.parametrize("name", ["gelu", "layer norm"])
+def test_a_trace_can_be_saved(name):
+    module, x = MODULES[name][0](), torch.randn(3, 64, requires_grad=True)
+    file = io.BytesIO()
+    with warnings.catch_warnings(action="ignore"):  # of the tracer, and that it is deprecated
+        torch.jit.save(torch.jit.trace(module, x), file)
+        file.seek(0)
+        assert_close(torch.jit.load(file)(x).detach(), module(x).detach(), dtype="float32")
+
+
+@pytest.mark.parametrize("name", ["gelu", "rms norm"])
+def test_shapes_alone_on_the_meta_device(name):
+    module = MODULES[name][0]().to("meta")
+    x = torch.empty(3, 64, device="meta", requires_grad=True)
+    y = module(x)
+    y.sum().backward()
+    assert y.shape == x.grad.shape == (3, 64)
+
+
+def test_attention_keeps_its_inputs_alone():
+    class Attention(nn.Module):
+        def forward(self, q, k, v):
+            return ours.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    q, k, v = (torch.randn(2, 3, 64, 8, requires_grad=True) for _ in range(3))
+    assert kept(Attention(), q, k, v) == 3 * q.nbytes
