@@ -93,17 +93,26 @@ def _plain(entry: Entry, field: str) -> str:
 
 
 def _surname(person: Person) -> str:
-    return " ".join(person.prelast_names + person.last_names)
+    return str(Text.from_latex(" ".join(person.prelast_names + person.last_names)))
 
 
 def _whole_name(person: Person) -> str:
     names = person.first_names + person.middle_names + person.prelast_names + person.last_names
-    return " ".join(names)
+    return str(Text.from_latex(" ".join(names)))
 
 
 def _venue(entry: Entry) -> str:
     """Return where it appeared: the fields that are there, in the order of the styles."""
-    fields = ("journal", "booktitle", "edition", "institution", "school", "publisher", "number")
+    fields = (
+        "journal",
+        "booktitle",
+        "howpublished",
+        "edition",
+        "institution",
+        "school",
+        "publisher",
+        "number",
+    )
     parts = [_plain(entry, field) for field in fields]
     journal = " ".join(part for part in (parts[0], _plain(entry, "volume")) if part)
     pages = _plain(entry, "pages").replace("--", "–")
@@ -123,6 +132,9 @@ def _address(entry: Entry) -> tuple[str, str]:
 def _source(key: str, entry: Entry, line: int, path: Path) -> Source:
     if missing := [f for f in _NEEDED if not (entry.fields.get(f) or entry.persons.get(f))]:
         raise PageError(f"{path}:{line}: {key} lacks {', '.join(missing)}: add it to the entry")
+    for name, value in entry.fields.items():
+        if re.search(r"(?<!\\)%", value) and name not in ("url", "doi"):
+            raise PageError(f"{path}:{line}: {key}, {name}: what follows % is a comment, write \\%")
     identifier, url = _address(entry)
     letter = match[1] if (match := re.search(r"\d([a-z])$", key)) else ""
     people = entry.persons["author"]

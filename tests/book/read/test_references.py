@@ -32,6 +32,14 @@ BIB = """\
   edition = {2nd edition},
   year = {1976},
 }
+
+@misc{team2020,
+  author = {{The Team} and R{\\'e}, Ada},
+  title = {Notes},
+  howpublished = {Blog of the team},
+  year = {2020},
+  confirmed = {half, 50\\%, of it},
+}
 """
 
 
@@ -50,6 +58,7 @@ def sources(tmp_path):
         ("[@kingma2015,\nsection 2.1]", "Kingma and Ba (2015, section 2.1)"),
         ("[@reddi2018b]", "Reddi et al. (2018b)"),
         ("[@may1976]", "May (1976)"),
+        ("[@team2020]", "The Team and Ré (2020)"),
         ("(see [@kingma2015])", "(see Kingma and Ba, 2015)"),
         (
             "([@may1976]; [@kingma2015, Algorithm 1])",
@@ -133,6 +142,7 @@ def test_unknown_key_names_the_nearest(sources):
         ("  author = {May, Robert M.},\n", "", r"references\.bib:22: may1976 lacks author"),
         ("@book{may1976,", "@book{kingma2015,", r"references\.bib: not BibTeX: .*kingma2015"),
         ("@book{may1976,", "@book may1976,", r"references\.bib: not BibTeX"),
+        ("50\\%", "50%", r"references\.bib:30: team2020, confirmed: what follows % is a comment"),
     ],
 )
 def test_broken_bibliography_names_file_and_entry(tmp_path, old, new, message):
