@@ -20,6 +20,12 @@ def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -
     return reduction
 
 
+def _lifted(x: Tensor) -> Tensor:
+    """Under autocast, as PyTorch's losses: half precision becomes float32, and the loss is."""
+    half = x.dtype in (torch.float16, torch.bfloat16)
+    return x.float() if half and torch.is_autocast_enabled(x.device.type) else x
+
+
 class CrossEntropyLoss(nn.Module):
     """Cross entropy of class labels, from logits.
 
@@ -39,7 +45,7 @@ class CrossEntropyLoss(nn.Module):
 
     Note:
         Differs from `torch.nn.CrossEntropyLoss` in half precision, where this computes in float32
-        and rounds once; in 0 · log 0 for targets that are probabilities, NaN there; and in the
+        and rounds once (under autocast neither rounds); in 0 · log 0 for targets that are probabilities, NaN there; and in the
         errors for shapes that do not fit. A label out of bounds raises `IndexError` on the CPU;
         compiled or on a GPU, where looking would halt the queue, the loss is NaN.
 
@@ -74,6 +80,7 @@ class CrossEntropyLoss(nn.Module):
         classes_first = 0 if input.ndim == 1 else 1
         if input.ndim == 0:
             raise ValueError("input has shape (): logits need an axis of classes")
+        input, target = _lifted(input), _lifted(target)
         if target.is_floating_point():
             target = target.movedim(classes_first, -1) if target.ndim == input.ndim else target
         else:
@@ -116,7 +123,7 @@ class BCEWithLogitsLoss(nn.Module):
 
     Note:
         Differs from `torch.nn.BCEWithLogitsLoss` in half precision, where this computes in
-        float32 and rounds once. Both refuse targets of integers, here with a `TypeError`.
+        float32 and rounds once (under autocast neither rounds). Both refuse targets of integers, here with a `TypeError`.
 
     Example:
         >>> loss = BCEWithLogitsLoss(reduction="none")
@@ -143,8 +150,8 @@ class BCEWithLogitsLoss(nn.Module):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits for targets in [0, 1] of the same shape."""
         return binary_cross_entropy_with_logits(
-            input,
-            target,
+            _lifted(input),
+            _lifted(target),
             weight=self.weight,
             reduction=self.reduction,
             pos_weight=self.pos_weight,

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from dlkb.arrays import check_between
 from dlkb.losses.regression import absolute_error, huber, smooth_l1, squared_error
-from dlkb.nn.cross_entropy import _reduction
+from dlkb.nn.cross_entropy import _lifted, _reduction
 
 
 class _RegressionLoss(nn.Module):
@@ -29,7 +29,8 @@ class _RegressionLoss(nn.Module):
                 "they would be broadcast, and each prediction compared with other targets too. "
                 "Give both one shape, for instance by input.squeeze(-1)"
             )
-        return self._loss(input, target if target.is_floating_point() else target.to(input.dtype))
+        target = target if target.is_floating_point() else target.to(input.dtype)
+        return self._loss(_lifted(input), _lifted(target))
 
 
 class MSELoss(_RegressionLoss):
@@ -47,8 +48,8 @@ class MSELoss(_RegressionLoss):
 
     Note:
         Differs from `torch.nn.MSELoss` in shapes that differ, which it refuses where PyTorch warns
-        and broadcasts; in complex numbers, which it refuses; and in half precision, where this
-        computes in float32 and rounds once: a mean that fits is finite, though a square does not.
+        and broadcasts; and in half precision, where this computes in float32 and rounds once: a
+        mean that fits is finite, though a square does not. Under autocast neither rounds.
 
     Example:
         >>> import torch
@@ -74,7 +75,8 @@ class L1Loss(_RegressionLoss):
         ValueError: If the reduction is none of these.
 
     Note:
-        Differs from `torch.nn.L1Loss` as `MSELoss` does from PyTorch's.
+        Differs from `torch.nn.L1Loss` as `MSELoss` does from PyTorch's, and in complex numbers,
+        which it refuses.
 
     Example:
         >>> import torch
