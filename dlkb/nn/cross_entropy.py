@@ -45,9 +45,10 @@ class CrossEntropyLoss(nn.Module):
 
     Note:
         Differs from `torch.nn.CrossEntropyLoss` in half precision, where this computes in float32
-        and rounds once (under autocast neither rounds); in 0 · log 0 for targets that are probabilities, NaN there; and in the
-        errors for shapes that do not fit. A label out of bounds raises `IndexError` on the CPU;
-        compiled or on a GPU, where looking would halt the queue, the loss is NaN.
+        and rounds once (under autocast neither rounds); in 0 · log 0 for targets that are
+        probabilities, NaN there; and in the errors for shapes that do not fit. A label out of
+        bounds raises `IndexError` on the CPU; compiled or on a GPU, where looking would halt the
+        queue, the loss is NaN.
 
     Example:
         >>> loss = CrossEntropyLoss()
@@ -123,7 +124,8 @@ class BCEWithLogitsLoss(nn.Module):
 
     Note:
         Differs from `torch.nn.BCEWithLogitsLoss` in half precision, where this computes in
-        float32 and rounds once (under autocast neither rounds). Both refuse targets of integers, here with a `TypeError`.
+        float32 and rounds once (under autocast neither rounds). Both refuse targets of integers,
+        here with a `TypeError`.
 
     Example:
         >>> loss = BCEWithLogitsLoss(reduction="none")
