@@ -58,7 +58,7 @@ def polynomial_kernel(
     """
     _check_pair(X, Z)
     check_between("degree", degree, 1, math.inf, closed="left")
-    if isinstance(degree, float) and not degree.is_integer():
+    if degree % 1:
         raise ValueError(f"degree is {degree}: an integer is needed")
     check_between("gamma", gamma, 0, math.inf, closed="neither")
     check_between("coef0", coef0, 0, math.inf, closed="left")
