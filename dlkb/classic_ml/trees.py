@@ -119,7 +119,8 @@ def grow_tree(
 
     Note:
         Of equal gains the first counts, in the order of the sorted values, then of the features;
-        scikit-learn shuffles features. XGBoost grows first, then prunes by gain from below.
+        scikit-learn shuffles features. XGBoost stops at a small gain, too, but with
+        `tree_method="exact"` grows first, then prunes by gain from below.
 
     Example:
         >>> import numpy as np
