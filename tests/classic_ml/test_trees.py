@@ -142,6 +142,14 @@ def test_boosting_is_that_of_lightgbm_where_every_value_has_a_bin():
     assert_close(ours, theirs, dtype="float32", scale=10)
 
 
+def test_nan_goes_right_where_a_node_asks_and_into_no_empty_leaf():
+    X, nan = np.asarray([[1.0], [2.0]]), np.asarray([[np.nan], [np.inf]])
+    for depth in (1, 2, 3):
+        tree = grow_tree(X, np.asarray([0.0, -5.0]), np.ones(2), depth=depth)
+        assert predict_tree(tree, nan).tolist() == [5, 5]
+    assert predict_tree(grow_tree(X[:1], -np.ones(1), np.ones(1), depth=2), nan).tolist() == [1, 1]
+
+
 def test_absent_examples_do_not_count():
     rng = np.random.default_rng(3)
     X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
