@@ -37,7 +37,7 @@ def polynomial_kernel(
     Args:
         X: (…, n, p).
         Z: (…, m, p).
-        degree: d ≥ 1.
+        degree: d ≥ 1, an integer.
         gamma: γ > 0.
         coef0: c ≥ 0; above 0 the monomials of lower degree are among them.
 
@@ -58,6 +58,8 @@ def polynomial_kernel(
     """
     _check_pair(X, Z)
     check_between("degree", degree, 1, math.inf, closed="left")
+    if degree % 1:
+        raise ValueError(f"degree is {degree}: an integer is needed")
     check_between("gamma", gamma, 0, math.inf, closed="neither")
     check_between("coef0", coef0, 0, math.inf, closed="left")
     xp = namespace(X, Z)

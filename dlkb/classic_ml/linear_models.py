@@ -56,7 +56,8 @@ def least_squares(X: Array, y: Array, *, rcond: float | None = None) -> Array:
         ValueError: If the shapes do not fit, or `rcond` is negative.
 
     Note:
-        The cut of `numpy.linalg.lstsq`. scikit-learn's `LinearRegression` centers first.
+        The cut of `numpy.linalg.lstsq` in float64; that one keeps float64's cut for float32, whose
+        rounding then counts as data. scikit-learn's `LinearRegression` centers first.
 
     Example:
         >>> import numpy as np
@@ -162,6 +163,7 @@ def irls_step(X: Array, y: Array, w: Array, *, l2: Array | float = 0.0) -> Array
 
     Returns:
         New weights, like `w`. From far away the step may overshoot: halve it until the loss falls.
+        Farther still all curvatures are zero, and the matrix is `diag(λ)`: start at zero.
 
     Raises:
         TypeError: If an array is not floating-point.

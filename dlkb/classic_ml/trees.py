@@ -35,7 +35,7 @@ def leaf_index(tree: Tree, X: Array) -> Array:
 
     Args:
         tree: From `grow_tree`.
-        X: Inputs, (n, p). NaN goes right.
+        X: Inputs, (n, p). NaN goes right where a node asks, and left where it does not.
 
     Returns:
         Integers from 0 to 2^d − 1, (n,).
@@ -56,7 +56,8 @@ def leaf_index(tree: Tree, X: Array) -> Array:
     node = xp.zeros(X.shape[0], dtype=tree.feature.dtype, device=device(X))
     for _ in range((nodes + 1).bit_length() - 1):
         x = xp.take_along_axis(X, xp.take(tree.feature, node)[:, None], axis=1)[:, 0]
-        right = ~(x <= xp.take(tree.threshold, node))
+        threshold = xp.take(tree.threshold, node)
+        right = ~(x <= threshold) & (threshold < math.inf)
         node = 2 * node + 1 + xp.astype(right, node.dtype)
     return node - nodes
 
@@ -119,7 +120,8 @@ def grow_tree(
 
     Note:
         Of equal gains the first counts, in the order of the sorted values, then of the features;
-        scikit-learn shuffles features. XGBoost grows first, then prunes by gain from below.
+        scikit-learn shuffles features. XGBoost stops at a small gain, too, but with
+        `tree_method="exact"` grows first, then prunes by gain from below.
 
     Example:
         >>> import numpy as np

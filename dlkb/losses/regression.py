@@ -563,7 +563,8 @@ def huber_efficiency(*, delta: float) -> float:
     delta = min(max(delta, 1e-7), 40.0)  # beyond, the digits cancel, and the limit is reached
     p = math.erf(delta / math.sqrt(2))
     density = math.exp(-delta * delta / 2) / math.sqrt(2 * math.pi)
-    return p * p / (p - 2 * delta * density + delta * delta * math.erfc(delta / math.sqrt(2)))
+    square = p - 2 * delta * density + delta * delta * math.erfc(delta / math.sqrt(2))
+    return min(p * p / square, 1.0)  # near 1 it may round up
 
 
 def log_scale_bias(*, sigma: float) -> float:
@@ -575,7 +576,8 @@ def log_scale_bias(*, sigma: float) -> float:
         sigma: Standard deviation of log y, not negative.
 
     Returns:
-        The factor b ≥ 1 by which a prediction of E[log y], exponentiated, is below the mean.
+        The factor b ≥ 1 by which a prediction of E[log y], exponentiated, is below the mean:
+        infinite where float64 ends, from σ = 37.7 on.
 
     Raises:
         ValueError: If `sigma` is negative.
@@ -588,4 +590,5 @@ def log_scale_bias(*, sigma: float) -> float:
         1.649
     """
     check_between("sigma", sigma, 0, math.inf, closed="left")
-    return math.exp(sigma * sigma / 2)
+    exponent = sigma * sigma / 2
+    return math.exp(exponent) if exponent < 709.78 else math.inf  # Python's raises

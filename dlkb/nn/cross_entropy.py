@@ -15,7 +15,7 @@ from dlkb.losses.cross_entropy import (
     cross_entropy,
     cross_entropy_vjp,
 )
-from dlkb.nn.two_graphs import by_hand
+from dlkb.nn.two_graphs import HALF, by_hand
 
 
 def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
@@ -27,6 +27,13 @@ def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -
     if reduction not in REDUCTIONS:
         raise ValueError(f'reduction is {reduction!r}: it must be "none", "mean" or "sum"')
     return reduction
+
+
+def lifted(x: Tensor) -> Tensor:
+    """Under autocast, as PyTorch's losses: half precision becomes float32, and the loss is."""
+    kind = x.device.type
+    known = x.dtype in HALF and torch.amp.is_autocast_available(kind)
+    return x.float() if known and torch.is_autocast_enabled(kind) else x
 
 
 def derived(
@@ -61,9 +68,10 @@ class CrossEntropyLoss(nn.Module):
 
     Note:
         Differs from `torch.nn.CrossEntropyLoss` in half precision, where this computes in float32
-        and rounds once; in 0 · log 0 for targets that are probabilities, NaN there; and in the
-        errors for shapes that do not fit. A label out of bounds raises `IndexError` on the CPU;
-        compiled or on a GPU, where looking would halt the queue, the loss is NaN.
+        and rounds once (under autocast neither rounds); in 0 · log 0 for targets that are
+        probabilities, NaN there; and in the errors for shapes that do not fit. A label out of
+        bounds raises `IndexError` on the CPU; compiled or on a GPU, where looking would halt the
+        queue, the loss is NaN.
 
     Example:
         >>> loss = CrossEntropyLoss()
@@ -96,6 +104,7 @@ class CrossEntropyLoss(nn.Module):
         classes_first = 0 if input.ndim == 1 else 1
         if input.ndim == 0:
             raise ValueError("input has shape (): logits need an axis of classes")
+        input, target = lifted(input), lifted(target)
         if target.is_floating_point():
             target = target.movedim(classes_first, -1) if target.ndim == input.ndim else target
         else:
@@ -141,7 +150,8 @@ class BCEWithLogitsLoss(nn.Module):
 
     Note:
         Differs from `torch.nn.BCEWithLogitsLoss` in half precision, where this computes in
-        float32 and rounds once. Both refuse targets of integers, here with a `TypeError`.
+        float32 and rounds once (under autocast neither rounds). Both refuse targets of integers,
+        here with a `TypeError`.
 
     Example:
         >>> loss = BCEWithLogitsLoss(reduction="none")
@@ -171,8 +181,8 @@ class BCEWithLogitsLoss(nn.Module):
             binary_cross_entropy_with_logits,
             binary_cross_entropy_with_logits_vjp,
             {
-                "logits": input,
-                "targets": target,
+                "logits": lifted(input),
+                "targets": lifted(target),
                 "weight": self.weight,
                 "pos_weight": self.pos_weight,
             },

@@ -14,7 +14,7 @@ from dlkb.losses.regression import (
     smooth_l1_vjp,
     squared_error,
 )
-from dlkb.nn.cross_entropy import _reduction, derived
+from dlkb.nn.cross_entropy import _reduction, derived, lifted
 
 
 class _RegressionLoss(nn.Module):
@@ -38,7 +38,8 @@ class _RegressionLoss(nn.Module):
                 "Give both one shape, for instance by input.squeeze(-1)"
             )
         real = target if target.is_floating_point() else target.to(input.dtype)
-        return self._loss({"prediction": input, "target": real}, {"reduction": self.reduction})
+        pair = {"prediction": lifted(input), "target": lifted(real)}
+        return self._loss(pair, {"reduction": self.reduction})
 
 
 class MSELoss(_RegressionLoss):
@@ -56,8 +57,8 @@ class MSELoss(_RegressionLoss):
 
     Note:
         Differs from `torch.nn.MSELoss` in shapes that differ, which it refuses where PyTorch warns
-        and broadcasts; in complex numbers, which it refuses; and in half precision, where this
-        computes in float32 and rounds once: a mean that fits is finite, though a square does not.
+        and broadcasts; and in half precision, where this computes in float32 and rounds once: a
+        mean that fits is finite, though a square does not. Under autocast neither rounds.
 
     Example:
         >>> import torch
@@ -83,7 +84,8 @@ class L1Loss(_RegressionLoss):
         ValueError: If the reduction is none of these.
 
     Note:
-        Differs from `torch.nn.L1Loss` as `MSELoss` does from PyTorch's.
+        Differs from `torch.nn.L1Loss` as `MSELoss` does from PyTorch's, and in complex numbers,
+        which it refuses.
 
     Example:
         >>> import torch

@@ -126,6 +126,12 @@ def test_squares_of_singular_values_that_leave_the_dtype(rng, dtype, size):
     assert_close(least_squares(huge, huge[:, 0] / 4), np.full(2, dtype(0.125)), scale=10)
 
 
+def test_the_cut_of_numpy_is_that_of_float64_for_float32_too():
+    X, y = np.diag(np.asarray([1.0, 1e-9], dtype=np.float32)), np.ones(2, dtype=np.float32)
+    assert np.linalg.lstsq(X, y)[2] == 2
+    assert least_squares(X, y).tolist() == [1, 0]
+
+
 def test_empty_and_zero():
     assert least_squares(np.zeros((3, 2)), np.ones(3)).tolist() == [0, 0]
     assert least_squares(np.zeros((0, 2)), np.zeros(0)).tolist() == [0, 0]

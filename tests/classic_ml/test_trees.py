@@ -112,6 +112,22 @@ def test_boosting_is_that_of_xgboost(loss, l2):
     assert_close(ours, theirs, dtype="float32", scale=10)
 
 
+@pytest.mark.parametrize(("method", "leaves"), [("hist", 1), ("exact", 4)])
+def test_xgboost_prunes_from_below_by_its_exact_method_alone(method, leaves):
+    X = np.repeat([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [10, 10, 10, 11], axis=0)
+    y = (X[:, 0] != X[:, 1]) + 0.1 * X[:, 0]  # the first split gains little, the next ones much
+    y = y - y.mean()
+    params = {
+        "eta": 1.0, "max_depth": 2, "lambda": 0.0, "gamma": 1.0, "base_score": 0.0,
+        "min_child_weight": 0.0, "tree_method": method, "nthread": 1,
+    }  # fmt: skip
+    booster = xgboost.train(params, xgboost.DMatrix(X, y), num_boost_round=1)
+    assert len(np.unique(booster.predict(xgboost.DMatrix(X)).round(3))) == leaves
+    stopped, free = (grow_tree(X, -y, np.ones(41), depth=2, min_gain=g) for g in (0.5, 0.0))
+    assert len(np.unique(predict_tree(stopped, X).round(3))) == 1
+    assert len(np.unique(predict_tree(free, X).round(3))) == 4
+
+
 def test_boosting_is_that_of_lightgbm_where_every_value_has_a_bin():
     rng = np.random.default_rng(2)
     X = rng.integers(0, 30, size=(400, 3)).astype(float)
@@ -124,6 +140,14 @@ def test_boosting_is_that_of_lightgbm_where_every_value_has_a_bin():
     theirs = lightgbm.train(params, lightgbm.Dataset(X, y), num_boost_round=10).predict(X)
     ours = boosted(X, y, rounds=10, lr=0.3, depth=3, loss="squared", l2=1.0, min_hess=5.0)
     assert_close(ours, theirs, dtype="float32", scale=10)
+
+
+def test_nan_goes_right_where_a_node_asks_and_into_no_empty_leaf():
+    X, nan = np.asarray([[1.0], [2.0]]), np.asarray([[np.nan], [np.inf]])
+    for depth in (1, 2, 3):
+        tree = grow_tree(X, np.asarray([0.0, -5.0]), np.ones(2), depth=depth)
+        assert predict_tree(tree, nan).tolist() == [5, 5]
+    assert predict_tree(grow_tree(X[:1], -np.ones(1), np.ones(1), depth=2), nan).tolist() == [1, 1]
 
 
 def test_absent_examples_do_not_count():

@@ -246,6 +246,10 @@ def test_which_constant_is_best(loss, statistic):
     assert abs(best - statistic(TARGETS)) < 1e-3
 
 
+def test_a_bias_beyond_float64_is_infinite():
+    assert 1e306 < log_scale_bias(sigma=37.6) < log_scale_bias(sigma=40.0) == np.inf
+
+
 def test_the_efficiency_is_that_of_the_integral_and_of_draws():
     for delta in (0.01, 0.5, 1.345, 3.0):
         second, _ = integrate.quad(
@@ -264,6 +268,7 @@ def test_the_efficiency_is_that_of_the_integral_and_of_draws():
     assert huber_efficiency(delta=1.0) == pytest.approx(1 / 50 / found.var(), rel=0.06)
     assert huber_efficiency(delta=1e-6) == pytest.approx(2 / np.pi, abs=1e-6)
     assert huber_efficiency(delta=40.0) == 1
+    assert max(huber_efficiency(delta=k / 100) for k in range(400, 900)) <= 1  # rounded up once
     for tiny in (1e-8, 1e-16, 5e-324):
         assert huber_efficiency(delta=tiny) == pytest.approx(2 / np.pi, abs=1e-7)
     assert huber_efficiency(delta=1e300) == 1

@@ -86,6 +86,25 @@ def test_half_precision_is_the_rounded_loss(dtype, device):
     assert loss == nn.BCEWithLogitsLoss()(x[:, 0].double(), yes.double()).to(dtype)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_under_autocast_the_loss_is_that_of_float32(dtype, device):
+    rng = np.random.default_rng(0)
+    logits = torch.tensor(30 * rng.normal(size=(50, 4)), dtype=dtype, device=device)
+    shares = torch.tensor(rng.dirichlet(np.ones(4), size=50), dtype=dtype, device=device)
+    binary = (BCEWithLogitsLoss, nn.BCEWithLogitsLoss)
+    several = (CrossEntropyLoss, nn.CrossEntropyLoss)
+    for kinds, target in ((several, labels((50,), device)), (several, shares), (binary, shares)):
+        found = []
+        for kind in kinds:
+            x = logits.clone().requires_grad_()
+            with torch.autocast(device, dtype):
+                loss = kind()(x, target)
+            assert loss.dtype == torch.float32
+            found.append((loss, *torch.autograd.grad(loss, x)))
+        for ours, theirs in zip(*found, strict=True):
+            assert_close(ours, theirs)
+
+
 @pytest.mark.parametrize("index", [0, 5])
 def test_a_label_out_of_bounds_is_named(index):
     target = labels(6)

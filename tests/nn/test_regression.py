@@ -88,6 +88,30 @@ def test_targets_of_another_dtype(name, dtype, device):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_under_autocast_the_loss_is_that_of_float32(name, dtype, device):
+    ours, theirs = pair(name)
+    x, y = 1000 * draw((50, 4), dtype, device), draw((50, 4), dtype, device, seed=1)
+    with torch.autocast(device, dtype):
+        both(ours, theirs, x, y)
+        assert ours(x, y).dtype == torch.float32
+        assert ours(x, y.double()).dtype == torch.float64
+
+
+def test_complex_numbers_are_refused_as_by_torch_but_for_l1(device):
+    x = torch.ones(2, dtype=torch.complex64, device=device)
+    for name in NAMES:
+        ours, theirs = pair(name)
+        with pytest.raises(TypeError, match="complex64"):
+            ours(x, 0 * x)
+        if name == "L1Loss":
+            assert theirs(x, 0 * x) == 1
+        else:
+            with pytest.raises(NotImplementedError, match="not implemented"):
+                theirs(x, 0 * x)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_other_shapes_are_refused(name):
     ours, theirs = pair(name)
     x, y = draw((4, 1)), draw((4,))
