@@ -6,8 +6,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from dlkb.nn.two_graphs import by_hand
 from dlkb.normalization.batch_moments import Running, batch_moments, update_running
-from dlkb.normalization.batch_norm import batch_norm, batch_norm_eval, fold_into, stored_affine
+from dlkb.normalization.batch_norm import (
+    batch_norm,
+    batch_norm_eval,
+    batch_norm_vjp,
+    fold_into,
+    stored_affine,
+)
 
 
 class BatchNorm(nn.Module):
@@ -118,7 +125,8 @@ class BatchNorm(nn.Module):
             )
         if self.track_running_stats:
             self._store(input.detach())
-        return batch_norm(input, self.weight, self.bias, eps=self.eps)
+        arrays = {"x": input, "weight": self.weight, "bias": self.bias}
+        return by_hand(batch_norm, batch_norm_vjp, arrays, {"eps": self.eps})
 
     def extra_repr(self) -> str:
         """Return the arguments as torch's batch norm prints them."""

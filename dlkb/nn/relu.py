@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlkb.activations.relu import elu, leaky_relu, prelu, relu
+from dlkb.activations.relu import elu, elu_vjp, leaky_relu, prelu, relu
 from dlkb.nn._calls import call_on_copies
+from dlkb.nn.two_graphs import by_hand
 
 
 class ReLU(nn.Module):
@@ -153,7 +154,9 @@ class ELU(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the input where it is positive, elsewhere α (eˣ − 1)."""
-        output = elu(input, alpha=self.alpha)
+        # Autograd keeps what it is given, and this the result overwrites.
+        kept = input.clone() if self.inplace else input
+        output = by_hand(elu, elu_vjp, {"x": kept}, {"alpha": self.alpha})
         return input.copy_(output) if self.inplace else output
 
     def extra_repr(self) -> str:

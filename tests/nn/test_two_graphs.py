@@ -260,6 +260,7 @@ def kept(module, *inputs):
 MODULES = {
     "gelu": (ours.GELU, nn.GELU),
     "gelu, tanh": (partial(ours.GELU, "tanh"), partial(nn.GELU, "tanh")),
+    "elu": (ours.ELU, nn.ELU),
     "silu": (ours.SiLU, nn.SiLU),
     "mish": (ours.Mish, nn.Mish),
     "quick gelu": (ours.QuickGELU, nn.GELU),
@@ -270,6 +271,7 @@ MODULES = {
     "gated MLP": (partial(ours.GatedMLP, 64, 64), partial(LlamaMLP, LLAMA)),
     "layer norm": (partial(ours.LayerNorm, 64), partial(nn.LayerNorm, 64)),
     "rms norm": (partial(ours.RMSNorm, 64), partial(nn.RMSNorm, 64)),
+    "batch norm": (partial(ours.BatchNorm1d, 64), partial(nn.BatchNorm1d, 64)),
     "group norm": (partial(ours.GroupNorm, 4, 64), partial(nn.GroupNorm, 4, 64)),
     "cross entropy": (ours.CrossEntropyLoss, nn.CrossEntropyLoss),
     "binary cross entropy": (ours.BCEWithLogitsLoss, nn.BCEWithLogitsLoss),
