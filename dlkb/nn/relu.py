@@ -176,7 +176,7 @@ def unit_activity(model: nn.Module, inputs: Iterable[Any], *, axis: int = 1) -> 
     Returns:
         By module name, the share of outputs above 0, one float64 number a unit. Where a model
         calls one module for several layers, as torchvision's ResNets do, each call of a pass has
-        an entry: "relu", "relu, call 2", ...
+        an entry: "relu", "relu#2", …
 
     Raises:
         ValueError: If the model calls no ReLU module, or there are no inputs.
@@ -195,7 +195,7 @@ def unit_activity(model: nn.Module, inputs: Iterable[Any], *, axis: int = 1) -> 
     def count(name: str) -> Any:
         def hook(_: nn.Module, __: Any, output: Tensor) -> None:
             calls[name] = calls.get(name, 0) + 1
-            key = name if calls[name] == 1 else f"{name}, call {calls[name]}"
+            key = f"{name}#{calls[name]}" if calls[name] > 1 else name
             rows = output.movedim(axis, 0).flatten(1) > 0
             active[key] = active.get(key, 0) + rows.sum(1)
             total[key] = total.get(key, 0) + rows.shape[1]

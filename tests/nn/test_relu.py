@@ -154,9 +154,9 @@ def test_the_probe_tells_layers_apart_that_share_a_relu(width):
     model[0].bias.data = torch.tensor([-99.0, 99.0, 99.0])
     model[2].weight.data.abs_()
     found = unit_activity(model, [torch.randn(6, 4), torch.randn(2, 4)])
-    assert list(found) == ["1", "1, call 2"]
+    assert list(found) == ["1", "1#2"]
     assert (found["1"] == 0).tolist() == [True, False, False]
-    assert found["1, call 2"].tolist() == [1] * width  # positive weights on what is active
+    assert found["1#2"].tolist() == [1] * width  # positive weights on what is active
 
 
 def test_the_probe_needs_a_relu_and_inputs():
