@@ -42,7 +42,7 @@ class BatchNorm(nn.Module):
     Note:
         Differs from torch's in float32 for entries beyond about 1e19 / √n, with n numbers a
         channel, whose squares sum to infinity: torch gives zeros, and here only the stored
-        variance overflows, up to about 3e38 / n, beyond which the output is NaN. What looks for
+        variance overflows, up to about 3e38 / n, beyond which the output may be NaN. What looks for
         torch's class does not find this one:
         `torch.optim.swa_utils.update_bn`, `SyncBatchNorm.convert_sync_batchnorm`.
 
@@ -210,7 +210,8 @@ def fold_batch_norm(layer: nn.Module, norm: nn.Module) -> nn.Module:
 
     Args:
         layer: `nn.Linear`, `nn.Conv1d`, `nn.Conv2d` or `nn.Conv3d`, whatever its padding and
-            groups, that computes with its weight as it is. Its output must go to `norm` alone.
+            groups, that computes with its weight as it is. Its output must go to `norm` alone,
+            whose axis 1 must be its units: (N, features) for a linear layer, no sequences.
         norm: A batch norm in evaluation mode, with stored moments, of this package or of torch.
 
     Returns:

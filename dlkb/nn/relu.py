@@ -177,7 +177,9 @@ def unit_activity(model: nn.Module, inputs: Iterable[Any], *, axis: int = 1) -> 
             for (batch, tokens, units). All others are averaged over.
 
     Returns:
-        By module name, the share of outputs above 0, one float64 number a unit.
+        By module name, the share of outputs above 0, one float64 number a unit. Where a model
+        calls one module for several layers, as torchvision's ResNets do, each call of a pass has
+        an entry: "relu", "relu#2", …
 
     Raises:
         ValueError: If the model calls no ReLU module, or there are no inputs.
@@ -191,12 +193,15 @@ def unit_activity(model: nn.Module, inputs: Iterable[Any], *, axis: int = 1) -> 
     """
     active: dict[str, Tensor] = {}
     total: dict[str, int] = {}
+    calls: dict[str, int] = {}  # of this pass
 
     def count(name: str) -> Any:
         def hook(_: nn.Module, __: Any, output: Tensor) -> None:
+            calls[name] = calls.get(name, 0) + 1
+            key = f"{name}#{calls[name]}" if calls[name] > 1 else name
             rows = output.movedim(axis, 0).flatten(1) > 0
-            active[name] = active.get(name, 0) + rows.sum(1)
-            total[name] = total.get(name, 0) + rows.shape[1]
+            active[key] = active.get(key, 0) + rows.sum(1)
+            total[key] = total.get(key, 0) + rows.shape[1]
 
         return hook
 
@@ -205,6 +210,7 @@ def unit_activity(model: nn.Module, inputs: Iterable[Any], *, axis: int = 1) -> 
             if isinstance(module, (ReLU, nn.ReLU, nn.ReLU6)):
                 stack.callback(module.register_forward_hook(count(name)).remove)
         for batch in inputs:
+            calls.clear()
             call_on_copies(model, batch)
     if not active:
         raise ValueError(

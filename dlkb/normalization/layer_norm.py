@@ -28,7 +28,8 @@ def layer_norm(
         bias: The shift b, in the same shape. 0 if left out.
         dims: How many of the last axes are normalized together.
         eps: ε ≥ 0, in units of x². With ε = 0 equal features give NaN, or ±1 where their mean
-            is rounded.
+            is rounded; with ε, too, up to ±1 where they are so large that the rounding exceeds
+            √ε (in float32 from about 1e4 on, with the default).
 
     Returns:
         An array like `x`. In half precision all is computed in float32 and rounded once.
@@ -41,6 +42,7 @@ def layer_norm(
         Differs from `torch.nn.functional.layer_norm` in float32 for entries beyond about
         1e19 / √features, whose squares sum to infinity: there it gives zeros or NaN, and this
         the quotient up to about 3e38 / features, where the sum of the entries overflows, too.
+        Large equal features give 0 there on the CPU.
 
     Reference:
         Ba, Kiros and Hinton, Layer Normalization (2016).

@@ -21,7 +21,8 @@ def standardize(x: Array, *, axis: Axes, eps: float = 1e-5) -> Array:
         x: Floating-point, any shape.
         axis: The axes that share a mean and a spread.
         eps: ε ≥ 0, in units of x². With ε = 0 equal numbers give NaN, or ±1 where their mean
-            is rounded.
+            is rounded; with ε, too, up to ±1 where they are so large that the rounding exceeds
+            √ε (in float32 from about 1e4 on, with the default).
 
     Returns:
         An array like `x`. In half precision all is computed in float32 and rounded once.

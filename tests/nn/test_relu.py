@@ -146,6 +146,19 @@ def test_the_probe_leaves_the_model_alone_and_takes_another_axis():
     assert not model[2]._forward_hooks
 
 
+@pytest.mark.parametrize("width", [3, 5])
+def test_the_probe_tells_layers_apart_that_share_a_relu(width):
+    torch.manual_seed(0)
+    relu = nn.ReLU()
+    model = nn.Sequential(nn.Linear(4, 3), relu, nn.Linear(3, width), relu)
+    model[0].bias.data = torch.tensor([-99.0, 99.0, 99.0])
+    model[2].weight.data.abs_()
+    found = unit_activity(model, [torch.randn(6, 4), torch.randn(2, 4)])
+    assert list(found) == ["1", "1#2"]
+    assert (found["1"] == 0).tolist() == [True, False, False]
+    assert found["1#2"].tolist() == [1] * width  # positive weights on what is active
+
+
 def test_the_probe_needs_a_relu_and_inputs():
     with pytest.raises(ValueError, match="Linear called no ReLU module"):
         unit_activity(nn.Linear(2, 2), [torch.ones(1, 2)])

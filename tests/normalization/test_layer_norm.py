@@ -135,6 +135,14 @@ def test_entries_whose_sum_overflows_give_nan(size, finite):
     assert bool(layer_norm(torch.full((8,), size)).isfinite().all()) == finite
 
 
+def test_large_equal_features_are_off_by_the_rounding_of_their_mean():
+    rows = np.repeat(np.float32(1e6) * (1 + np.arange(50) / 97), 7).reshape(50, 7)
+    found = abs(layer_norm(rows.astype(np.float32))).max()
+    assert 0.9 < found <= 1.001
+    assert abs(layer_norm(rows.astype(np.float32) / 1e4)).max() < 0.01
+    assert not F.layer_norm(torch.tensor(rows, dtype=torch.float32), (7,)).any()
+
+
 def test_without_eps_equal_features_give_nan_or_one_by_a_rounding():
     with np.errstate(invalid="ignore"):
         assert np.isnan(layer_norm(np.ones(3), eps=0.0)).all()

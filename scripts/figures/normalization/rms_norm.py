@@ -12,6 +12,7 @@ from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import draw
 from dlkb.experiments.rules import adam_rule
 from dlkb.experiments.training import train
+from dlkb.initialization.xavier import kaiming_std
 from dlkb.normalization.layer_norm import layer_norm
 from dlkb.normalization.rms_norm import rms_norm
 from scripts.figures.explorable import Explorable, Slider
@@ -167,6 +168,9 @@ def halves_says() -> dict[str, bool]:
         ),
         f"Digits, mean of {every.shape[2]} networks, learning rate {LR}": every.shape[1]
         == len(NORMS),
+        "weights off He's scale": all(
+            abs(gain / kaiming_std(1) - 1) > 0.25 for _, gain in SETTINGS.values()
+        ),
         "Here the division does the work, early in training": bool(
             (rms - none > 1.5 * (centred - none)).all()
         ),
