@@ -316,3 +316,13 @@ def test_attention_keeps_its_inputs_alone():
 
     q, k, v = (torch.randn(2, 3, 64, 8, requires_grad=True) for _ in range(3))
     assert kept(Attention(), q, k, v) == 3 * q.nbytes
+
+
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "BCEWithLogitsLoss", "HuberLoss"])
+def test_targets_may_require_a_gradient(name):
+    found = []
+    for module in (getattr(ours, name)(), getattr(nn, name)()):
+        x, y = X.clone().requires_grad_(), torch.softmax(G, -1).requires_grad_()
+        found.append(torch.autograd.grad(module(x, y), (x, y)))
+    for mine, theirs in zip(*found, strict=True):
+        assert_close(mine, theirs, dtype="float64")
