@@ -207,8 +207,19 @@ def expected_square(
     """
     check_float("start", start)
     check_between("step", step, 0, math.inf, closed="left")
-    kept = (1 - lr * curvature) ** step
-    return (kept * start) ** 2 + (1 - kept**2) * noise_ball(curvature, variance, lr=lr)
+    ball = noise_ball(curvature, variance, lr=lr)
+    kept, _ = _power(lr * curvature, step)
+    _, lost = _power(lr * curvature, 2 * step)
+    return (kept * start) ** 2 + lost * ball
+
+
+def _power(x: Array, t: Array | float) -> tuple[Array, Array]:
+    """Return (1 − x)ᵗ, and what it is less than 1: at a small x, 1 − x has few digits of x left."""
+    xp = namespace(x)
+    small = x < 0.5
+    log = t * xp.log1p(-xp.where(small, x, 0.0))
+    power = (1 - x) ** t
+    return xp.where(small, xp.exp(log), power), xp.where(small, -xp.expm1(log), 1 - power)
 
 
 def epoch_ball(curvature: Array, variance: Array, *, lr: float, examples: int) -> Array:
@@ -252,8 +263,9 @@ def epoch_ball(curvature: Array, variance: Array, *, lr: float, examples: int) -
     inside = (wide > 0) & (x < 2)
     x = xp.where(inside & (x > 0), x, 1.0)  # with η = 0 the square of η makes it zero
     age = xp.arange(examples, dtype=wide.dtype, device=device(curvature))
-    weights = (1 - x)[..., None] ** age
-    from_mean = weights - xp.mean(weights, axis=-1, keepdims=True)
+    _, fallen = _power(x[..., None], age)  # varies as the weights do, by which it is below 1
+    from_mean = fallen - xp.mean(fallen, axis=-1, keepdims=True)
     spread = xp.mean(from_mean**2, axis=-1) * (examples**2 / (examples - 1))
-    ball = lr**2 * variance * spread / (1 - (1 - x) ** (2 * examples))
+    # The quotient first: in float32 the squares of small numbers underflow.
+    ball = spread / _power(x, 2 * examples)[1] * (lr**2 * variance)
     return xp.astype(xp.where(inside, ball, math.inf), curvature.dtype, copy=False)

@@ -82,6 +82,7 @@ def levels(parents: Mapping[Node, Node | None]) -> dict[int, list[Node]]:
         {0: ['page'], 1: ['left', 'right'], 2: ['word']}
     """
     depth: dict[Node, int] = {}
+    found: dict[int, list[Node]] = {}
     for node in parents:
         path: dict[Node, None] = {}
         at: Node | None = node
@@ -95,8 +96,6 @@ def levels(parents: Mapping[Node, Node | None]) -> dict[int, list[Node]]:
         top = -1 if at is None else depth[at]
         for step, new in enumerate(reversed(path), 1):
             depth[new] = top + step
-    found: dict[int, list[Node]] = {}
-    for node in parents:
         found.setdefault(depth[node], []).append(node)
     return {level: found[level] for level in sorted(found)}
 

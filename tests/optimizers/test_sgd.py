@@ -164,10 +164,12 @@ def test_epochs_are_quieter_below_one_and_noisier_above(examples):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_epoch_ball_counts_beyond_half_precision(dtype):
     curvature = torch.tensor([0.125, 1.0], dtype=dtype)
-    found = epoch_ball(curvature, 1.0, lr=2**-7, examples=5000)
-    expected = epoch_ball(curvature.double(), 1.0, lr=2**-7, examples=5000)
-    assert found.dtype == dtype
-    assert_close(found, expected.numpy(), dtype=str(dtype)[6:])
+    # The second: squares that half precision has no numbers for.
+    for lr, examples, variance in ((2**-7, 5000, 1.0), (2**-13, 10, 2.0**39)):
+        found = epoch_ball(curvature, variance, lr=lr, examples=examples)
+        expected = epoch_ball(curvature.double(), variance, lr=lr, examples=examples)
+        assert found.dtype == dtype
+        assert_close(found, expected.numpy(), dtype=str(dtype)[6:])
 
 
 def test_epoch_ball_goes_with_the_cube_of_a_small_rate():
@@ -175,6 +177,20 @@ def test_epoch_ball_goes_with_the_cube_of_a_small_rate():
         lr = 1e-6
         found = epoch_ball(np.asarray(3.0), 2.0, lr=lr, examples=n)
         assert found == pytest.approx(lr**3 * 3.0 * 2.0 * n * (n + 1) / 24, rel=1e-3)
+
+
+@pytest.mark.parametrize("rate", [1e-9, 1e-7, 1e-4, 0.3, 0.499, 0.5, 1.0, 1.9])
+def test_a_small_rate_keeps_its_digits_in_float32(rate):
+    """1 − ηλ has few of them left, and is 1 from 3e-8 on."""
+    one, short = np.ones(1), np.ones(1, dtype=np.float32)
+    found = epoch_ball(short, 1.0, lr=rate, examples=10)
+    assert found == pytest.approx(epoch_ball(one, 1.0, lr=rate, examples=10), rel=1e-5)
+    assert found > 0
+    step = round(1 / rate)
+    found = expected_square(short, short, 1.0, lr=rate, step=step)
+    kept = (1 - rate) ** (2 * step) if rate > 0.1 else np.exp(-2 - rate)
+    expected = kept + (1 - kept) * rate / (2 - rate)
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 ONE = np.ones(2)

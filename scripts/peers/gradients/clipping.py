@@ -139,7 +139,12 @@ def adaptive() -> tuple[str, str]:
     expected = grads * np.asarray([0.1 * 5 / 100, 0.1 * 0.5 / 0.1])
     if not np.allclose(found, expected, rtol=1e-4):
         raise LookupError(f"adaptive clipping gives {found}")
-    return "norm of each unit, relative to its weights", r"$t\lVert\mathbf{w}\rVert/N$"
+    none = np.zeros_like(weights)
+    of_none, _ = transform.update(jnp.asarray(grads), transform.init(none), jnp.asarray(none))
+    if not np.allclose(of_none, grads * np.asarray([0.1 * 1e-3 / 100, 0.1 * 1e-3 / 0.1])):
+        raise LookupError(f"adaptive clipping of weights at zero gives {of_none}")
+    factor = r"$t\max(\lVert\mathbf{w}\rVert, 10^{-3})/N$"
+    return "norm of each unit, relative to its weights", factor
 
 
 def which_convention() -> dict[str, tuple[str, ...]]:

@@ -69,17 +69,26 @@ def tie_words(found: float) -> str:
 
 
 def sorted_words() -> str:
-    """Say up to how many documents of one score ranx keeps the order given, and then."""
+    """Say up to how many documents of one score ranx keeps or reverses the order, and then."""
 
-    def kept(n: int) -> bool:
+    def orders(n: int) -> tuple[str, str]:
         first = [1.0, *[0.0] * (n - 1)]
-        found = by_ranx("mrr", first, [1.0] * n), by_ranx("mrr", first[::-1], [1.0] * n)
-        return math.isclose(found[0], 1) and math.isclose(found[1], 1 / n)
+        words = []
+        for plain in (False, True):
+            found = [
+                by_ranx("mrr", grades, [1.0] * n, plain=plain) for grades in (first, first[::-1])
+            ]
+            as_given = math.isclose(found[0], 1) and math.isclose(found[1], 1 / n)
+            backwards = math.isclose(found[0], 1 / n) and math.isclose(found[1], 1)
+            words.append("as given" if as_given else "**reversed**" if backwards else "scrambled")
+        return words[0], words[1]
 
-    lost = next(n for n in range(2, 100) if not kept(n))
-    if any(kept(n) for n in range(lost, 100)):
+    lost = next(n for n in range(2, 100) if "scrambled" in orders(n))
+    (early,) = {orders(n) for n in range(2, lost)}
+    if any(orders(n) != ("scrambled", "scrambled") for n in range(lost, 100)):
         raise LookupError(f"the order is lost at {lost} documents, and kept at more")
-    return f"as given up to {lost - 1} documents, **scrambled** from {lost} on"
+    words = f"{early[0]} in a `Run`, {early[1]} in a dict"
+    return f"up to {lost - 1} documents {words}; **scrambled** from {lost} on"
 
 
 def divisor_words(found: float) -> str:
@@ -102,14 +111,17 @@ def nothing_words(*found: float) -> str:
     return f"{found[0]:g}"
 
 
-def by_ranx(metric: str, grades: Sequence[float], scores: Sequence[float]) -> float:
-    """Run ranx on one query."""
+def by_ranx(
+    metric: str, grades: Sequence[float], scores: Sequence[float], *, plain: bool = False
+) -> float:
+    """Run ranx on one query, given as its own classes or as plain dictionaries."""
     names = [f"d{i}" for i in range(len(grades))]
-    qrels = ranx.Qrels({"q": {n: int(r) for n, r in zip(names, grades, strict=True)}})
-    run = ranx.Run({"q": dict(zip(names, scores, strict=True))})
+    qrels = {"q": {n: int(r) for n, r in zip(names, grades, strict=True)}}
+    run = {"q": dict(zip(names, scores, strict=True))}
+    pair = (qrels, run) if plain else (ranx.Qrels(qrels), ranx.Run(run))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Numba, while it compiles
-        return float(ranx.evaluate(qrels, run, metric))
+        return float(ranx.evaluate(*pair, metric))
 
 
 def shifted(metric: object, scores: Sequence[float]) -> str:
