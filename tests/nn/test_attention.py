@@ -142,3 +142,14 @@ def test_errors(change, error, message):
     q, k, v = inputs((2, 5, 8), dtype=torch.float32)
     with pytest.raises(error, match=message):
         scaled_dot_product_attention(**{"query": q, "key": k, "value": v} | change)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (4, 5, 7)])
+def test_a_learned_mask_gets_a_gradient(shape):
+    bias = draw(*shape, seed=4).requires_grad_()
+    found = []
+    for attend in (scaled_dot_product_attention, F.scaled_dot_product_attention):
+        given = [x.requires_grad_() for x in inputs()]
+        found.append(torch.autograd.grad(attend(*given, bias).square().sum(), [*given, bias]))
+    for mine, theirs in zip(*found, strict=True):
+        assert_close(mine, theirs)
