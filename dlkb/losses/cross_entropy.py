@@ -6,6 +6,7 @@ from typing import NamedTuple
 from dlkb.arrays import (
     Array,
     check_between,
+    check_broadcasts,
     check_float,
     check_same_shape,
     device,
@@ -100,8 +101,8 @@ def _targets(
     weight: Array | None,
     ignore_index: int,
     label_smoothing: float,
-) -> tuple[Array, Array]:
-    """Return what each log p is multiplied by, (..., K), and the weight of each example, (...)."""
+) -> tuple[Array, Array, Array]:
+    """Return the factors of log p, (..., K), the weights of examples, and which count, (...)."""
     _check_logits(logits)
     check_between("label_smoothing", label_smoothing, 0, 1)
     xp = namespace(logits, labels)
@@ -133,7 +134,7 @@ def _targets(
     target = (1 - label_smoothing) * target + label_smoothing / classes
     if weight is not None:
         target = target * weight
-    return xp.where(kept, target, xp.zeros_like(target)), share
+    return xp.where(kept, target, xp.zeros_like(target)), share, kept[..., 0]
 
 
 def cross_entropy(
@@ -178,7 +179,7 @@ def cross_entropy(
         np.float64(0.4076)
     """
     _check_reduction(reduction)
-    target, share = _targets(logits, labels, weight, ignore_index, label_smoothing)
+    target, share, _ = _targets(logits, labels, weight, ignore_index, label_smoothing)
     xp = namespace(logits)
     log_p = log_softmax(widen(logits))
     losses = -xp.sum(target * xp.where(target == 0, xp.zeros_like(log_p), log_p), axis=-1)
@@ -216,7 +217,7 @@ def cross_entropy_vjp(
         label_smoothing: As for `cross_entropy`.
 
     Returns:
-        An array like `logits`.
+        An array like `logits`: 0 where a label is ignored, also where all are.
 
     Raises:
         TypeError: If `logits` is not floating-point.
@@ -229,14 +230,14 @@ def cross_entropy_vjp(
         array([[-0.335,  0.245,  0.09 ]])
     """
     _check_reduction(reduction)
-    target, share = _targets(logits, labels, weight, ignore_index, label_smoothing)
+    target, share, kept = _targets(logits, labels, weight, ignore_index, label_smoothing)
     xp = namespace(logits, cotangent)
     shape = tuple(share.shape) if reduction == "none" else ()
     if tuple(cotangent.shape) != shape:
         raise ValueError(f"cotangent has shape {tuple(cotangent.shape)}: it must be {shape}")
     each = widen(cotangent)
     if reduction == "mean":
-        each = each / _total(share)
+        each = xp.where(kept, each / _total(share), xp.zeros_like(share))
     p = softmax(widen(logits))
     grad = each[..., None] * (xp.sum(target, axis=-1, keepdims=True) * p - target)
     return xp.astype(grad, logits.dtype, copy=False)
@@ -263,7 +264,7 @@ def binary_cross_entropy(
     Args:
         p: Probabilities of yes in [0, 1], floating-point, any shape.
         targets: y in [0, 1], in the same shape.
-        weight: A factor for each entry, in a shape that broadcasts, or `None` for 1.
+        weight: A factor for each entry, in a shape that broadcasts to theirs, or `None` for 1.
         reduction: "mean" over the entries, "sum", or "none".
 
     Returns:
@@ -295,6 +296,8 @@ def binary_cross_entropy(
         positive = xp.where(x == 0, xp.ones_like(x), x)
         return xp.where(x == 0, xp.full_like(x, -100.0), xp.clip(xp.log(positive), -100.0, None))
 
+    if weight is not None:
+        check_broadcasts("weight", weight, "p", p)
     wide, y = widen(p), widen(targets)
     losses = -(y * log(wide) + (1 - y) * log(1 - wide))
     return _mean(losses if weight is None else losses * weight, reduction, p.dtype)
@@ -317,10 +320,10 @@ def binary_cross_entropy_with_logits(
     Args:
         logits: z, floating-point, any shape: the probability of yes is σ(z) = 1 / (1 + e⁻ᶻ).
         targets: y in [0, 1], in the same shape.
-        weight: A factor for each entry, in a shape that broadcasts, or `None` for 1.
+        weight: A factor for each entry, in a shape that broadcasts to theirs, or `None` for 1.
         reduction: "mean" over the entries, "sum", or "none".
         pos_weight: Factor w₊ of the part that belongs to yes: a number, or an array that
-            broadcasts, for instance one entry a column.
+            broadcasts like `weight`, for instance one entry a column.
 
     Returns:
         The loss in nats, in the dtype of `logits`, computed in float32 at least.
@@ -339,7 +342,7 @@ def binary_cross_entropy_with_logits(
         >>> binary_cross_entropy_with_logits(z, y, reduction="none").round(4)
         array([200.    ,   0.6931])
     """
-    z, y, positive, negative = _binary(logits, targets, pos_weight, reduction)
+    z, y, positive, negative = _binary(logits, targets, weight, pos_weight, reduction)
     losses = (1 - y) * z + (positive + negative) * _minus_log_sigmoid(z)
     return _mean(losses if weight is None else losses * weight, reduction, logits.dtype)
 
@@ -363,7 +366,7 @@ def binary_cross_entropy_with_logits_vjp(
         logits: As for `binary_cross_entropy_with_logits`.
         targets: As there.
         cotangent: Gradient by the loss, a scalar array, or like `logits` for "none".
-        weight: As there; it must not make the result larger than `logits`.
+        weight: As there.
         reduction: As there.
         pos_weight: As there.
 
@@ -380,7 +383,7 @@ def binary_cross_entropy_with_logits_vjp(
         >>> binary_cross_entropy_with_logits_vjp(z, y, np.asarray(2.0))
         array([-0.5,  0.5])
     """
-    z, _, positive, negative = _binary(logits, targets, pos_weight, reduction)
+    z, _, positive, negative = _binary(logits, targets, weight, pos_weight, reduction)
     xp = namespace(z, cotangent)
     shape = tuple(z.shape) if reduction == "none" else ()
     if tuple(cotangent.shape) != shape:
@@ -406,13 +409,20 @@ def _minus_log_sigmoid(z: Array) -> Array:
 
 
 def _binary(
-    logits: Array, targets: Array, pos_weight: Array | float | None, reduction: str
+    logits: Array,
+    targets: Array,
+    weight: Array | None,
+    pos_weight: Array | float | None,
+    reduction: str,
 ) -> tuple[Array, Array, Array, Array]:
     """Return z, y, w₊ y and 1 − y."""
     check_float("logits", logits)
     check_float("targets", targets)
     check_same_shape("targets", targets, "logits", logits)
     _check_reduction(reduction)
+    for name, x in (("weight", weight), ("pos_weight", pos_weight)):
+        if hasattr(x, "shape"):
+            check_broadcasts(name, x, "logits", logits)
     z, y = widen(logits), widen(targets)
     return z, y, y if pos_weight is None else y * pos_weight, 1 - y
 
