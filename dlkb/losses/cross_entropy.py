@@ -31,11 +31,20 @@ def _check_reduction(reduction: str) -> None:
         raise ValueError(f'reduction is {reduction!r}: it must be "none", "mean" or "sum"')
 
 
-def _total(share: Array) -> Array:
-    # NaN in the place of zero: the mean of nothing is NaN, without a warning of NumPy.
-    xp = namespace(share)
+def _over_total(x: Array, share: Array, nothing: float) -> Array:
+    # The mean of nothing is NaN, without a warning of NumPy, and its gradient is zero.
+    xp = namespace(x, share)
     total = xp.sum(share)
-    return xp.where(total == 0, xp.full_like(total, math.nan), total)
+    ratio = x / xp.where(total == 0, xp.ones_like(total), total)
+    return xp.where(total == 0, xp.full_like(ratio, nothing), ratio)
+
+
+def _product(target: Array, factor: Array) -> Array:
+    # Where the target is 0, a factor that is infinite or NaN does not count; it keeps the others,
+    # by which targets are derived.
+    xp = namespace(target, factor)
+    out = (target == 0) & ~xp.isfinite(factor)
+    return target * xp.where(out, xp.zeros_like(factor), factor)
 
 
 def log_softmax(logits: Array) -> Array:
@@ -101,8 +110,8 @@ def _targets(
     weight: Array | None,
     ignore_index: int,
     label_smoothing: float,
-) -> tuple[Array, Array, Array]:
-    """Return the factors of log p, (..., K), the weights of examples, and which count, (...)."""
+) -> tuple[Array, Array]:
+    """Return what each log p is multiplied by, (..., K), and the weight of each example, (...)."""
     _check_logits(logits)
     check_between("label_smoothing", label_smoothing, 0, 1)
     xp = namespace(logits, labels)
@@ -123,7 +132,7 @@ def _targets(
         known = whole & (labels >= 0) & (labels < classes)
         target = xp.where(known, target, xp.full_like(target, math.nan))
         kept = (labels != ignore_index) | ~whole
-        share = target if weight is None else target * weight
+        share = target if weight is None else _product(target, weight)
         share = xp.sum(xp.where(kept, share, xp.zeros_like(share)), axis=-1)
     else:
         check_float("labels", labels)
@@ -133,8 +142,8 @@ def _targets(
         share = xp.ones_like(target[..., 0])
     target = (1 - label_smoothing) * target + label_smoothing / classes
     if weight is not None:
-        target = target * weight
-    return xp.where(kept, target, xp.zeros_like(target)), share, kept[..., 0]
+        target = _product(target, weight)
+    return xp.where(kept, target, xp.zeros_like(target)), share
 
 
 def cross_entropy(
@@ -179,14 +188,14 @@ def cross_entropy(
         np.float64(0.4076)
     """
     _check_reduction(reduction)
-    target, share, _ = _targets(logits, labels, weight, ignore_index, label_smoothing)
+    target, share = _targets(logits, labels, weight, ignore_index, label_smoothing)
     xp = namespace(logits)
     log_p = log_softmax(widen(logits))
-    losses = -xp.sum(target * xp.where(target == 0, xp.zeros_like(log_p), log_p), axis=-1)
+    losses = -xp.sum(_product(target, log_p), axis=-1)
     if reduction == "sum":
         losses = xp.sum(losses)
     elif reduction == "mean":
-        losses = xp.sum(losses) / _total(share)
+        losses = _over_total(xp.sum(losses), share, math.nan)
     return xp.astype(losses, logits.dtype, copy=False)
 
 
@@ -217,7 +226,7 @@ def cross_entropy_vjp(
         label_smoothing: As for `cross_entropy`.
 
     Returns:
-        An array like `logits`: 0 where a label is ignored, also where all are.
+        An array like `logits`: 0 where a label is ignored, also where all are, and the mean is NaN.
 
     Raises:
         TypeError: If `logits` is not floating-point.
@@ -230,14 +239,14 @@ def cross_entropy_vjp(
         array([[-0.335,  0.245,  0.09 ]])
     """
     _check_reduction(reduction)
-    target, share, kept = _targets(logits, labels, weight, ignore_index, label_smoothing)
+    target, share = _targets(logits, labels, weight, ignore_index, label_smoothing)
     xp = namespace(logits, cotangent)
     shape = tuple(share.shape) if reduction == "none" else ()
     if tuple(cotangent.shape) != shape:
         raise ValueError(f"cotangent has shape {tuple(cotangent.shape)}: it must be {shape}")
     each = widen(cotangent)
     if reduction == "mean":
-        each = xp.where(kept, each / _total(share), xp.zeros_like(share))
+        each = _over_total(each, share, 0.0)
     p = softmax(widen(logits))
     grad = each[..., None] * (xp.sum(target, axis=-1, keepdims=True) * p - target)
     return xp.astype(grad, logits.dtype, copy=False)

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from dlkb.arrays import check_between
 from dlkb.losses.cross_entropy import (
@@ -123,7 +124,8 @@ class CrossEntropyLoss(nn.Module):
         )
 
     def _check_labels(self, target: Tensor, classes: int) -> None:
-        if torch.compiler.is_compiling() or target.device.type != "cpu":
+        unseen = torch.compiler.is_compiling() or isinstance(target, FakeTensor)
+        if unseen or target.device.type != "cpu":
             return
         while torch._C._functorch.is_functorch_wrapped_tensor(target):
             target = torch._C._functorch.get_unwrapped(target)  # vmap refuses to look

@@ -206,6 +206,31 @@ def test_where_all_labels_are_ignored_the_gradient_is_zero_as_torchs(smoothing):
     assert not wanted.any()
     found = cross_entropy_vjp(z.detach(), labels, torch.tensor(1.0), label_smoothing=smoothing)
     assert_close(found, wanted)
+    (derived,) = torch.autograd.grad(cross_entropy(z, labels, label_smoothing=smoothing), z)
+    assert_close(derived, wanted)
+
+
+def test_the_derivative_by_targets_that_hold_zeros_is_torchs():
+    z, targets = torch.tensor([[0.3, -1.0, 2.0]]), torch.tensor([[0.0, 1.0, 0.0]])
+    targets.requires_grad_()
+    found = [
+        torch.autograd.grad(f(z, targets), targets)[0] for f in (cross_entropy, F.cross_entropy)
+    ]
+    assert found[1].all()
+    assert_close(*found)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_the_weight_of_a_class_that_no_label_names_does_not_matter(value):
+    z, labels = torch.tensor([[0.3, -1.0, 2.0], [1.0, 2.0, 3.0]]), torch.tensor([0, 1])
+    weight = torch.tensor([1.0, 2.0, value])  # 1 / frequency, for instance
+    if value == math.inf:
+        assert_close(cross_entropy(z, labels, weight=weight), F.cross_entropy(z, labels, weight))
+    found = [
+        cross_entropy_vjp(z, labels, torch.tensor(1.0), weight=w)
+        for w in (weight, torch.tensor([1.0, 2.0, 5.0]))
+    ]
+    assert_close(*found)
 
 
 @pytest.mark.parametrize("label", [4, -1, 100, -101])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dlkb.nn import BCEWithLogitsLoss, CrossEntropyLoss
 from tests.close import assert_close
@@ -232,3 +233,19 @@ def test_gradients_of_each_example_under_vmap(device):
     if device == "cpu":
         with pytest.raises(IndexError, match="Target 4 is out of bounds"):
             torch.func.vmap(torch.func.grad(CrossEntropyLoss()))(x, target)
+
+
+def test_on_fake_tensors_it_looks_at_no_label():
+    with FakeTensorMode():
+        assert CrossEntropyLoss()(torch.zeros(6, 4), torch.zeros(6, dtype=torch.long)).shape == ()
+
+
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "BCEWithLogitsLoss"])
+def test_gradients_by_targets_are_those_of_torch(name):
+    x = draw((3, 4))
+    target = nn.functional.one_hot(labels(3), 4).float().requires_grad_()
+    found = [
+        torch.autograd.grad(kind(reduction="sum")(x, target), target)[0]
+        for kind in (globals()[name], getattr(nn, name))
+    ]
+    assert_close(*found, scale=8)
