@@ -6,6 +6,7 @@ from typing import NamedTuple
 from dlkb.arrays import (
     Array,
     check_between,
+    check_broadcasts,
     check_float,
     check_same_shape,
     device,
@@ -30,11 +31,20 @@ def _check_reduction(reduction: str) -> None:
         raise ValueError(f'reduction is {reduction!r}: it must be "none", "mean" or "sum"')
 
 
-def _total(share: Array) -> Array:
-    # NaN in the place of zero: the mean of nothing is NaN, without a warning of NumPy.
-    xp = namespace(share)
+def _over_total(x: Array, share: Array, nothing: float) -> Array:
+    # The mean of nothing is NaN, without a warning of NumPy, and its gradient is zero.
+    xp = namespace(x, share)
     total = xp.sum(share)
-    return xp.where(total == 0, xp.full_like(total, math.nan), total)
+    ratio = x / xp.where(total == 0, xp.ones_like(total), total)
+    return xp.where(total == 0, xp.full_like(ratio, nothing), ratio)
+
+
+def _product(target: Array, factor: Array) -> Array:
+    # Where the target is 0, a factor that is infinite or NaN does not count; it keeps the others,
+    # by which targets are derived.
+    xp = namespace(target, factor)
+    out = (target == 0) & ~xp.isfinite(factor)
+    return target * xp.where(out, xp.zeros_like(factor), factor)
 
 
 def log_softmax(logits: Array) -> Array:
@@ -122,7 +132,7 @@ def _targets(
         known = whole & (labels >= 0) & (labels < classes)
         target = xp.where(known, target, xp.full_like(target, math.nan))
         kept = (labels != ignore_index) | ~whole
-        share = target if weight is None else target * weight
+        share = target if weight is None else _product(target, weight)
         share = xp.sum(xp.where(kept, share, xp.zeros_like(share)), axis=-1)
     else:
         check_float("labels", labels)
@@ -132,7 +142,7 @@ def _targets(
         share = xp.ones_like(target[..., 0])
     target = (1 - label_smoothing) * target + label_smoothing / classes
     if weight is not None:
-        target = target * weight
+        target = _product(target, weight)
     return xp.where(kept, target, xp.zeros_like(target)), share
 
 
@@ -181,11 +191,11 @@ def cross_entropy(
     target, share = _targets(logits, labels, weight, ignore_index, label_smoothing)
     xp = namespace(logits)
     log_p = log_softmax(widen(logits))
-    losses = -xp.sum(target * xp.where(target == 0, xp.zeros_like(log_p), log_p), axis=-1)
+    losses = -xp.sum(_product(target, log_p), axis=-1)
     if reduction == "sum":
         losses = xp.sum(losses)
     elif reduction == "mean":
-        losses = xp.sum(losses) / _total(share)
+        losses = _over_total(xp.sum(losses), share, math.nan)
     return xp.astype(losses, logits.dtype, copy=False)
 
 
@@ -216,7 +226,7 @@ def cross_entropy_vjp(
         label_smoothing: As for `cross_entropy`.
 
     Returns:
-        An array like `logits`.
+        An array like `logits`: 0 where a label is ignored, also where all are, and the mean is NaN.
 
     Raises:
         TypeError: If `logits` is not floating-point.
@@ -236,7 +246,7 @@ def cross_entropy_vjp(
         raise ValueError(f"cotangent has shape {tuple(cotangent.shape)}: it must be {shape}")
     each = widen(cotangent)
     if reduction == "mean":
-        each = each / _total(share)
+        each = _over_total(each, share, 0.0)
     p = softmax(widen(logits))
     grad = each[..., None] * (xp.sum(target, axis=-1, keepdims=True) * p - target)
     return xp.astype(grad, logits.dtype, copy=False)
@@ -263,7 +273,7 @@ def binary_cross_entropy(
     Args:
         p: Probabilities of yes in [0, 1], floating-point, any shape.
         targets: y in [0, 1], in the same shape.
-        weight: A factor for each entry, in a shape that broadcasts, or `None` for 1.
+        weight: A factor for each entry, in a shape that broadcasts to theirs, or `None` for 1.
         reduction: "mean" over the entries, "sum", or "none".
 
     Returns:
@@ -295,6 +305,8 @@ def binary_cross_entropy(
         positive = xp.where(x == 0, xp.ones_like(x), x)
         return xp.where(x == 0, xp.full_like(x, -100.0), xp.clip(xp.log(positive), -100.0, None))
 
+    if weight is not None:
+        check_broadcasts("weight", weight, "p", p)
     wide, y = widen(p), widen(targets)
     losses = -(y * log(wide) + (1 - y) * log(1 - wide))
     return _mean(losses if weight is None else losses * weight, reduction, p.dtype)
@@ -317,10 +329,10 @@ def binary_cross_entropy_with_logits(
     Args:
         logits: z, floating-point, any shape: the probability of yes is σ(z) = 1 / (1 + e⁻ᶻ).
         targets: y in [0, 1], in the same shape.
-        weight: A factor for each entry, in a shape that broadcasts, or `None` for 1.
+        weight: A factor for each entry, in a shape that broadcasts to theirs, or `None` for 1.
         reduction: "mean" over the entries, "sum", or "none".
         pos_weight: Factor w₊ of the part that belongs to yes: a number, or an array that
-            broadcasts, for instance one entry a column.
+            broadcasts like `weight`, for instance one entry a column.
 
     Returns:
         The loss in nats, in the dtype of `logits`, computed in float32 at least.
@@ -339,7 +351,7 @@ def binary_cross_entropy_with_logits(
         >>> binary_cross_entropy_with_logits(z, y, reduction="none").round(4)
         array([200.    ,   0.6931])
     """
-    z, y, positive, negative = _binary(logits, targets, pos_weight, reduction)
+    z, y, positive, negative = _binary(logits, targets, weight, pos_weight, reduction)
     losses = (1 - y) * z + (positive + negative) * _minus_log_sigmoid(z)
     return _mean(losses if weight is None else losses * weight, reduction, logits.dtype)
 
@@ -363,7 +375,7 @@ def binary_cross_entropy_with_logits_vjp(
         logits: As for `binary_cross_entropy_with_logits`.
         targets: As there.
         cotangent: Gradient by the loss, a scalar array, or like `logits` for "none".
-        weight: As there; it must not make the result larger than `logits`.
+        weight: As there.
         reduction: As there.
         pos_weight: As there.
 
@@ -380,7 +392,7 @@ def binary_cross_entropy_with_logits_vjp(
         >>> binary_cross_entropy_with_logits_vjp(z, y, np.asarray(2.0))
         array([-0.5,  0.5])
     """
-    z, _, positive, negative = _binary(logits, targets, pos_weight, reduction)
+    z, _, positive, negative = _binary(logits, targets, weight, pos_weight, reduction)
     xp = namespace(z, cotangent)
     shape = tuple(z.shape) if reduction == "none" else ()
     if tuple(cotangent.shape) != shape:
@@ -406,13 +418,20 @@ def _minus_log_sigmoid(z: Array) -> Array:
 
 
 def _binary(
-    logits: Array, targets: Array, pos_weight: Array | float | None, reduction: str
+    logits: Array,
+    targets: Array,
+    weight: Array | None,
+    pos_weight: Array | float | None,
+    reduction: str,
 ) -> tuple[Array, Array, Array, Array]:
     """Return z, y, w₊ y and 1 − y."""
     check_float("logits", logits)
     check_float("targets", targets)
     check_same_shape("targets", targets, "logits", logits)
     _check_reduction(reduction)
+    for name, x in (("weight", weight), ("pos_weight", pos_weight)):
+        if hasattr(x, "shape"):
+            check_broadcasts(name, x, "logits", logits)
     z, y = widen(logits), widen(targets)
     return z, y, y if pos_weight is None else y * pos_weight, 1 - y
 

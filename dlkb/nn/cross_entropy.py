@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from dlkb.arrays import check_between
 from dlkb.losses.cross_entropy import (
@@ -71,7 +72,8 @@ class CrossEntropyLoss(nn.Module):
         and rounds once (under autocast neither rounds); in 0 · log 0 for targets that are
         probabilities, NaN there; and in the errors for shapes that do not fit. A label out of
         bounds raises `IndexError` on the CPU; compiled or on a GPU, where looking would halt the
-        queue, the loss is NaN.
+        queue, the loss is NaN. `backward()` computes from the logits again: it refuses logits
+        that were changed in place.
 
     Example:
         >>> loss = CrossEntropyLoss()
@@ -122,8 +124,11 @@ class CrossEntropyLoss(nn.Module):
         )
 
     def _check_labels(self, target: Tensor, classes: int) -> None:
-        if torch.compiler.is_compiling() or target.device.type != "cpu":
+        unseen = torch.compiler.is_compiling() or isinstance(target, FakeTensor)
+        if unseen or target.device.type != "cpu":
             return
+        while torch._C._functorch.is_functorch_wrapped_tensor(target):
+            target = torch._C._functorch.get_unwrapped(target)  # vmap refuses to look
         wrong = ((target < 0) | (target >= classes)) & (target != self.ignore_index)
         if wrong.any():
             raise IndexError(
@@ -139,11 +144,11 @@ class BCEWithLogitsLoss(nn.Module):
     `dlkb.losses.cross_entropy.binary_cross_entropy_with_logits`.
 
     Args:
-        weight: A factor for each entry, in a shape that broadcasts: a buffer.
+        weight: A factor for each entry, in a shape that broadcasts to the input's: a buffer.
         size_average: Deprecated, as in PyTorch.
         reduce: Deprecated, as in PyTorch.
         reduction: "mean", "sum" or "none".
-        pos_weight: Factor of the part that belongs to yes, for instance one a column: a buffer.
+        pos_weight: Factor of the part of yes, likewise, for instance one a column: a buffer.
 
     Raises:
         ValueError: If the reduction is none of these.

@@ -199,6 +199,40 @@ def test_the_mean_of_nothing_is_nan_and_its_sum_zero():
     assert math.isnan(calibration_error(np.zeros(0), np.zeros(0)))
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_where_all_labels_are_ignored_the_gradient_is_zero_as_torchs(smoothing):
+    z, labels = torch.ones(2, 3, requires_grad=True), torch.full((2,), -100)
+    (wanted,) = torch.autograd.grad(F.cross_entropy(z, labels, label_smoothing=smoothing), z)
+    assert not wanted.any()
+    found = cross_entropy_vjp(z.detach(), labels, torch.tensor(1.0), label_smoothing=smoothing)
+    assert_close(found, wanted)
+    (derived,) = torch.autograd.grad(cross_entropy(z, labels, label_smoothing=smoothing), z)
+    assert_close(derived, wanted)
+
+
+def test_the_derivative_by_targets_that_hold_zeros_is_torchs():
+    z, targets = torch.tensor([[0.3, -1.0, 2.0]]), torch.tensor([[0.0, 1.0, 0.0]])
+    targets.requires_grad_()
+    found = [
+        torch.autograd.grad(f(z, targets), targets)[0] for f in (cross_entropy, F.cross_entropy)
+    ]
+    assert found[1].all()
+    assert_close(*found)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_the_weight_of_a_class_that_no_label_names_does_not_matter(value):
+    z, labels = torch.tensor([[0.3, -1.0, 2.0], [1.0, 2.0, 3.0]]), torch.tensor([0, 1])
+    weight = torch.tensor([1.0, 2.0, value])  # 1 / frequency, for instance
+    if value == math.inf:
+        assert_close(cross_entropy(z, labels, weight=weight), F.cross_entropy(z, labels, weight))
+    found = [
+        cross_entropy_vjp(z, labels, torch.tensor(1.0), weight=w)
+        for w in (weight, torch.tensor([1.0, 2.0, 5.0]))
+    ]
+    assert_close(*found)
+
+
 @pytest.mark.parametrize("label", [4, -1, 100, -101])
 @pytest.mark.parametrize("library", [np.asarray, torch.as_tensor, jnp.asarray])
 def test_a_label_that_names_no_class_gives_nan_everywhere(label, library):
@@ -417,12 +451,22 @@ Y = np.zeros(2, int)
         (lambda: cross_entropy_vjp(Z, Y, ONE, reduction="x"), ValueError, "reduction is 'x'"),
         (lambda: binary_cross_entropy(Z, np.zeros(3)), ValueError, r"targets has shape \(3,\)"),
         (lambda: binary_cross_entropy(Z, Z, reduction="x"), ValueError, "reduction is 'x'"),
+        (
+            lambda: binary_cross_entropy(Z, Z, weight=np.ones((2, *Z.shape))),
+            ValueError,
+            "weight has",
+        ),
         (lambda: binary_cross_entropy(Y, Z), TypeError, "p has dtype int64"),
         (lambda: binary_cross_entropy_with_logits(Z, Z > 0), TypeError, "targets has dtype bool"),
         (
             lambda: binary_cross_entropy_with_logits(Z, Z[:, :1]),
             ValueError,
             r"targets has shape \(2, 1\) but logits",
+        ),
+        (
+            lambda: binary_cross_entropy_with_logits(Z, Z, pos_weight=np.ones((2, 1, 3))),
+            ValueError,
+            "pos_weight has",
         ),
         (
             lambda: binary_cross_entropy_with_logits(Z, Z, reduction="x"),

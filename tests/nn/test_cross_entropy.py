@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dlkb.nn import BCEWithLogitsLoss, CrossEntropyLoss
 from tests.close import assert_close
@@ -201,3 +202,50 @@ def test_integers_for_yes_and_no_are_refused_here_and_by_torch():
     for kind, error in ((BCEWithLogitsLoss, TypeError), (nn.BCEWithLogitsLoss, RuntimeError)):
         with pytest.raises(error):
             kind()(draw((4,)), torch.tensor([0, 1, 1, 0]))
+
+
+@pytest.mark.parametrize("name", ["weight", "pos_weight"])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_weights_that_would_make_the_loss_larger_are_refused_here_and_by_torch(name, reduction):
+    x, target = draw((4, 1)), labels((4, 1)).float() / 4
+    for kind, error in ((BCEWithLogitsLoss, ValueError), (nn.BCEWithLogitsLoss, RuntimeError)):
+        with pytest.raises(error, match="broadcast"):
+            kind(**{name: WEIGHT}, reduction=reduction)(x, target)
+
+
+def test_a_batch_without_labels_moves_nothing(device):
+    x = draw((6, 4), device=device).requires_grad_()
+    loss = CrossEntropyLoss()(x, torch.full((6,), -100, device=device))
+    loss.backward()
+    assert loss.isnan()
+    assert not x.grad.any()
+
+
+def test_gradients_of_each_example_under_vmap(device):
+    x, target = draw((6, 4), device=device), labels(6, device)
+    target[0] = -100
+    found = []
+    for kind in (CrossEntropyLoss, nn.CrossEntropyLoss):
+        grad = torch.func.grad(kind(reduction="sum"))
+        found.append(torch.func.vmap(grad)(x, target))
+    assert_close(*found)
+    target[1] = 4
+    if device == "cpu":
+        with pytest.raises(IndexError, match="Target 4 is out of bounds"):
+            torch.func.vmap(torch.func.grad(CrossEntropyLoss()))(x, target)
+
+
+def test_on_fake_tensors_it_looks_at_no_label():
+    with FakeTensorMode():
+        assert CrossEntropyLoss()(torch.zeros(6, 4), torch.zeros(6, dtype=torch.long)).shape == ()
+
+
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "BCEWithLogitsLoss"])
+def test_gradients_by_targets_are_those_of_torch(name):
+    x = draw((3, 4))
+    target = nn.functional.one_hot(labels(3), 4).float().requires_grad_()
+    found = [
+        torch.autograd.grad(kind(reduction="sum")(x, target), target)[0]
+        for kind in (globals()[name], getattr(nn, name))
+    ]
+    assert_close(*found, scale=8)
