@@ -118,8 +118,8 @@ def coupled_rate(v_hat: Array, *, weight_decay: float, eps: float = 1e-8) -> Arr
         ValueError: If `weight_decay` or `eps` is negative.
 
     Note:
-        Where the penalty itself makes up the gradient, √v̂ is about λ|θ| and the step is η,
-        whatever λ is.
+        Where the penalty itself makes up the gradient, √v̂ is about λ|θ| and the step about η,
+        whatever λ is, as long as λ|θ| is well above ε.
 
     Reference:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization (2019).
