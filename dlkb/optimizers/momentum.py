@@ -165,7 +165,7 @@ def oscillation_period(curvature: Array, *, lr: float, momentum: float = 0.9) ->
         momentum: β in (0, 1).
 
     Returns:
-        Steps, an array like `curvature`: ∞ where the error creeps to zero without a swing, 2 where
+        Steps, an array like `curvature`: ∞ where the error does not swing (negative curvature included), 2 where
         it changes its sign at every step.
 
     Raises:
