@@ -165,8 +165,8 @@ def oscillation_period(curvature: Array, *, lr: float, momentum: float = 0.9) ->
         momentum: β in (0, 1).
 
     Returns:
-        Steps, an array like `curvature`: ∞ where the error does not swing (negative curvature included), 2 where
-        it changes its sign at every step.
+        Steps, an array like `curvature`: ∞ where the error does not swing, whether it shrinks or
+        grows (λ < 0), 2 where it changes its sign at every step.
 
     Raises:
         TypeError: If `curvature` is not floating-point.
