@@ -43,7 +43,7 @@ def momentum(
         The new parameters and the new velocity.
 
     Raises:
-        TypeError: If an array is not floating-point, or the dtypes differ.
+        TypeError: If `theta` or `grad` is not floating-point, or their dtypes differ.
         ValueError: If shapes differ, or a hyperparameter is out of its range.
 
     Note:
@@ -201,7 +201,8 @@ def optimal_nesterov(lowest: Array, highest: Array) -> Tuning:
         Learning rate, momentum and rate.
 
     Raises:
-        ValueError: If `lowest` is not positive, or above `highest`, or their shapes differ.
+        ValueError: If the number `lowest` is not positive, or above the number `highest`, or two
+            arrays differ in shape; the entries of an array are not looked at.
 
     Note:
         Differs from `optimal_heavy_ball`, which is faster on quadratics.
