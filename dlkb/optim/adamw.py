@@ -102,8 +102,9 @@ def decay_groups(model: nn.Module, weight_decay: float = 1e-2) -> list[dict[str,
         weight_decay: Decay rate λ ≥ 0 of the first group.
 
     Returns:
-        Groups of names and parameters for any optimizer: the decayed, then the rest. One that
-        would be empty is left out, since optimizers refuse it among groups with names.
+        Groups of names and parameters for an optimizer that takes groups (not `LBFGS`) with
+        parameters of any shape (not `Muon`): the decayed, then the rest. One that would be
+        empty is left out, since optimizers refuse it among groups with names.
 
     Raises:
         ValueError: If `weight_decay` is negative, or a parameter of a lazy module has no shape yet.
@@ -111,7 +112,8 @@ def decay_groups(model: nn.Module, weight_decay: float = 1e-2) -> list[dict[str,
     Note:
         Differs from the Trainer of Hugging Face, which decays embeddings too. A gain of
         `weight_norm`, a table of positions that is a bare parameter, and `bias_k` and `bias_v` of
-        attention have two axes or more: decayed.
+        attention have two axes or more: decayed. Call it before FSDP1 or DeepSpeed's ZeRO-3
+        flatten the parameters: what is flat has one axis and would not be decayed.
 
     Example:
         >>> model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3), nn.LayerNorm(3))

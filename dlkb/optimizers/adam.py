@@ -173,7 +173,7 @@ def adam(
         The new parameters and the new state, in the dtypes of the old ones.
 
     Raises:
-        TypeError: If an array is not floating-point, or the dtypes differ.
+        TypeError: If `theta` or `grad` is not floating-point, or their dtypes differ.
         ValueError: If shapes differ, or a hyperparameter is out of its range.
 
     Note:
@@ -212,7 +212,9 @@ def adam(
     v = beta2 * state.v + (1 - beta2) * g * g
     v_max = None if state.v_max is None else xp.maximum(state.v_max, v)
     state = AdamState(state.step + 1, m, v, v_max)
-    return theta - effective_step(state, lr=lr, betas=betas, eps=eps), state
+    step = effective_step(state, lr=lr, betas=betas, eps=eps)
+    # A state may be wider than the parameters, which keep their dtype.
+    return xp.astype(theta - step, theta.dtype, copy=False), state
 
 
 def step_bound(

@@ -38,7 +38,7 @@ def adamw(
         The new parameters and the new state, in the dtypes of the old ones.
 
     Raises:
-        TypeError: If an array is not floating-point, or the dtypes differ.
+        TypeError: If `theta` or `grad` is not floating-point, or their dtypes differ.
         ValueError: If shapes differ, or a hyperparameter is out of its range.
 
     Note:
@@ -57,6 +57,7 @@ def adamw(
         array([0.95, 1.9 ])
     """
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
+    check_float("theta", theta)  # before the product, which would make integers floating-point
     shrunk = (1 - lr * weight_decay) * theta
     return adam(shrunk, grad, state, lr=lr, betas=betas, eps=eps, maximize=maximize)
 
@@ -118,8 +119,8 @@ def coupled_rate(v_hat: Array, *, weight_decay: float, eps: float = 1e-8) -> Arr
         ValueError: If `weight_decay` or `eps` is negative.
 
     Note:
-        Where the penalty itself makes up the gradient, √v̂ is about λ|θ| and the step is η,
-        whatever λ is.
+        Where the penalty itself makes up the gradient, √v̂ is about λ|θ| and the step about η,
+        whatever λ is, as long as λ|θ| is well above ε.
 
     Reference:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization (2019).

@@ -43,7 +43,7 @@ def momentum(
         The new parameters and the new velocity.
 
     Raises:
-        TypeError: If an array is not floating-point, or the dtypes differ.
+        TypeError: If `theta` or `grad` is not floating-point, or their dtypes differ.
         ValueError: If shapes differ, or a hyperparameter is out of its range.
 
     Note:
@@ -165,8 +165,8 @@ def oscillation_period(curvature: Array, *, lr: float, momentum: float = 0.9) ->
         momentum: β in (0, 1).
 
     Returns:
-        Steps, an array like `curvature`: ∞ where the error creeps to zero without a swing, 2 where
-        it changes its sign at every step.
+        Steps, an array like `curvature`: ∞ where the error does not swing, whether it shrinks or
+        grows (λ < 0), 2 where it changes its sign at every step.
 
     Raises:
         TypeError: If `curvature` is not floating-point.
@@ -201,7 +201,8 @@ def optimal_nesterov(lowest: Array, highest: Array) -> Tuning:
         Learning rate, momentum and rate.
 
     Raises:
-        ValueError: If `lowest` is not positive, or above `highest`, or their shapes differ.
+        ValueError: If the number `lowest` is not positive, or above the number `highest`, or two
+            arrays differ in shape; the entries of an array are not looked at.
 
     Note:
         Differs from `optimal_heavy_ball`, which is faster on quadratics.

@@ -158,3 +158,20 @@ def test_errors_of_the_rates():
     for options in ({"weight_decay": 0.0}, {"lr": 2.0, "weight_decay": 1.0}, {"lr": -1.0}):
         with pytest.raises(ValueError, match=r"lr \* weight_decay is .* must lie in \(0, 2\)"):
             noise_rms(**options)
+
+
+def test_integers_are_refused():
+    with pytest.raises(TypeError, match="theta has dtype int64"):
+        adamw(np.asarray([1, 2]), np.ones(2), adam_init(np.ones(2)))
+
+
+@pytest.mark.parametrize("rule", [adam, adamw])
+def test_a_wider_state_leaves_the_parameters_narrow(rule):
+    theta, state = np.ones(2, np.float32), adam_init(np.ones(2))
+    new, state = rule(theta, theta, state, lr=0.1)
+    assert new.dtype == np.float32
+    assert state.m.dtype == state.v.dtype == np.float64
+    half = torch.ones(2, dtype=torch.bfloat16)
+    new, state = rule(half, half, adam_init(torch.ones(2)), lr=0.1)
+    assert new.dtype == torch.bfloat16
+    assert state.v.dtype == torch.float32
