@@ -34,7 +34,7 @@ BIB = """\
 }
 
 @misc{team2020,
-  author = {{The Team} and R{\\'e}, Ada},
+  author = {{Team} and R{\\'e}, Ada},
   title = {Notes},
   howpublished = {Blog of the team},
   year = {2020},
@@ -58,7 +58,7 @@ def sources(tmp_path):
         ("[@kingma2015,\nsection 2.1]", "Kingma and Ba (2015, section 2.1)"),
         ("[@reddi2018b]", "Reddi et al. (2018b)"),
         ("[@may1976]", "May (1976)"),
-        ("[@team2020]", "The Team and Ré (2020)"),
+        ("[@team2020]", "Team and Ré (2020)"),
         ("(see [@kingma2015])", "(see Kingma and Ba, 2015)"),
         (
             "([@may1976]; [@kingma2015, Algorithm 1])",

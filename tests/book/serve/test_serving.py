@@ -215,7 +215,7 @@ def test_a_title_shows_on_all_pages(site, book, old, new):
 def test_a_source_shows_on_the_pages_that_cite_it(site, book):
     bibliography = book.root / "docs/references.bib"
     bibliography.write_text(BIB, encoding="utf-8")
-    book.edit("No.\n", "No ([@may1976]; [@kingma2015]; [@reddi2018b]).\n")
+    book.edit("No.\n", "No ([@may1976]; [@kingma2015]; [@reddi2018b]; [@team2020]).\n")
     assert site.update() == SHOWN
     bibliography.write_text(BIB.replace("{May, Robert M.}", "{Mai, R.}"), encoding="utf-8")
     shown, problems = site.update()
