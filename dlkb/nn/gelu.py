@@ -31,6 +31,7 @@ class GELU(nn.Module):
         overflows. Half precision is computed in float32, as there.
 
     Example:
+        >>> import torch
         >>> GELU("tanh")
         GELU(approximate='tanh')
         >>> GELU()(torch.tensor([-1.0, 2.0]))
@@ -59,6 +60,7 @@ class QuickGELU(nn.Module):
         torch has no such module; Transformers calls it "quick_gelu".
 
     Example:
+        >>> import torch
         >>> QuickGELU()(torch.tensor([-1.0, 2.0]))
         tensor([-0.1542,  1.9357])
     """
@@ -90,6 +92,7 @@ class SiLU(_InPlace):
         Half precision is computed in float32, as in torch.
 
     Example:
+        >>> import torch
         >>> SiLU()
         SiLU()
         >>> SiLU()(torch.tensor([-1.0, 2.0]))
@@ -114,6 +117,7 @@ class Mish(_InPlace):
         Half precision is computed in float32, as in torch.
 
     Example:
+        >>> import torch
         >>> Mish(inplace=True)
         Mish(inplace=True)
         >>> Mish()(torch.tensor([-1.0, 2.0]))
