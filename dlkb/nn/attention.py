@@ -1,7 +1,5 @@
 """Attention as the function that PyTorch has."""
 
-from typing import Any, cast
-
 import torch
 from torch import Tensor
 
@@ -61,15 +59,9 @@ def scaled_dot_product_attention(
     axes = torch.broadcast_shapes(*(x.shape[:-apart] for x in tensors))
     query, key, value = (x.expand(*axes, *x.shape[-apart:]) for x in tensors)
     if dropout_p == 0:
-        arrays = {"q": query, "k": key, "v": value, "mask": attn_mask}
-        options: dict[str, Any] = {
-            "is_causal": is_causal,
-            "scale": scale,
-            "enable_gqa": enable_gqa,
-        }
-        if attn_mask is not None and attn_mask.requires_grad:  # as a learned bias does
-            return cast(Tensor, attention(**arrays, **options))
-        return by_hand(attention, attention_vjp, arrays, options)
+        arrays = {"q": query, "k": key, "v": value}
+        options = {"is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa}
+        return by_hand(attention, attention_vjp, arrays, options, fixed={"mask": attn_mask})
     weights = attention_weights(
         query, key, mask=attn_mask, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
     )

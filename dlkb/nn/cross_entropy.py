@@ -1,8 +1,6 @@
 """Cross entropy from logits as modules."""
 
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,19 +33,6 @@ def lifted(x: Tensor) -> Tensor:
     kind = x.device.type
     known = x.dtype in HALF and torch.amp.is_autocast_available(kind)
     return x.float() if known and torch.is_autocast_enabled(kind) else x
-
-
-def derived(
-    loss: Callable[..., Any],
-    vjp: Callable[..., Any],
-    arrays: Mapping[str, Tensor | None],
-    options: Mapping[str, Any],
-) -> Tensor:
-    """Compute a loss with its gradient by hand, automatically if targets require one, too."""
-    _, *others = arrays.values()
-    if any(x is not None and x.requires_grad for x in others):
-        return cast(Tensor, loss(**arrays, **options))
-    return by_hand(loss, vjp, arrays, options)
 
 
 class CrossEntropyLoss(nn.Module):
@@ -112,15 +97,16 @@ class CrossEntropyLoss(nn.Module):
         else:
             self._check_labels(target, input.shape[classes_first])
         logits = input.movedim(classes_first, -1)
-        return derived(
+        return by_hand(
             cross_entropy,
             cross_entropy_vjp,
-            {"logits": logits, "labels": target, "weight": self.weight},
+            {"logits": logits},
             {
                 "ignore_index": self.ignore_index,
                 "reduction": self.reduction,
                 "label_smoothing": self.label_smoothing,
             },
+            fixed={"labels": target, "weight": self.weight},
         )
 
     def _check_labels(self, target: Tensor, classes: int) -> None:
@@ -182,14 +168,11 @@ class BCEWithLogitsLoss(nn.Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits for targets in [0, 1] of the same shape."""
-        return derived(
+        fixed = {"targets": lifted(target), "weight": self.weight, "pos_weight": self.pos_weight}
+        return by_hand(
             binary_cross_entropy_with_logits,
             binary_cross_entropy_with_logits_vjp,
-            {
-                "logits": lifted(input),
-                "targets": lifted(target),
-                "weight": self.weight,
-                "pos_weight": self.pos_weight,
-            },
+            {"logits": lifted(input)},
             {"reduction": self.reduction},
+            fixed=fixed,
         )

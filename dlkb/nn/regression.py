@@ -1,7 +1,6 @@
 """Losses of numbers as modules."""
 
 import math
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,7 +13,8 @@ from dlkb.losses.regression import (
     smooth_l1_vjp,
     squared_error,
 )
-from dlkb.nn.cross_entropy import _reduction, derived, lifted
+from dlkb.nn.cross_entropy import _reduction, lifted
+from dlkb.nn.two_graphs import by_hand
 
 
 class _RegressionLoss(nn.Module):
@@ -26,7 +26,7 @@ class _RegressionLoss(nn.Module):
         super().__init__()
         self.reduction = _reduction(size_average, reduce, reduction)
 
-    def _loss(self, pair: dict[str, Tensor], options: dict[str, Any]) -> Tensor:
+    def _loss(self, input: Tensor, target: Tensor) -> Tensor:
         raise NotImplementedError
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -38,8 +38,7 @@ class _RegressionLoss(nn.Module):
                 "Give both one shape, for instance by input.squeeze(-1)"
             )
         real = target if target.is_floating_point() else target.to(input.dtype)
-        pair = {"prediction": lifted(input), "target": lifted(real)}
-        return self._loss(pair, {"reduction": self.reduction})
+        return self._loss(lifted(input), lifted(real))
 
 
 class MSELoss(_RegressionLoss):
@@ -66,8 +65,8 @@ class MSELoss(_RegressionLoss):
         tensor(4.5000)
     """
 
-    def _loss(self, pair: dict[str, Tensor], options: dict[str, Any]) -> Tensor:
-        return squared_error(**pair, **options)
+    def _loss(self, input: Tensor, target: Tensor) -> Tensor:
+        return squared_error(input, target, reduction=self.reduction)
 
 
 class L1Loss(_RegressionLoss):
@@ -93,8 +92,8 @@ class L1Loss(_RegressionLoss):
         tensor(1.5000)
     """
 
-    def _loss(self, pair: dict[str, Tensor], options: dict[str, Any]) -> Tensor:
-        return absolute_error(**pair, **options)
+    def _loss(self, input: Tensor, target: Tensor) -> Tensor:
+        return absolute_error(input, target, reduction=self.reduction)
 
 
 class HuberLoss(_RegressionLoss):
@@ -125,8 +124,10 @@ class HuberLoss(_RegressionLoss):
         check_between("delta", delta, 0, math.inf, closed="right")
         self.delta = delta
 
-    def _loss(self, pair: dict[str, Tensor], options: dict[str, Any]) -> Tensor:
-        return derived(huber, huber_vjp, pair, {**options, "delta": self.delta})
+    def _loss(self, input: Tensor, target: Tensor) -> Tensor:
+        options = {"delta": self.delta, "reduction": self.reduction}
+        fixed = {"target": target}
+        return by_hand(huber, huber_vjp, {"prediction": input}, options, fixed=fixed)
 
 
 class SmoothL1Loss(_RegressionLoss):
@@ -164,7 +165,9 @@ class SmoothL1Loss(_RegressionLoss):
         check_between("beta", beta, 0, math.inf)
         self.beta = beta
 
-    def _loss(self, pair: dict[str, Tensor], options: dict[str, Any]) -> Tensor:
+    def _loss(self, input: Tensor, target: Tensor) -> Tensor:
         if self.beta == 0:
-            return absolute_error(**pair, **options)
-        return derived(smooth_l1, smooth_l1_vjp, pair, {**options, "beta": self.beta})
+            return absolute_error(input, target, reduction=self.reduction)
+        options = {"beta": self.beta, "reduction": self.reduction}
+        fixed = {"target": target}
+        return by_hand(smooth_l1, smooth_l1_vjp, {"prediction": input}, options, fixed=fixed)

@@ -65,6 +65,8 @@ def by_hand(
     vjp: Graph,
     arrays: Mapping[str, Tensor | None],
     options: Mapping[str, Any] | None = None,
+    *,
+    fixed: Mapping[str, Tensor | None] | None = None,
 ) -> Tensor:
     """Compute a formula whose backward pass is its gradient by hand: only the arrays are kept.
 
@@ -76,6 +78,8 @@ def by_hand(
         vjp: Its gradient: the same arguments, and `cotangent`.
         arrays: The arguments to derive by, by name, in the order of the gradients.
         options: Keyword arguments of both.
+        fixed: Further arrays of both, as labels and masks, which `vjp` does not derive by. Where
+            one requires a gradient, all are derived automatically.
 
     Returns:
         What the formula returns.
@@ -87,7 +91,10 @@ def by_hand(
         >>> x.grad
         tensor([-0.0830,  1.0861])
     """
-    return _call((formula, vjp), (formula, vjp), arrays, options or {})
+    others, chosen = fixed or {}, options or {}
+    if any(x is not None and x.requires_grad for x in others.values()):
+        return cast(Tensor, formula(**arrays, **others, **chosen))
+    return _call((formula, vjp), (formula, vjp), {**arrays, **others}, chosen)
 
 
 def by_hand_in_float32(
@@ -110,7 +117,7 @@ def _widened(function: Graph) -> Graph:
             **{name: x.float() if isinstance(x, Tensor) else x for name, x in arguments.items()}
         )
         if isinstance(found, tuple):
-            return tuple(None if x is None else x.to(dtype) for x in found)
+            return tuple(x.to(dtype) for x in found)
         return found.to(dtype)
 
     return wide

@@ -4,7 +4,6 @@ Both get what the built site's index holds: title, other names and text of each 
 is slowed down to a phone. MkDocs' own lunr is used, in the browser, as its worker calls it.
 """
 
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,8 +14,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from dlkb.book.publish.search_index import TEXTS, TITLES
 from scripts.bench.timing import once_in_turn
+from scripts.browser import MISSING, installed_browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ROUNDS = 7
 SLOWER = 4
 """How many times slower than here a phone is taken to be."""
@@ -65,9 +64,9 @@ def _page_with_index(page: Page, site: Path) -> None:
 
 def search(site: Path, pages: int) -> Iterator[dict[str, Any]]:
     """Make the index ready and ask it, in a browser that is as slow as a phone."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = installed_browser()
     if found is None:
-        raise RuntimeError(f"no browser among {', '.join(BROWSERS)}: install Chromium")
+        raise RuntimeError(MISSING)
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=found, args=options)

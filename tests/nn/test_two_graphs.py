@@ -16,7 +16,7 @@ import dlkb.nn as ours
 from dlkb.activations.gelu import gelu, gelu_vjp, mish, mish_vjp, silu, silu_vjp
 from dlkb.activations.glu import gated, gated_vjp
 from dlkb.losses.cross_entropy import cross_entropy, cross_entropy_vjp
-from dlkb.nn import compiled
+from dlkb.nn import compiled, saved_memory
 from dlkb.nn.two_graphs import TwoGraphs
 from dlkb.normalization.layer_norm import layer_norm, layer_norm_vjp
 from dlkb.normalization.rms_norm import rms_norm, rms_norm_vjp
@@ -244,17 +244,9 @@ def test_bad_input(build, error, message):
 
 
 def kept(module, *inputs):
-    """Bytes of what is kept for the backward pass, without parameters, each storage once."""
-    own = {p.untyped_storage().data_ptr() for p in module.parameters()}
-    found = {}
-
-    def pack(t):
-        found[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
-        return t
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        module(*inputs)
-    return sum(size for place, size in found.items() if place not in own)
+    """Bytes of what is kept for the backward pass, without parameters."""
+    saved = saved_memory(module, inputs)
+    return saved.inputs + saved.activations
 
 
 MODULES = {

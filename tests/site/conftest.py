@@ -5,7 +5,6 @@ import fcntl
 import functools
 import http.server
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,15 +14,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from dlkb.book.publish.site import build
 from dlkb.book.read.addresses import addresses
+from scripts.browser import MISSING, installed_browser
 
 ROOT = Path(__file__).parents[2]
-BROWSERS = (
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-)
 
 
 # All that a page draws is there and its scripts have run: after the frame of copy.js and of
@@ -128,12 +121,11 @@ def site(built) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Start an installed Chromium; none is a failure in CI and a skip elsewhere."""
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    found = installed_browser()
     if found is None:
-        message = f"no browser among {', '.join(BROWSERS)}: install Chromium"
         if os.environ.get("CI"):
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
+            pytest.fail(MISSING, pytrace=False)
+        pytest.skip(MISSING)
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     arguments.append("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
     with sync_playwright() as playwright:

@@ -88,17 +88,21 @@ class Citation(NamedTuple):
     in_parentheses: bool
 
 
+def _without_tex(latex: str) -> str:
+    return str(Text.from_latex(latex))
+
+
 def _plain(entry: Entry, field: str) -> str:
-    return str(Text.from_latex(entry.fields.get(field, "")))
+    return _without_tex(entry.fields.get(field, ""))
 
 
 def _surname(person: Person) -> str:
-    return str(Text.from_latex(" ".join(person.prelast_names + person.last_names)))
+    return _without_tex(" ".join(person.prelast_names + person.last_names))
 
 
 def _whole_name(person: Person) -> str:
     names = person.first_names + person.middle_names + person.prelast_names + person.last_names
-    return str(Text.from_latex(" ".join(names)))
+    return _without_tex(" ".join(names))
 
 
 def _venue(entry: Entry) -> str:
