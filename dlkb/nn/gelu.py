@@ -13,7 +13,7 @@ from dlkb.activations.gelu import (
     swish,
     swish_vjp,
 )
-from dlkb.nn.two_graphs import by_hand_in_float32
+from dlkb.nn.two_graphs import Graph, by_hand_in_float32
 
 
 class GELU(nn.Module):
@@ -81,6 +81,12 @@ class _InPlace(nn.Module):
         """Return the argument as torch prints it."""
         return "inplace=True" if self.inplace else ""
 
+    def _apply_by_hand(self, formula: Graph, vjp: Graph, input: Tensor) -> Tensor:
+        # Autograd keeps what it is given, and this the result overwrites.
+        kept = input.clone() if self.inplace else input
+        output = by_hand_in_float32(formula, vjp, {"x": kept})
+        return input.copy_(output) if self.inplace else output
+
 
 class SiLU(_InPlace):
     """x σ(x), also called Swish: a drop-in for `torch.nn.SiLU`.
@@ -101,10 +107,7 @@ class SiLU(_InPlace):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the activations, in the shape of the input."""
-        # Autograd keeps what it is given, and this the result overwrites.
-        kept = input.clone() if self.inplace else input
-        output = by_hand_in_float32(silu, silu_vjp, {"x": kept})
-        return input.copy_(output) if self.inplace else output
+        return self._apply_by_hand(silu, silu_vjp, input)
 
 
 class Mish(_InPlace):
@@ -126,7 +129,4 @@ class Mish(_InPlace):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the activations, in the shape of the input."""
-        # Autograd keeps what it is given, and this the result overwrites.
-        kept = input.clone() if self.inplace else input
-        output = by_hand_in_float32(mish, mish_vjp, {"x": kept})
-        return input.copy_(output) if self.inplace else output
+        return self._apply_by_hand(mish, mish_vjp, input)
