@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dlkb.book.publish.search_index import TEXTS, TITLES
-from scripts.bench import formulas, lora, optimizers, profiles, timing
+from scripts.bench import book, formulas, lora, optimizers, peers, profiles, timing
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +21,13 @@ def small(monkeypatch):
     monkeypatch.setattr(optimizers, "tiny", lambda: [torch.randn(4)])
     for module in (formulas, profiles):
         monkeypatch.setattr(module, "SIZES", {"cpu": (2**11, 2**11)})
+
+
+def test_peers_run_topics_from_all_over_the_book_and_the_one_that_is_edited():
+    found = [page.stem for page in peers.sample(timing.ROOT)]
+    assert len(found) == len(peers.topics(timing.ROOT)) // peers.EVERY
+    assert len({stem.split("/")[0] for stem in found}) > 8
+    assert book.EDITED in found
 
 
 def test_formulas_are_measured_beside_their_peers(monkeypatch):

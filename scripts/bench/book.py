@@ -3,8 +3,8 @@
 Each contestant is a whole process, timed from outside, in a temporary copy of the repository. Our
 verification compares what the fences print with what the page shows; the others only run them,
 and that they did is checked here. Where code runs, the others get the one thread that we give
-ourselves, without which they are slower on a busy machine. `scripts.bench.peers` says who is
-missing.
+ourselves, without which they are slower on a busy machine; and both run the same sample of the
+topics. `scripts.bench.peers` says who is missing.
 """
 
 import shutil
@@ -30,7 +30,7 @@ from scripts.bench.timing import once_in_turn
 ROUNDS = 2
 FEW = 1
 """Rounds of what takes minutes."""
-EDITS = 5
+EDITS = 3
 EDITED = "optimizers/adam"
 SIZES = (50, 200, 800)
 """Pages of the synthetic books."""
@@ -81,27 +81,26 @@ def prepared(book: Path, folder: Path) -> None:
     """Write what the measurements need: figures, notebooks, and the peers' sites."""
     copy_repository(book)
     seconds(book, environment(book), *DLKB, "prepare")
-    peers.write_notebooks(book, folder / "notebooks")
     for name, execute in {"executed": True, "shown": False}.items():
         options = {"execute": execute, "allow_errors": False}
-        site = peers.write_site(folder / name, {"mkdocs-jupyter": options})
-        peers.write_notebooks(book, site / "docs")
+        peers.write_site(folder / name, {"mkdocs-jupyter": options})
+    peers.write_notebooks(book, peers.sample(book), folder / "executed" / "docs")
     for page in peers.topics(book):  # shown as exported, outputs included
-        shutil.copyfile(
-            peers.exported(book, page.stem), folder / "shown" / "docs" / f"{page.stem}.ipynb"
-        )
+        shown = folder / "shown" / "docs" / f"{page.stem}.ipynb"
+        shown.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(peers.exported(book, page.stem), shown)
     site = peers.write_site(folder / "markdown-exec", {"markdown-exec": {}})
-    peers.write_executable(book, site / "docs")
+    peers.write_executable(book, peers.sample(book), site / "docs")
     (folder / "plain").mkdir()
 
 
 def executed_by_nbclient(book: Path, folder: Path, env: dict[str, str]) -> float:
     """Execute the notebooks one after the other, each in a fresh kernel."""
     remove(folder / "notebooks")
-    peers.write_notebooks(book, folder / "notebooks")
+    peers.write_notebooks(book, peers.sample(book), folder / "notebooks")
     notebooks = map(str, sorted((folder / "notebooks").rglob("*.ipynb")))
     elapsed = seconds(folder, env, "-c", peers.NBCLIENT, "--inplace", *notebooks)
-    peers.check_notebooks(book, folder / "notebooks")
+    peers.check_notebooks(book, peers.sample(book), folder / "notebooks")
     return elapsed
 
 
@@ -109,21 +108,22 @@ def executed_by_mkdocs_jupyter(book: Path, folder: Path, env: dict[str, str]) ->
     """Build a site of the notebooks, which executes them."""
     remove(folder / "executed" / ".cache")
     elapsed = seconds(folder / "executed", env, *BUILD)
-    peers.check_jupyter_site(book, folder / "executed")
+    peers.check_jupyter_site(book, peers.sample(book), folder / "executed")
     return elapsed
 
 
 def executed_by_markdown_exec(book: Path, folder: Path, env: dict[str, str]) -> float:
     """Build a site of the pages, which executes their fences."""
     elapsed = seconds(folder / "markdown-exec", env, *BUILD)
-    peers.check_executable_site(book, folder / "markdown-exec")
+    peers.check_executable_site(peers.sample(book), folder / "markdown-exec")
     return elapsed
 
 
 def verification(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
-    """Run the code of all topics, first with one thread as we do, then with as many as come."""
-    stems = [page.stem for page in peers.topics(book)]
-    row = {"pages": len(stems), "fences": sum(len(p.runnable) for p in peers.topics(book))}
+    """Run the code of topics, first with one thread as we do, then with as many as come."""
+    pages = peers.sample(book)
+    stems = [page.stem for page in pages]
+    row = {"pages": len(stems), "fences": sum(len(page.runnable) for page in pages)}
     ours = partial(seconds, book, environment(book), *DLKB, "run", *stems)
     alike = environment(book, **ONE_THREAD)
     contestants: dict[str, Callable[[], float]] = {
@@ -137,6 +137,10 @@ def verification(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
     as_it_comes = partial(executed_by_nbclient, book, folder, environment(book))
     rounds = once_in_turn({"ours": ours, "nbclient": as_it_comes}, 1)
     yield {"name": "verification, threads not limited", **row, "rounds": rounds}
+    every = [page.stem for page in peers.topics(book)]
+    whole = partial(seconds, book, environment(book), *DLKB, "run", *every)
+    rounds = once_in_turn({"ours": whole}, ROUNDS)
+    yield {"name": "verification of all topics", "pages": len(every), "rounds": rounds}
 
 
 def figures(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
@@ -190,10 +194,10 @@ def sites(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
         },
         ROUNDS,
     )
-    peers.check_jupyter_site(book, shown)
-    pages = {"pages": len(peers.topics(book))}
-    yield from cold_and_warm("site", rounds, "mkdocs-jupyter", pages)
-    yield from search(book / "site", len(peers.topics(book)))
+    pages = peers.topics(book)
+    peers.check_jupyter_site(book, pages, shown)
+    yield from cold_and_warm("site", rounds, "mkdocs-jupyter", {"pages": len(pages)})
+    yield from search(book / "site", len(pages))
 
 
 def shows(address: str, word: str) -> bool:

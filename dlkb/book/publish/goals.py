@@ -136,7 +136,9 @@ def _on_cpu(measured: dict[str, Any]) -> list[Goal]:
     large, tiny = of_model["transformer"], of_model["tiny"]
     lora = {f"({r['name']}, {r['dtype']})": r for r in rows_of(measured, "cpu", "lora")}
     book = rows_of(measured, "cpu", "book")
+    whole = [r for r in book if r["name"] == "verification of all topics"]
     refreshed = [r for r in book if r["name"] == "edit to refresh"]
+    unchanged = [r for r in book if r["name"] == "site, warm"]
     bound = [1 / ratio(r, "fused", "default").median for r in large.values()]
     return [
         _goal(
@@ -200,23 +202,36 @@ def _on_cpu(measured: dict[str, Any]) -> list[Goal]:
             "worst {:.2f} times",
         ),
         _goal(
-            "Verification: 5 times as fast as executing the notebooks",
+            "Verification: 8 times as fast as executing the notebooks",
             {
                 f"({peer})": 1 / ratio(r, "ours", peer).median
                 for r in book
                 for peer in ("nbclient", "mkdocs-jupyter")
                 if r["name"] == "verification" and peer in r["rounds"]
             },
-            5.0,
+            8.0,
             "least {:.1f}",
             "The fences' own work, the same for both, is most of the time that is left.",
             least=True,
         ),
         _goal(
-            "Edit to refresh ≤ 2 s",
+            "… all topics in 90 s",
+            {f"({r['pages']} pages)": median(r["rounds"]["ours"]) for r in whole},
+            90.0,
+            "{:.0f} s",
+            "The fences' own work is most of it.",
+        ),
+        _goal(
+            "Edit to refresh ≤ 1 s",
             {f"({r['pages']} pages)": median(r["rounds"]["ours"]) for r in refreshed},
-            2.0,
-            "worst {:.1f} s",
+            1.0,
+            "worst {:.2f} s",
+        ),
+        _goal(
+            "Site of unchanged pages: ours / mkdocs-jupyter ≤ 1",
+            {f"({r['pages']} pages)": ratio(r, "ours", "mkdocs-jupyter").median for r in unchanged},
+            1.0,
+            "{:.2f}",
         ),
         _goal(
             "Linear cost: a page more costs among 800 what it costs among 200, ≤ 1.2",

@@ -72,7 +72,7 @@ def test_ratio_is_formed_round_by_round():
 def test_nothing_measured_says_so_and_meets_no_goal():
     text = page()
     assert text.count("Not measured.") == 9  # five parts, four of them on two devices
-    assert "0 of 15 goals" in text
+    assert "0 of 17 goals" in text
     assert "yes" not in text.split("## Formulas")[0].split("|---|")[1]
     assert all(shown == "not measured" for shown, _ in verdicts().values())
 
@@ -110,10 +110,15 @@ def test_goals_are_judged_by_the_measured_ratios():
             "pages": 14,
             "rounds": {"ours": [1.0, 1.5, 9.0], "mkdocs": [9.0] * 3},
         },
+        {"name": "verification of all topics", "pages": 57, "rounds": {"ours": [80.0, 99.0]}},
+        {"name": "site, warm", "pages": 57, "rounds": {"ours": [2.0], "mkdocs-jupyter": [3.0]}},
+        {"name": "site, cold", "pages": 57, "rounds": {"ours": [9.0], "mkdocs-jupyter": [3.0]}},
     ]
     found = verdicts(book=book)
     assert found["Verification"] == ("least 4.0 (nbclient)", False)
-    assert found["Edit to refresh ≤ 2 s"] == ("worst 1.5 s (14 pages)", True)
+    assert found["… all topics in 90 s"] == ("90 s (57 pages)", True)
+    assert found["Edit to refresh ≤ 1 s"] == ("worst 1.50 s (14 pages)", False)
+    assert found["Site of unchanged pages"] == ("0.67 (57 pages)", True)
     book = [
         {"name": "site of synthetic pages", "pages": pages, "rounds": {"ours": [seconds]}}
         for pages, seconds in ((50, 3.0), (200, 6.0), (800, 30.0))
