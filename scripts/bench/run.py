@@ -1,6 +1,6 @@
 """Measure on one device and keep the results: `make bench`, `make bench DEVICE=cuda`.
 
-    python -m scripts.bench.run [--device cuda] [--only PART …]
+    python -m scripts.bench.run [--device cuda] [--only PART …] [--beside TEXT]
 
 Each part replaces what `benchmarks/<device>.json` held of it, once it is complete.
 """
@@ -32,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+    parser.add_argument("--beside", help="what else the machine is doing, shown on the page")
     given = parser.parse_args()
     if given.device == "cuda" and not torch.cuda.is_available():
         sys.exit("--device cuda: torch sees no CUDA device, leave it out to measure the CPU")
@@ -40,11 +41,14 @@ def main() -> None:
     for part in given.only:
         if part == "book" and given.device == "cuda":
             continue  # the book is built on the CPU
+        before = stamp(given.device)  # the working tree may change while it is measured
+        if given.beside:
+            before["beside"] = given.beside
         rows = []
         for row in PARTS[part](given.device):
             rows.append(row)
             print(part, {key: value for key, value in row.items() if key != "rounds"}, flush=True)
-        kept[part] = {"stamp": stamp(given.device), "rows": rows}
+        kept[part] = {"stamp": before, "rows": rows}
         write(path, (json.dumps(kept, indent=1) + "\n").encode())
 
 

@@ -169,10 +169,11 @@ def _met(goal: Goal) -> str:
 def _stamp(stamp: dict[str, Any]) -> str:
     hardware = stamp.get("gpu") or stamp["processor"]
     changed = ", with uncommitted changes" if stamp["changed"] else ""
+    beside = f"; beside it ran {stamp['beside']}" if "beside" in stamp else ""
     return (
         f"*{hardware}, {stamp['threads']} threads, PyTorch {stamp['torch']}, Python "
         f"{stamp['python']}, {stamp['compiler']}; {stamp['date']}, commit {stamp['commit']}"
-        f"{changed}.*"
+        f"{changed}{beside}.*"
     )
 
 

@@ -166,6 +166,13 @@ def test_tables_hold_the_ratios_and_the_stamp():
     assert "commit abc1234.*" in text
 
 
+def test_what_ran_beside_a_measurement_is_said():
+    rows = [{"name": "verification", "pages": 14, "rounds": {"ours": [1.0], "nbclient": [4.0]}}]
+    part = {"stamp": {**STAMP, "beside": "a build"}, "rows": rows}
+    text = benchmarks_markdown({"cpu": {"book": part}, "cuda": {}})
+    assert "commit abc1234; beside it ran a build.*" in text
+
+
 def test_what_is_committed_has_a_stamp_and_is_shown(tmp_path):
     measured = load(ROOT)
     assert measured["cpu"], "make bench writes benchmarks/cpu.json"
