@@ -102,7 +102,7 @@ def gains_says() -> dict[str, bool]:
         "Small shifts keep the label and occur in use, and help; flips and turns harm": all(
             row.gain[:, 0].mean() > 0.5 > -0.5 > row.gain[:, -2:].mean(0).max() for row in every
         ),
-        "The gain of shifts hardly depends on the number of images shown": bool(
+        "The gain of shifts is about the same for each number of training images here": bool(
             np.ptp([row.gain[:, 0].mean() for row in every]) < 0.5
         ),
         f"Kernel ridge regression: bars are means over {SEEDS} draws, lines reach from quartile to "
@@ -227,7 +227,7 @@ def turned_says() -> dict[str, bool]:
         ),
         f"upside down, {data.nines[-1]:.0f} % of the sixes are called nine": True,
         f"Trained on all angles, at least {np.floor(data.trained.min()):.0f} % are right": True,
-        "A classifier that has seen upright digits alone does not tell where a label ends": bool(
+        "A classifier that saw upright digits alone does not tell which turns keep the label": bool(
             data.right[2] < 60 and data.trained[2] > 90
         ),
         "one that has seen all angles reads most digits at each": bool(data.trained.min() > 85),

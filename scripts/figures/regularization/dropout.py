@@ -195,7 +195,7 @@ def explore_bands_says() -> dict[str, bool]:
         "More examples narrow the band over data sets": bool((np.diff(refits) < 0).all()),
         "not that of MC dropout": all(0.9 < w[-1] / w[0] < 1.2 for w in widths),
         "A larger p flattens the prediction": bool((np.diff(heights) < 0).all()),
-        "the MC band widens against it": bool((np.diff(shares) > 0).all()),
+        "the MC band widens relative to it": bool((np.diff(shares) > 0).all()),
     }
 
 

@@ -101,7 +101,9 @@ def bias_says() -> dict[str, bool]:
             (np.diff(data.measured) < 0).all()
         ),
         f"The truth, {TRUTHS[1]}, is a dashed line below": bool((data.measured > TRUTHS[1]).all()),
-        "The law lies on the points from 100 images on": bool((abs(beyond - 1) < 0.05).all()),
+        "Truth plus bias lies on the points from 100 images on": bool(
+            (abs(beyond - 1) < 0.05).all()
+        ),
         "Few images, many features: most of the distance is bias": bool(
             data.measured[1] > 10 * TRUTHS[1]
         ),

@@ -108,7 +108,8 @@ def gradient_says() -> dict[str, bool]:
         ),
         f"plain without batch norm it shrinks to {ends['plain']:.1f}": bool(ends["plain"] < 1),
         f"Untrained ReLU layers of width {WIDTH}, medians of {SEEDS} networks": True,
-        "Skips or batch norm alone grow exponentially with depth, both together like a power": all(
+        "With skips or batch norm alone the gradient grows exponentially with depth, with both "
+        "together like a power": all(
             grown[kind][32][1] > 20 * grown[kind][16][1] for kind in ("skips", "plain, batch norm")
         )
         and bool(grown[both][32][1] < 2 * grown[both][16][1]),
