@@ -116,7 +116,7 @@ def axes_shared_says() -> dict[str, bool]:
         "Which numbers share a mean and a spread with the marked one, here under group norm of "
         "two groups": bool(two[1, 1, 1]),
         "One group is layer norm over the image": alike("group norm, G = 1", "layer norm, C·H·W"),
-        "a group a channel is instance norm": alike("group norm, G = 6", "instance norm"),
+        "one group per channel is instance norm": alike("group norm, G = 6", "instance norm"),
     }
 
 

@@ -76,8 +76,8 @@ def rounding(run: Run, one: float) -> str:
     twice = (unit.bfloat16().float() * factor).bfloat16().float().numpy()
     out = run(x.float().numpy(), stored.numpy(), "bfloat16")
     agree = {
-        "once, behind the gain": float((out == once).mean()),
-        "**before** the gain, and behind": float((out == twice).mean()),
+        "once, after the gain": float((out == once).mean()),
+        "**before** the gain, and after": float((out == twice).mean()),
     }
     best = max(agree, key=lambda words: agree[words])
     if agree[best] < 0.999 or min(agree.values()) > 0.99:
