@@ -7,7 +7,7 @@ precision, what goes into its exponentials is clipped: the value stays, and no s
 import math
 from typing import NamedTuple
 
-from dlkb.activations.sigmoid import sigmoid
+from dlkb.activations.sigmoid import sigmoid, sigmoid_vjp
 from dlkb.arrays import Array, check_float, check_same_shape, erf, namespace
 
 CUBIC = 0.044715
@@ -35,8 +35,7 @@ def _tanh_gate(x: Array) -> tuple[Array, Array]:
     x = namespace(x).clip(x, min=-FAR, max=FAR)
     scale = math.sqrt(8 / math.pi)
     v = scale * x * (1 + CUBIC * x * x)
-    gate = sigmoid(v)
-    return gate, x * gate * sigmoid(-v) * scale * (1 + 3 * CUBIC * x * x)
+    return sigmoid(v), sigmoid_vjp(v, x) * scale * (1 + 3 * CUBIC * x * x)
 
 
 def _mish_gate(x: Array) -> tuple[Array, Array]:
@@ -221,7 +220,7 @@ def swish_vjp(x: Array, cotangent: Array, *, beta: float | Array = 1.0) -> Swish
     _check_pair(x, cotangent)
     xp = namespace(x, cotangent)
     gate = sigmoid(beta * x)
-    slope = x * (gate * sigmoid(-beta * x))  # 1 − gate would cancel far right; x² may overflow
+    slope = sigmoid_vjp(beta * x, x)  # gate (1 − gate) would cancel far right; x² may overflow
     of_x = cotangent * (gate + beta * slope)
     return SwishGradients(of_x, xp.sum(cotangent * (x * slope), dtype=x.dtype))
 

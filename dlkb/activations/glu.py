@@ -7,7 +7,7 @@ The **value** enters as it is, the **gate** through an activation. Weights have 
 from typing import NamedTuple
 
 from dlkb.activations.gelu import gelu, gelu_vjp, swish, swish_vjp
-from dlkb.activations.sigmoid import sigmoid
+from dlkb.activations.sigmoid import sigmoid, sigmoid_vjp
 from dlkb.arrays import Array, check_float, check_same_shape, namespace
 
 VARIANTS = ("bilinear", "glu", "reglu", "geglu", "swiglu")
@@ -33,8 +33,7 @@ def _activation(gate: Array, variant: str, beta: float | Array) -> tuple[Array, 
     if variant == "bilinear":
         return gate, ones
     if variant == "glu":
-        opened = sigmoid(gate)
-        return opened, opened * sigmoid(-gate)
+        return sigmoid(gate), sigmoid_vjp(gate, ones)
     if variant == "reglu":
         return xp.where(gate > 0, gate, 0.0), xp.where(gate > 0, ones, 0.0)
     if variant == "geglu":
