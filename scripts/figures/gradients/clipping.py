@@ -162,13 +162,15 @@ def adam_spike_says() -> dict[str, bool]:
     counts = np.asarray([[below_half(spike_data(k, b)) for b in BETAS2] for k in SPIKES])
     return {
         f"Adam's step after one gradient {SPIKE:.0f} times the others": bool(free.max() == free[0]),
-        f"As they are, steps start at {free[0]:.1f} lr, fall to {free.min():.2f} lr": True,
+        f"Unclipped, steps start at {free[0]:.1f} lr, fall to {free.min():.2f} lr": True,
         f"{count} of them are shorter than half the usual": bool(free[-1] > 0.5),
         "Clipped, they stay at 1 lr": bool((abs(clipped - 1) < 0.1).all()),
-        "First too long, then too short for thousands of steps": bool(free[0] > 2 and count > 2000),
-        "A smaller spike shortens it": bool((np.diff(counts[:, -1]) >= 0).all()),
+        "Steps are first too long, then too short for thousands of steps": bool(
+            free[0] > 2 and count > 2000
+        ),
+        "A smaller spike shortens this time": bool((np.diff(counts[:, -1]) >= 0).all()),
         "a lower β₂ from spikes of 100 on": bool((np.diff(counts[sizes >= 100]) > 0).all()),
-        "one of 30 halves the step under a lower β₂ only": bool(
+        "A spike of 30 halves the step under a lower β₂ only": bool(
             (counts[sizes == 30, :-1] > 0).all() and not counts[sizes == 30, -1].any()
         ),
     }

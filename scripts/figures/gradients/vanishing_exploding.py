@@ -122,13 +122,13 @@ def weight_scale_says() -> dict[str, bool]:
         "Without a skip no scale here saves sigmoid": all(
             (one.found["sigmoid"][:, 0] < -3).all() for one in plain.values()
         ),
-        "ReLU wants 1.4": bool((abs(plain[2**0.5].found["ReLU"][:, 0]) < 1).all())
+        "ReLU needs 1.4": bool((abs(plain[2**0.5].found["ReLU"][:, 0]) < 1).all())
         and all(abs(one.medians["ReLU"][0]) > 1.5 for s, one in plain.items() if s != 2**0.5),
-        "A skip of 1 ends the vanishing and lets large ReLU weights explode": all(
+        "A skip of 1 ends the vanishing but lets large ReLU weights explode": all(
             (rows[:, 0] > -0.2).all() for one in skips.values() for rows in one.found.values()
         )
         and all((one.found["ReLU"][:, 0] > 3).all() for s, one in skips.items() if s >= 2**0.5),
-        "with 0.18 = 1/√L all keep the norm up to 1.7": all(
+        "with 0.18 = 1/√L all keep the norm up to scale 1.7": all(
             (abs(rows[:, 0]) < 0.5).all() for one in scaled for rows in one.found.values()
         ),
     }

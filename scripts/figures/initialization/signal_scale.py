@@ -345,8 +345,8 @@ def scale_and_depth_says() -> dict[str, bool]:
         "dotted lines run inside bands of less than a decade": all(inside),
         "Ten tanh networks of width 128 without biases": len(kept.signal) == 10,
         "dotted, the limit of large width": bool(np.allclose(kept.expected_signal, 1, atol=1e-2)),
-        "At 1.59 the signal keeps its size and the gradient grows": bool(
+        "At gain 1.59 the signal keeps its size and the gradient grows": bool(
             0.8 < signal[-1] < 1.25 and grown > 10
         ),
-        "at 1.00 both shrink": bool(max(fell) < 0.1),
+        "at gain 1.00 both shrink": bool(max(fell) < 0.1),
     }

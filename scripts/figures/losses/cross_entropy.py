@@ -271,7 +271,7 @@ def temperature_says() -> dict[str, bool]:
         ),
         "Ten networks": len(noisy.errors) == 10,
         f"each trained on {TRAIN} digits": digits(train=TRAIN).x_train.shape == (TRAIN, 64),
-        "Temperatures above one temper the first, temperatures below one sharpen the second": bool(
+        "Temperatures above one make those at left less sure, below one those at right surer": bool(
             (noisy.temperatures > 1).all() and (smooth.temperatures < 1).all()
         ),
     }

@@ -61,7 +61,7 @@ def best_of_many_says() -> dict[str, bool]:
         "for 10,000; the truth stays where it is": bool(
             np.isclose(data[0], 0.7) and MODELS[-1] == 10_000 and (np.diff(data) > 0).all()
         ),
-        "Until perfect, the best score exceeds the truth by more with more models": all(
+        "Below 1, the best score exceeds the truth by more with more models": all(
             best > fewer or fewer > PERFECT
             for a in ACCURACIES
             for n in EXAMPLES

@@ -232,7 +232,7 @@ def singular_values_says() -> dict[str, bool]:
     large = data.muon[data.before > 0.01]
     at = np.searchsorted(data.before, 0.01)
     return {
-        "Singular values behind five steps": bool(
+        "Singular values after five steps": bool(
             np.allclose(data.before[-1], 1) and np.allclose(data.cubic[-1], 1)
         ),
         f"Muon's curve is between {large.min():.2f} and {large.max():.2f} from 0.01 on": True,

@@ -191,7 +191,7 @@ def digits_says() -> dict[str, bool]:
         "first layer of ten networks; bars reach from the least to the greatest": bool(
             len(data.coupled) == 10
         ),
-        "The strengths were chosen to shrink the weights of bright pixels alike": bool(
+        "The strengths were chosen to shrink the weights of bright pixels equally": bool(
             abs(coupled[bright].mean() - kept[bright].mean()) < 0.05
         ),
         "The penalty then erases those of dim pixels; the decay leaves them": bool(

@@ -146,7 +146,7 @@ def path_says() -> dict[str, bool]:
         f"momentum {BEST.momentum:.3f} and learning rate {BEST.lr:.3f}": bool(
             abs(nearest[0] - BEST.momentum) < 0.02 and abs(nearest[1] - BEST.lr) < 0.004
         ),
-        f"At the star the error shrinks by {BEST.rate:.3f} a step": bool(
+        f"At the star a step multiplies the error by {BEST.rate:.3f}": bool(
             grid.rate.min() >= BEST.rate - 1e-9
         ),
         "without momentum by 0.923 at best": round(
@@ -240,7 +240,7 @@ def phase_says() -> dict[str, bool]:
             round((1 - 0.05**0.5) ** 2, 3) == 0.603 and (damped.error > 0).all()
         ),
         "At 0.6 the error creeps to zero fastest of the values here": min(faster) == faster[0],
-        "above it swings, ever longer": bool((np.diff(faster[3:]) > 0).all()),
+        "with more it swings, ever longer": bool((np.diff(faster[3:]) > 0).all()),
     }
 
 

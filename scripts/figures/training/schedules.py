@@ -141,14 +141,14 @@ def against_the_limit_says() -> dict[str, bool]:
         "most of ten networks stay above a loss of 0.3 for 160 steps": bool(
             (first.loss[:, :STEPS].min(1) < LEARNED).sum() < 5
         ),
-        "With 20 steps or more all learn": all(
+        "With a warm-up of 20 steps or more all networks learn": all(
             bool((start(warmup, 4.0).loss[:, -1] < LEARNED).all()) for warmup in (20, 40, 80)
         ),
-        "the rate then passes the limit less than threefold": all(
+        "the rate then exceeds the limit of stability less than threefold": all(
             1 < passed(warmup, 4.0) < 3 for warmup in (20, 40, 80)
         ),
         "without warm-up more than sevenfold": passed(0, 4.0) > 7,
-        "With small first weights of the last layer all learn with and without": all(
+        "If the last layer starts with small weights, all learn with and without warm-up": all(
             bool((run.loss[:, -1] < LEARNED).all()) for run in small
         )
         and bool(small[0].limit[0] > PEAK),

@@ -108,7 +108,7 @@ def trainer_words() -> str:
         {
             "weighted by tokens": (3 * first + 10 * second + 30 * long) / 43,
             "weighted by texts": (first + second + long) / 3,
-            "**a batch weighs as many as its texts**": (2 * together + long) / 3,
+            "**batch means, weighted by texts**": (2 * together + long) / 3,
             "the mean of means": (together + long) / 2,
         },
     )
