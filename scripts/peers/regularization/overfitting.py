@@ -184,7 +184,9 @@ def with_nan(rule: Rule) -> str:
     """Say what a NaN is taken for, after a finite loss and as the first."""
     nan = [1.0, 1.1, 1.1] + 20 * [math.nan]
     found, bad = rule(nan, 5, 0.0), rule([1.0] + 22 * [1.1], 5, 0.0)
-    words = {bad: "no gain", 4: "**stops at once**", None: "**a gain**, for ever"}
+    one = rule([1.0, math.nan, *20 * [1.1]], 5, 0.0)  # does the rule count again after it?
+    gain = "**a gain**, " + ("for ever" if one is None else "each time")
+    words = {bad: "no gain", 4: "**stops at once**", None: gain}
     falling = [1 - 0.01 * k for k in range(20)]
     first = found == bad and rule([math.nan, *falling], 3, 0.0) == 4
     return words[found] + ("; if first, **the best**" if first else "")
