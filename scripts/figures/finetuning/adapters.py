@@ -108,7 +108,7 @@ def places_says() -> dict[str, bool]:
             p.arms[-1, 1] < p.top for p in (houlsby, pfeiffer, parallel)
         ),
         "One formula, three inputs": len({p.arms[0, 1] for p in places_data()}) == 3,
-        "Houlsby's stands behind attention, too": "two" in houlsby.title,
+        "Houlsby's layer has a second adapter, behind attention": "two" in houlsby.title,
     }
 
 

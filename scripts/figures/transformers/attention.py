@@ -96,14 +96,19 @@ def weights_says() -> dict[str, bool]:
     plain, halved, whole = (weights_data(64, power) for power in (0.0, 0.5, 1.0))
     return {
         "Random queries and keys": weights_of(64, 0.5).shape == (QUERIES, KEYS),
-        "Undivided, wide ones read one or two keys": bool(plain.read[2:].max() < 2),
+        "Keys read: e to the mean entropy": bool(
+            np.isclose(plain.read[2], np.exp(np.mean(entropy(weights_of(64, 0.0)))))
+        ),
+        f"Undivided, queries of width {WIDTHS[2]} or more read fewer than two": bool(
+            plain.read[2:].max() < 2
+        ),
         f"Undivided, at width 64, one of {KEYS} keys takes more than 0.99 of the weight of the "
         "query drawn": bool(plain.one.max() > 0.99),
         f"queries read {plain.read[2]:.1f} keys on average, fewer the wider they are": bool(
             (np.diff(plain.read) < 0).all()
         ),
-        f"Divided by √d, queries read between {halved.read.min():.1f} and "
-        f"{halved.read.max():.1f} keys at all five widths": len(WIDTHS) == 5,
+        f"Divided by √d, they read between {halved.read.min():.1f} and "
+        f"{halved.read.max():.1f} at all five widths": len(WIDTHS) == 5,
         f"divided by d, {whole.read[-1]:.1f} at the largest": bool(whole.read.argmax() == 4),
     }
 
@@ -150,7 +155,9 @@ def masks_says() -> dict[str, bool]:
             sum(i == row for _, i in dots["2 new, 4 cached"]) for row in (1, 2)
         ]
         == [5, 6],
-        "The last is the foot of the second": {(j, i + 4) for j, i in dots["2 new, 4 cached"]}
+        "The last mask is the two bottom rows of the second": {
+            (j, i + 4) for j, i in dots["2 new, 4 cached"]
+        }
         == {(j, i) for j, i in dots["causal"] if i > 4},
     }
 

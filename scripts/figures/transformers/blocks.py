@@ -180,8 +180,8 @@ def learns_says() -> dict[str, bool]:
         "Well below the lower line it uses more than one letter of context": bool(
             ends < data.pairs - 0.3
         ),
-        f"It learns by heart: taught {TAUGHT} letters alone, it gets worse on the others from step "
-        f"{WATCHED[0]} to {WATCHED[-1]}": bool(
+        f"It learns by heart: taught only the first {TAUGHT} letters, it gets worse on the others "
+        f"from step {WATCHED[0]} to {WATCHED[-1]}": bool(
             (np.diff(data.held_out) > 0).all() and data.held_out[-1] > data.held_out[0] + 0.3
         ),
     }
