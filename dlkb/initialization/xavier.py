@@ -44,7 +44,8 @@ def fans(shape: tuple[int, ...], *, groups: int = 1) -> Fans:
 
     Note:
         Differs from Keras and JAX, whose kernels end in (in, out), and from transposed convolutions
-        in torch, whose weight is (in, out, *kernel): swap the first two. At `groups=1` it is what
+        in torch, whose weight is (in, out, *kernel): swap the first two, and at stride s divide
+        `fan_in` by s for each axis. At `groups=1` it is what
         `torch.nn.init` computes, also for grouped convolutions, whose fan-out is then `groups`
         times too large.
 
