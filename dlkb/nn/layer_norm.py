@@ -31,7 +31,9 @@ class LayerNorm(nn.Module):
         Differs from `torch.nn.LayerNorm` in float32 for entries beyond about 1e19 / √features,
         whose squares sum to infinity: there it gives zeros or NaN, and this the quotient up to
         about 3e38 / features. Parameters may be of another type than the input; the output has
-        that of the input. In eager mode torch's fused kernel is faster: compile this one.
+        that of the input. In half precision torch's CPU kernel sums the gradients of gain and
+        shift in the input's type, this in float32. In eager mode torch's fused kernel is
+        faster: compile this one.
 
     Example:
         >>> LayerNorm(3)

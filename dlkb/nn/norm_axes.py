@@ -27,7 +27,8 @@ class GroupNorm(nn.Module):
 
     Note:
         Differs from `torch.nn.GroupNorm` for a batch of one with one number a group: torch
-        raises, here the output is the shift.
+        raises, here the output is the shift. On the CPU torch's backward pass kills the process
+        where the input is channels-last and needs no gradient; this one's does not.
 
     Example:
         >>> GroupNorm(2, 4)

@@ -21,3 +21,10 @@ class TestLayerNorm(LastAxesNorm):
     def test_training_and_evaluation_are_one(self):
         layer, x = LayerNorm(7), inputs()
         assert torch.equal(layer.train()(x), layer.eval()(x))
+
+    def test_half_precision_sums_the_gradients_of_gain_and_shift_in_float32(self, device):
+        for dtype in (torch.bfloat16, torch.float16):
+            layer = LayerNorm(4, device=device, dtype=dtype)
+            x = torch.arange(4.0 * 8192, device=device).reshape(-1, 4).to(dtype) / 1024
+            layer(x).sum().backward()  # torch's on the CPU: 256 and 2048
+            assert layer.bias.grad.tolist() == [8192.0] * 4

@@ -70,3 +70,14 @@ def test_wrong_arguments_are_named():
         GroupNorm(4, 6)
     with pytest.raises(ValueError, match=r"input has shape \(3, 5\): \(N, 6, …\) is needed"):
         GroupNorm(2, 6)(inputs((3, 5)))
+
+
+def test_a_channels_last_input_without_gradient(device):
+    x = norms.inputs((2, 6, 5, 4), device=device)
+    gradients = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        layer = GroupNorm(3, 6, device=device)
+        output = layer(x.contiguous(memory_format=layout))
+        (output * x).sum().backward()  # torch's kills the process on the CPU
+        gradients.append(layer.weight.grad)
+    assert_close(*gradients)
