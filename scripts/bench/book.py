@@ -84,23 +84,25 @@ def prepared(book: Path, folder: Path) -> None:
     for name, execute in {"executed": True, "shown": False}.items():
         options = {"execute": execute, "allow_errors": False}
         peers.write_site(folder / name, {"mkdocs-jupyter": options})
-    peers.write_notebooks(book, peers.sample(book), folder / "executed" / "docs")
+    pages = peers.sample(book)
+    peers.write_notebooks(book, pages, folder / "executed" / "docs")
     for page in peers.topics(book):  # shown as exported, outputs included
         shown = folder / "shown" / "docs" / f"{page.stem}.ipynb"
         shown.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(peers.exported(book, page.stem), shown)
     site = peers.write_site(folder / "markdown-exec", {"markdown-exec": {}})
-    peers.write_executable(book, peers.sample(book), site / "docs")
+    peers.write_executable(book, pages, site / "docs")
     (folder / "plain").mkdir()
 
 
 def executed_by_nbclient(book: Path, folder: Path, env: dict[str, str]) -> float:
     """Execute the notebooks one after the other, each in a fresh kernel."""
     remove(folder / "notebooks")
-    peers.write_notebooks(book, peers.sample(book), folder / "notebooks")
+    pages = peers.sample(book)
+    peers.write_notebooks(book, pages, folder / "notebooks")
     notebooks = map(str, sorted((folder / "notebooks").rglob("*.ipynb")))
     elapsed = seconds(folder, env, "-c", peers.NBCLIENT, "--inplace", *notebooks)
-    peers.check_notebooks(book, peers.sample(book), folder / "notebooks")
+    peers.check_notebooks(book, pages, folder / "notebooks")
     return elapsed
 
 
