@@ -1,4 +1,4 @@
-"""The goals of the benchmarks, set before the measurement, and what came out."""
+"""The goals of the benchmarks and what came out."""
 
 from statistics import median
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ FUSED = ("dropout", "gelu", "silu", "swiglu", "layer_norm", "rms_norm", "cross_e
 
 
 class Goal(NamedTuple):
-    """A goal set before the measurement."""
+    """A goal, and whether the measurement meets it."""
 
     wanted: str
     holds: bool
