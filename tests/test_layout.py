@@ -4,13 +4,17 @@ import ast
 import importlib
 import inspect
 import re
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
 from dlkb.book.hold.check import assignments, book_problems, figure_names
+from dlkb.book.publish.notebook import PACKAGES
 from dlkb.book.read.book import GENERATED, read_book
+from dlkb.book.read.freshness import imports_of
 from tests.test_formulas import CASES
 
 ROOT = Path(__file__).parent.parent
@@ -221,6 +225,15 @@ def test_every_erratum_leads_to_the_page_that_holds_it_down():
 
 def test_book_keeps_its_rules():
     assert [str(problem) for problem in book_problems(ROOT)] == []
+
+
+def test_what_pages_import_comes_with_what_serves_them_and_with_their_notebooks():
+    brought = {"dlkb", "numpy", "torch", "mpmath"}  # by dlkb[torch]; the last by SymPy
+    known = sys.stdlib_module_names | brought | PACKAGES.keys()
+    assert {page.stem: imports_of(page) - known for page in PAGES if imports_of(page) - known} == {}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    docs = " ".join(project["optional-dependencies"]["docs"])
+    assert [name for name in PACKAGES.values() if f"{name}>=" not in docs] == []
 
 
 def test_claims_are_assigned_once():

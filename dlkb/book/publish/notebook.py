@@ -28,23 +28,25 @@ _loop = asyncio.get_running_loop()
 _events = get_ipython().events
 _events.register("pre_run_cell", lambda _: asyncio._set_running_loop(None))
 _events.register("post_run_cell", lambda _: asyncio._set_running_loop(_loop))"""
-_PACKAGES = {
+PACKAGES = {
     "sklearn": "scikit-learn",
     "sympy": "sympy",
     "scipy": "scipy",
     "matplotlib": "matplotlib",
+    "lightgbm": "lightgbm",
+    "xgboost": "xgboost",
 }
 """What pages import and `dlkb[torch]` does not bring."""
 
 
 def _setup(page: Page, root: Path, repository: str) -> str:
     """Return the code that installs what the page imports, as of the commit it was built from."""
-    found = imports_of(page) & _PACKAGES.keys()
+    found = imports_of(page) & PACKAGES.keys()
     return _SETUP.format(
         modules=sorted({"dlkb", *found}),
         repository=repository,
         commit=commit_of(root),
-        packages="".join(f" {_PACKAGES[name]}" for name in sorted(found)),
+        packages="".join(f" {PACKAGES[name]}" for name in sorted(found)),
     ).rstrip("\n")
 
 
