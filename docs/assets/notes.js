@@ -72,7 +72,8 @@
   })
   document.addEventListener("focusin", (event) => {
     const element = about(event)
-    if (element?.matches(":focus-visible")) show(element)
+    const back = event.relatedTarget?.closest?.(".eq-note") // open still, or closed on purpose
+    if (element?.matches(":focus-visible") && !back) show(element)
     else hideSoon()
   })
   document.addEventListener("click", (event) => {

@@ -80,6 +80,19 @@ def test_a_note_opens_by_keyboard_and_closes_when_the_focus_is_gone(here):
     assert here.page.evaluate(OPEN_NOTES) == []
 
 
+def test_a_note_that_is_left_by_escape_stays_closed(here):
+    errors = []
+    here.page.on("pageerror", lambda error: errors.append(str(error)))
+    here.page.locator(".eq-more.tested").first.focus()
+    here.page.keyboard.press("Enter")
+    here.page.wait_for_function(f"{OPEN_NOTES}.length == 1")
+    here.page.keyboard.press("Tab")  # to the button in the note
+    here.page.keyboard.press("Escape")  # which gives the focus back
+    here.page.wait_for_function("document.activeElement.matches('.eq-more.tested')")
+    assert here.page.evaluate(OPEN_NOTES) == []
+    assert errors == []
+
+
 def test_a_note_gives_the_tex(here):
     here.page.locator(".eq-more.tested").first.click()
     button = here.page.locator(":popover-open .copy-tex")
