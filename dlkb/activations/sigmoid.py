@@ -54,7 +54,7 @@ def sigmoid(x: Array) -> Array:
     check_float("x", x)
     xp = namespace(x)
     e = xp.exp(-_size(x))
-    return xp.where(x >= 0, 1 / (1 + e), e / (1 + e))
+    return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
 
 
 def sigmoid_vjp(x: Array, cotangent: Array) -> Array:

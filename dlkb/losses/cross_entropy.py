@@ -130,10 +130,14 @@ def _targets(
         numbers = xp.arange(classes, dtype=xp.int32, device=device(logits))
         target = xp.astype(labels == numbers, dtype)
         known = whole & (labels >= 0) & (labels < classes)
-        target = xp.where(known, target, xp.full_like(target, math.nan))
+        nan = xp.full_like(target[..., :1], math.nan)
+        target = xp.where(known, target, nan)
         kept = (labels != ignore_index) | ~whole
-        share = target if weight is None else _product(target, weight)
-        share = xp.sum(xp.where(kept, share, xp.zeros_like(share)), axis=-1)
+        if weight is None:  # without a sum over the classes
+            share = xp.where(known, xp.ones_like(nan), nan)
+        else:
+            share = xp.sum(_product(target, weight), axis=-1, keepdims=True)
+        share = xp.where(kept, share, xp.zeros_like(share))[..., 0]
     else:
         check_float("labels", labels)
         check_same_shape("labels", labels, "logits", logits)
@@ -248,7 +252,10 @@ def cross_entropy_vjp(
     if reduction == "mean":
         each = _over_total(each, share, 0.0)
     p = softmax(widen(logits))
-    grad = each[..., None] * (xp.sum(target, axis=-1, keepdims=True) * p - target)
+    # Of a class number Σ q is 1, unless there are weights.
+    numbered = weight is None and xp.isdtype(labels.dtype, "integral")
+    total = share if numbered else xp.sum(target, axis=-1)
+    grad = each[..., None] * (total[..., None] * p - target)
     return xp.astype(grad, logits.dtype, copy=False)
 
 
