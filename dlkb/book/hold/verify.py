@@ -5,7 +5,6 @@ would not. A page that passed is not run again until something changes that it d
 """
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +18,12 @@ from dlkb.book.read.parts import Page, PageError
 from dlkb.book.run.processes import DONE, STARTED, run_apart
 from dlkb.book.run.session import Outcome, Session
 
-CACHE = Path(".cache/verified.json")
-"""By stem: the key of a page that passed and the lines whose values it displayed; what is wrong
-with one that did not; since when one is running."""
+CACHE = Path(".cache/verified")
+"""A file for each page, so that `dlkb prepare` and `dlkb serve` can note what they found side by
+side: the key of a page that passed, the lines whose values it displayed and its numbers; or what is
+wrong with it. Beside it, while the page runs, an empty file as old as the run."""
+
+RUNNING = ".running"
 
 _ENGINE = sorted(Path(__file__).parents[1].rglob("*.py"))
 
@@ -102,10 +104,13 @@ def verify(root: Path, stems: list[str] | None = None) -> list[Problem]:
     for page, item in run_apart(examine, root, due):
         found[page.stem].append(item)
         if item == STARTED:
-            _note(root, page.stem, {"since": time.time()})
+            write(_file(root, page.stem, RUNNING), b"")
+            _file(root, page.stem, RUNNING).touch()
         elif item == DONE:
             bad = wrong(page, found[page.stem])
-            _note(root, page.stem, _entry(keys[page.stem], found[page.stem], bad))
+            entry = _entry(keys[page.stem], found[page.stem], bad)
+            write(_file(root, page.stem), json.dumps(entry, indent=1).encode())
+            _file(root, page.stem, RUNNING).unlink(missing_ok=True)
             problems += bad
     return problems
 
@@ -119,11 +124,10 @@ def _entry(key: str, found: list[Any], bad: list[Problem]) -> dict[str, Any]:
 
 def stale(root: Path, book: list[Page]) -> list[Page]:
     """Return the pages whose code has to run: changed, or not known to be right."""
-    known = noted(root)
     return [
         page
         for page in book
-        if page.runnable and known.get(page.stem, {}).get("key") != _key(root, page)
+        if page.runnable and noted(root, page.stem).get("key") != _key(root, page)
     ]
 
 
@@ -135,22 +139,37 @@ def ran(root: Path, page: Page) -> Ran:
     """
     if not page.runnable:
         return Ran(page, frozenset())
-    entry = noted(root).get(page.stem, {})
+    entry = noted(root, page.stem)
     if entry.get("key") != _key(root, page):
         raise PageError(f"{page.path}:1: changed since it was verified: do it again")
     return Ran(page, frozenset(entry["displayed"]), entry["values"])
 
 
-def noted(root: Path) -> dict[str, dict[str, Any]]:
-    """Return what is known of each page, as `CACHE` says."""
+def noted(root: Path, stem: str) -> dict[str, Any]:
+    """Return what was found when a page was last held, as `CACHE` says."""
     try:
-        return json.loads((root / CACHE).read_text(encoding="utf-8"))
+        return json.loads(_file(root, stem).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 
 
-def _note(root: Path, stem: str, entry: dict[str, Any]) -> None:
-    write(root / CACHE, json.dumps({**noted(root), stem: entry}, indent=1).encode())
+def running_since(root: Path, stem: str) -> float | None:
+    """Return when a run of a page began that has not ended: it is going on, or was stopped."""
+    try:
+        return _file(root, stem, RUNNING).stat().st_mtime
+    except OSError:
+        return None
+
+
+def noted_stems(root: Path) -> set[str]:
+    """Return the pages of which something is noted."""
+    folder = root / CACHE
+    files = [file for suffix in (".json", RUNNING) for file in folder.rglob(f"*{suffix}")]
+    return {file.relative_to(folder).with_suffix("").as_posix() for file in files}
+
+
+def _file(root: Path, stem: str, suffix: str = ".json") -> Path:
+    return root / CACHE / f"{stem}{suffix}"
 
 
 def _key(root: Path, page: Page) -> str:

@@ -4,7 +4,7 @@ import html
 import time
 from pathlib import Path
 
-from dlkb.book.hold.verify import noted
+from dlkb.book.hold.verify import noted, noted_stems, running_since
 
 PATIENCE = 5.0
 """Seconds after which a check is overdue; a page should run in less."""
@@ -24,11 +24,15 @@ def marks(root: Path, checking: bool) -> dict[str, str]:
         checking: Whether a check is going on; what one that was stopped left is not said.
     """
     found = {}
-    for stem, entry in noted(root).items():
-        if "wrong" in entry:
-            found[stem] = "\n".join(entry["wrong"])
-        elif checking and time.time() - entry.get("since", time.time()) > PATIENCE:
-            found[stem] = f"This page has run for more than {PATIENCE:g} s: its check is overdue."
+    for stem in noted_stems(root):
+        since = running_since(root, stem)
+        if checking and since is not None:  # what was wrong may be mended
+            if time.time() - since > PATIENCE:
+                found[stem] = (
+                    f"This page has run for more than {PATIENCE:g} s: its check is overdue."
+                )
+        elif wrong := noted(root, stem).get("wrong"):
+            found[stem] = "\n".join(wrong)
     return found
 
 

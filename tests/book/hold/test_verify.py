@@ -1,13 +1,23 @@
 """The gate opens for a page that is right, once, and for no other."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from dlkb.book.hold import verify as verify_module
 from dlkb.book.hold.check import Problem
-from dlkb.book.hold.verify import CACHE, examine, noted, ran, stale, verify
+from dlkb.book.hold.verify import (
+    CACHE,
+    examine,
+    noted,
+    noted_stems,
+    ran,
+    running_since,
+    stale,
+    verify,
+)
 from dlkb.book.read import freshness
 from dlkb.book.read.book import read_book
 from dlkb.book.read.parts import PageError
@@ -47,7 +57,7 @@ def test_what_is_wrong_is_said_with_its_line_and_again(book):
         assert (name, line) == ("toy.md", book.line(">>> square(3)"))
         assert "under 'Derivation': --- the page shows" in message
         assert due(book) == ["optimizers/toy"]
-    assert noted(book.root)["optimizers/toy"]["wrong"] == [f"{book.page}:{line}: {message}"]
+    assert noted(book.root, "optimizers/toy")["wrong"] == [f"{book.page}:{line}: {message}"]
     book.edit("\n8\n", "\n9\n")
     assert problems(book) == []
 
@@ -114,9 +124,30 @@ def test_what_was_not_verified_is_not_given(book):
         ran(book.root, read_book(book.root)[0])
 
 
+def test_what_was_found_stays_until_a_run_ends(book, monkeypatch):
+    """`dlkb prepare` reads what it found while a `dlkb serve` beside it runs the page again."""
+    assert problems(book) == []
+    found, run_apart, seen = noted(book.root, "optimizers/toy"), verify_module.run_apart, []
+
+    def watched(*arguments):
+        for event in run_apart(*arguments):
+            yield event
+            since = running_since(book.root, "optimizers/toy")
+            seen.append((since, noted(book.root, "optimizers/toy") == found))
+
+    monkeypatch.setattr(verify_module, "run_apart", watched)
+    book.edit("See $", "Look: $")
+    before = time.time()
+    assert problems(book) == []
+    *during, after = seen
+    assert all(since >= before - 1 and same for since, same in during)
+    assert after == (None, False)
+    assert noted_stems(book.root) == {"optimizers/toy"}
+
+
 def test_a_broken_cache_is_no_cache(book):
     assert problems(book) == []
-    (book.root / CACHE).write_text(json.dumps({})[:-1])
+    (book.root / CACHE / "optimizers/toy.json").write_text(json.dumps({})[:-1])
     assert due(book) == ["optimizers/toy"]
 
 
@@ -132,13 +163,12 @@ def test_the_book_itself_stays_verified(tmp_path):
         (tmp_path / "written.json").write_text(text)
         keys.append(freshness.page_key(tmp_path, page, [engine]))
     assert keys[0] == keys[1]
-    cache = root / CACHE
-    held = cache.read_bytes() if cache.exists() else None
-    verify_module._note(root, "none", {"wrong": []})
+    note = root / CACHE / "none.json"
+    freshness.write(note, b"{}")
     try:
         assert verify_module._key(root, page) == before
     finally:
-        cache.write_bytes(held) if held is not None else cache.unlink()
+        note.unlink()
 
 
 def examined(moved):

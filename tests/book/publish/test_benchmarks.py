@@ -93,6 +93,7 @@ def test_goals_are_judged_by_the_measured_ratios():
     assert verdicts(formulas=seven[1:] + larger[1:])[goal] == ("not measured", False)
     assert "Not measured yet: dropout." in page(formulas=seven[1:])
     assert "`dlkb.nn.compiled`" in page(formulas=seven)
+    assert "By formula: dropout 1.00, gelu 2.00, silu 3.00" in page(formulas=seven)
     found = verdicts(optimizers=[optimizer("transformer", 1.5), optimizer("tiny", 7.0)])
     assert found["Optimizers on the transformer"] == ("least 4.0 (AdamW, float32)", True)
     assert found["… ours / fused ≤ 1.2"] == ("worst 0.75 (AdamW, float32)", True)

@@ -1,12 +1,13 @@
 """What the browser says of pages, and on which address."""
 
 import json
+import os
 import socket
 import time
 
 import pytest
 
-from dlkb.book.hold.verify import CACHE
+from dlkb.book.hold.verify import CACHE, RUNNING
 from dlkb.book.read.parts import PageError
 from dlkb.book.serve import serving
 from dlkb.book.serve.marks import PATIENCE, mark, marks
@@ -15,25 +16,29 @@ from dlkb.book.serve.serving import address_of, serve
 PAGE = b"<html><body>Text.</body></html>"
 
 
-def note(root, **entries):
-    (root / CACHE).parent.mkdir()
-    (root / CACHE).write_text(json.dumps(entries))
+def note(root, stem, entry=None, age=None):
+    file = root / CACHE / stem
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if entry is not None:
+        file.with_suffix(".json").write_text(json.dumps(entry))
+    if age is not None:
+        file.with_suffix(RUNNING).touch()
+        os.utime(file.with_suffix(RUNNING), [time.time() - age] * 2)
 
 
 def test_wrong_and_overdue_pages_are_marked(tmp_path):
-    now = time.time()
-    note(
-        tmp_path,
-        good={"key": "x", "displayed": []},
-        bad={"wrong": ["toy.md:3: no", "toy.md:4: nor this"]},
-        young={"since": now - PATIENCE + 2},
-        old={"since": now - PATIENCE - 1},
-    )
+    wrong = {"wrong": ["toy.md:3: no", "toy.md:4: nor this"]}
+    note(tmp_path, "good", {"key": "x", "displayed": []})
+    note(tmp_path, "family/bad", wrong)
+    note(tmp_path, "young", age=PATIENCE - 2)
+    note(tmp_path, "old", age=PATIENCE + 1)
+    note(tmp_path, "mended", wrong, age=PATIENCE - 2)
     said = marks(tmp_path, checking=True)
-    assert said.keys() == {"bad", "old"}
-    assert said["bad"] == "toy.md:3: no\ntoy.md:4: nor this"
+    assert said.keys() == {"family/bad", "old"}
+    assert said["family/bad"] == "toy.md:3: no\ntoy.md:4: nor this"
     assert "overdue" in said["old"]
-    assert marks(tmp_path, checking=False).keys() == {"bad"}, "left by a check that was stopped"
+    left = marks(tmp_path, checking=False)
+    assert left.keys() == {"family/bad", "mended"}, "the check was stopped"
 
 
 @pytest.mark.parametrize(
