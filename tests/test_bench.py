@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dlkb.book.publish.search_index import TEXTS, TITLES
-from scripts.bench import book, formulas, lora, optimizers, peers, profiles, timing
+from scripts.bench import book, formulas, lora, optimizers, peers, profiles, sharded, timing
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,17 @@ def test_what_computes_something_else_is_not_timed():
     formulas.check_equal(pair, pair.theirs, {"silu": pair.theirs}, x)
     with pytest.raises(AssertionError):
         formulas.check_equal(pair, pair.theirs, {"silu": torch.nn.functional.gelu}, x)
+
+
+def test_sharded_steps_are_measured_in_each_process(monkeypatch):
+    monkeypatch.setattr(sharded, "SIZES", (7, 4, 1))
+    monkeypatch.setattr(sharded, "DTYPES", (torch.float32,))
+    (row,) = sharded.measure("cpu")
+    assert row["tensors"] == 15
+    assert row["rounds"].keys() == row["bytes"].keys() == row["state"].keys()
+    assert row["entries"] == 280
+    # Two moments of four bytes. Of the seven rows of the embedding this process has four.
+    assert set(row["state"].values()) == {2 * 4 * (280 // 2 + 4 // 2)}
 
 
 def test_lora_is_measured_beside_peft():

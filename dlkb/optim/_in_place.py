@@ -10,6 +10,7 @@ import functools
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ TOGETHER = 8
 
 Rule = Callable[[Row, Any, Any], Row]
 """Maps a row, the gradients seen before and the options to the new parameter and state."""
+Steps = Callable[[Rule, list[Row], float | Tensor, Any], None]
 
 
 def write_step(rule: Rule, row: Row, step: float | Tensor, options: Any) -> None:
@@ -43,8 +45,15 @@ def write_steps(rule: Rule, rows: list[Row], step: float | Tensor, options: Any)
 
 
 @functools.cache
-def _compiled() -> Callable[[Rule, list[Row], float | Tensor, Any], None]:
-    return torch.compile(write_steps, dynamic=True)
+def _compiled(rule: Rule, dtype: torch.dtype, together: bool) -> Steps:
+    """Compile the steps of one kind of optimizer, of one dtype, of one vector or of many.
+
+    Of one code object the compiler keeps eight kernels (`torch._dynamo.config.recompile_limit`);
+    what comes after runs uncompiled. So each kind has a code object of its own.
+    """
+    del rule, dtype, together
+    own = FunctionType(write_steps.__code__.replace(), globals())
+    return torch.compile(own, dynamic=True)
 
 
 _failures: list[str] = []
@@ -55,7 +64,8 @@ def _run(rule: Rule, rows: list[Row], step: float | Tensor, options: Any, compil
     if not compiled or _failures or any(row[0].numel() < 2 for row in rows):
         return write_steps(rule, rows, step, options)  # one entry would be compiled anew
     try:
-        return _compiled()(rule, rows, step, options)
+        steps = _compiled(rule, rows[0][0].dtype, len(rows) > 1)
+        return steps(rule, rows, step, options)
     except torch._dynamo.exc.BackendCompilerFailed as error:  # before anything was written
         _failures.append(str(error).split("\n")[0])
         warnings.warn(

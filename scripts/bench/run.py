@@ -15,12 +15,13 @@ import torch
 
 from dlkb.book.publish.measured import load
 from dlkb.book.read.freshness import write
-from scripts.bench import book, formulas, lora, optimizers, profiles
+from scripts.bench import book, formulas, lora, optimizers, profiles, sharded
 from scripts.bench.timing import ROOT, stamp
 
 PARTS: dict[str, Callable[[str], Iterator[dict[str, Any]]]] = {
     "formulas": formulas.measure,
     "optimizers": optimizers.measure,
+    "sharded": sharded.measure,
     "lora": lora.measure,
     "book": book.measure,
     "profiles": profiles.measure,
@@ -41,6 +42,9 @@ def main() -> None:
     for part in given.only:
         if part == "book" and given.device == "cuda":
             continue  # the book is built on the CPU
+        if part == "sharded" and given.device == "cuda" and torch.cuda.device_count() < 2:
+            print("sharded: not measured, it takes two GPUs")
+            continue
         before = stamp(given.device)  # the working tree may change while it is measured
         if given.beside:
             before["beside"] = given.beside

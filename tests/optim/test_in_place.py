@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from dlkb.optim import Adam, AdamW, _in_place
+from dlkb.optim import SGD, Adam, AdamW, _in_place
 from dlkb.optim._in_place import JOINED, SMALL, TOGETHER, batches, write_step
 from dlkb.optim._memory import as_vectors
 from dlkb.optim.adam import Options
@@ -50,6 +50,15 @@ def train(optimizer, params, steps, *, skip=()):
             grad = torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p)
             p.grad = None if (i, t) in skip else grad
         optimizer.step()
+
+
+def test_each_kind_of_optimizer_has_kernels_of_its_own(compiler):
+    """Of one function the compiler keeps eight; the steps of what comes after ran uncompiled."""
+    with torch._dynamo.config.patch(recompile_limit=4, fail_on_recompile_limit_hit=True):
+        for dtype in (torch.float32, torch.float64):
+            for kind in (Adam, AdamW, SGD):
+                params = parameters([(SMALL + 1,)], dtype)
+                train(kind(params, lr=0.1, fused=True), params, range(2))
 
 
 def row_of(p):

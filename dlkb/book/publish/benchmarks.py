@@ -89,6 +89,30 @@ def _optimizers(rows: list[Row]) -> list[str]:
     ]
 
 
+def _sharded(rows: list[Row]) -> list[str]:
+    peers = ("default", "foreach", "fused")
+    body = []
+    for r in rows:
+        for kind in r["rounds"]:
+            body.append(
+                [
+                    f"{r['dtype']}, {kind}",
+                    f"{median(r['rounds'][kind]) * 1e3:.2f} ms",
+                    *("" if kind == peer else str(ratio(r, kind, peer)) for peer in peers),
+                    f"{r['state'][kind] / 2**20:.1f} MiB",
+                    f"{r['bytes'][kind] / 2**20:.1f} MiB",
+                ]
+            )
+    head = ["a whole `step()`", "time", *(f"/ {peer}" for peer in peers), "state", "memory of it"]
+    return [
+        f"AdamW on {rows[0]['tensors']} tensors, {rows[0]['entries']:,} entries, which FSDP2 has "
+        "sharded over two processes of one thread each. Time is that of the slower process; state, "
+        "and what a step needs besides, are those of one process.",
+        "",
+        *table(head, body),
+    ]
+
+
 def _lora(rows: list[Row]) -> list[str]:
     body = []
     for r in rows:
@@ -135,6 +159,7 @@ def _profiles(rows: list[Row]) -> list[str]:
 PARTS: dict[str, tuple[str, Callable[[list[Row]], list[str]]]] = {
     "formulas": ("Formulas", _formulas),
     "optimizers": ("Optimizer steps", _optimizers),
+    "sharded": ("Sharded optimizer steps", _sharded),
     "lora": ("LoRA against peft", _lora),
     "book": ("The book", _book),
     "profiles": ("Where the time goes", _profiles),

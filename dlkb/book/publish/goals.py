@@ -131,6 +131,7 @@ def _on_cpu(measured: dict[str, Any]) -> list[Goal]:
         of_model[r["model"]][f"({r['name']}, {r['dtype']})"] = r
     large, tiny = of_model["transformer"], of_model["tiny"]
     lora = {f"({r['name']}, {r['dtype']})": r for r in rows_of(measured, "cpu", "lora")}
+    sharded = rows_of(measured, "cpu", "sharded")
     book = rows_of(measured, "cpu", "book")
     whole = [r for r in book if r["name"] == "verification of all topics"]
     refreshed = [r for r in book if r["name"] == "edit to refresh"]
@@ -184,6 +185,18 @@ def _on_cpu(measured: dict[str, Any]) -> list[Goal]:
             "worst {:.2f}",
             "A step joins the tensors, checks its arguments and writes the tensors back: a fixed "
             "cost, which six tensors do not repay.",
+        ),
+        _goal(
+            "Sharded by FSDP2 over two processes: ours / fused ≤ 1.1",
+            {f"({r['dtype']})": ratio(r, "ours", "fused").median for r in sharded},
+            1.1,
+            "worst {:.2f}",
+        ),
+        _goal(
+            "… memory of a process ≤ that of fused plus 5 %",
+            {f"({r['dtype']})": _held(r, "ours") / _held(r, "fused") for r in sharded},
+            1.05,
+            "worst {:.3f} times",
         ),
         _goal(
             "LoRA: no slower than peft in any measurement",
@@ -296,3 +309,8 @@ def peak(row: Row, kind: str) -> float:
     """Return the memory of an optimizer at its peak: four arrays, and what the step needs."""
     width = 2 if row["dtype"] == "bfloat16" else 4
     return 4 * width * row["entries"] + row["bytes"][kind]
+
+
+def _held(row: Row, kind: str) -> float:
+    """Return the memory of a sharded optimizer at its peak: its state, and what the step needs."""
+    return row["state"][kind] + row["bytes"][kind]

@@ -71,8 +71,8 @@ def test_ratio_is_formed_round_by_round():
 
 def test_nothing_measured_says_so_and_meets_no_goal():
     text = page()
-    assert text.count("Not measured.") == 9  # five parts, four of them on two devices
-    assert "0 of 17 goals" in text
+    assert text.count("Not measured.") == 11  # six parts, five of them on two devices
+    assert "0 of 19 goals" in text
     assert "yes" not in text.split("## Formulas")[0].split("|---|")[1]
     assert all(shown == "not measured" for shown, _ in verdicts().values())
 
@@ -98,6 +98,13 @@ def test_goals_are_judged_by_the_measured_ratios():
     assert found["Optimizers on the transformer"] == ("least 4.0 (AdamW, float32)", True)
     assert found["… ours / fused ≤ 1.2"] == ("worst 0.75 (AdamW, float32)", True)
     assert found["Optimizers on the tiny model"] == ("worst 1.17 (AdamW, float32)", False)
+    split = {"name": "AdamW", "dtype": "float32", "tensors": 3, "entries": 2**20}
+    split |= {"rounds": {"ours": [3.0] * 2, "fused": [2.0] * 2}}
+    split |= {"bytes": {"ours": 1, "fused": 4}, "state": {"ours": 80, "fused": 76}}
+    found = verdicts(sharded=[split])
+    assert found["Sharded by FSDP2 over two processes"] == ("worst 1.50 (float32)", False)
+    memory = "… memory of a process ≤ that of fused plus 5 %"
+    assert found[memory] == ("worst 1.012 times (float32)", True)
     found = verdicts(
         lora=[
             {"name": "merge", "dtype": "float32", "rounds": {"ours": [1.0] * 2, "peft": [2.0] * 2}}

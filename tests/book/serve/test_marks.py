@@ -23,7 +23,7 @@ def note(root, stem, entry=None, age=None):
         file.with_suffix(".json").write_text(json.dumps(entry))
     if age is not None:
         file.with_suffix(RUNNING).touch()
-        os.utime(file.with_suffix(RUNNING), [time.time() - age] * 2)
+        os.utime(file.with_suffix(RUNNING), (time.time() - age, time.time() - age))
 
 
 def test_wrong_and_overdue_pages_are_marked(tmp_path):
