@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 ROUNDS = 11
 BLOCK = 0.03
 """Seconds that one block of calls takes at least."""
+SLOW = 2.0
+"""Seconds of a call that is not repeated often: bfloat16 where a processor cannot multiply it."""
 
 Rounds = dict[str, list[float]]
 """Contestant → seconds of one call, a value a round; rounds of one index belong together."""
@@ -26,7 +28,8 @@ def in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int = ROUND
 
     Args:
         contestants: Name → function without arguments. The device is waited for.
-        rounds: How many blocks of calls each of them gets.
+        rounds: How many blocks of calls each of them gets; three where one call of one of them
+            takes longer than `SLOW`.
 
     Returns:
         The mean seconds of a call, for each contestant and round.
@@ -37,8 +40,11 @@ def in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int = ROUND
     }
     calls = {}
     for name, timer in timers.items():
-        timer.timeit(3)  # compiles, fills caches
-        calls[name] = max(1, round(BLOCK / timer.timeit(3).mean))
+        timer.timeit(1)  # compiles
+        once = timer.timeit(1).mean  # fills caches
+        calls[name] = max(1, round(BLOCK / (once if once > BLOCK else timer.timeit(3).mean)))
+        if once > SLOW:
+            rounds = min(rounds, 3)
     seconds: Rounds = {name: [] for name in timers}
     for _ in range(rounds):
         for name, timer in timers.items():
