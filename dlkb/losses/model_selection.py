@@ -82,6 +82,8 @@ def grouped_folds(groups: Sequence[Hashable], *, folds: int = 5) -> tuple[Fold, 
         [(0, 1, 2), (3, 4)]
     """
     check_between("folds", folds, 2, math.inf, closed="left")
+    if hasattr(groups, "tolist"):  # two entries of a tensor are never one key
+        groups = groups.tolist()
     sizes: dict[Hashable, int] = {}
     for group in groups:
         sizes[group] = sizes.get(group, 0) + 1

@@ -1,7 +1,9 @@
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 from sklearn.model_selection import GroupKFold, KFold, TimeSeriesSplit
 
@@ -120,6 +122,12 @@ def test_folds_out_of_range():
     for gap in (-1, 3):
         with pytest.raises(ValueError, match=rf"gap is {gap}: it must lie in \[0, 2\]"):
             ordered_folds(7, folds=2, gap=gap)
+
+
+@pytest.mark.parametrize("library", [np.asarray, torch.tensor, jnp.asarray])
+def test_groups_may_be_an_array(library):
+    groups = [3, 1, 3, 2, 1, 3]
+    assert grouped_folds(library(groups), folds=2) == grouped_folds(groups, folds=2)
 
 
 def test_numbers_out_of_range():
