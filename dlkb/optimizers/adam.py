@@ -109,7 +109,7 @@ def effective_step(
         An array like `state.m`.
 
     Raises:
-        ValueError: If a hyperparameter is out of its range.
+        ValueError: If shapes differ, or a hyperparameter is out of its range.
 
     Note:
         Differs from Algorithm 1 in rounding: √v / √(1 − β₂ᵗ), since v / (1 − β₂ᵗ) overflows.
@@ -208,6 +208,7 @@ def adam(
     g = -grad if maximize else grad
     if not (isinstance(weight_decay, (int, float)) and weight_decay == 0):
         g = g + weight_decay * theta  # not by zero: 0 · ∞ is no number
+        g = xp.astype(g, theta.dtype, copy=False)  # a rate of NumPy or JAX may be wider
     m = beta1 * state.m + (1 - beta1) * g
     v = beta2 * state.v + (1 - beta2) * g * g
     v_max = None if state.v_max is None else xp.maximum(state.v_max, v)
@@ -238,6 +239,7 @@ def step_bound(
 
     Raises:
         ValueError: If a hyperparameter is out of its range.
+        OverflowError: If rᵗ is beyond float64, for a number t and r > 1.
 
     Note:
         Differs from the paper's section 2.1, whose bound is the larger of η and `spike_step`.
