@@ -79,6 +79,15 @@ def test_the_expected_best_is_that_of_the_binomial_law(n, accuracy):
         assert found == pytest.approx(expected, rel=1e-9)
 
 
+def test_the_expected_best_of_very_many_models_keeps_its_digits():
+    for n, accuracy, models in ((5000, 0.001, 10**12), (2000, 0.9, 10**15)):
+        above = stats.binom.sf(np.arange(n), n, accuracy)
+        lost = np.log1p(-np.minimum(above, 1 - 1e-16))
+        expected = -np.expm1(models * lost).sum() / n
+        found = expected_best(models=models, examples=n, accuracy=accuracy)
+        assert found == pytest.approx(expected, rel=1e-9)
+
+
 def test_the_expected_best_is_that_of_draws():
     rng = np.random.default_rng(2)
     best = rng.binomial(100, 0.8, size=(4000, 30)).max(1) / 100
