@@ -166,7 +166,7 @@ def adam(
         lr: Learning rate η ≥ 0, in units of the parameters.
         betas: Decay rates (β₁, β₂) of the two averages, each in [0, 1).
         eps: Added to the root, outside of it, ≥ 0, in units of the gradient. With 0, to which
-            float16 rounds the default, an entry without a gradient yet becomes NaN.
+            float16 may round the default, an entry without a gradient yet becomes NaN.
         weight_decay: λ ≥ 0. λθ is added to the gradient: an L2 penalty. `adamw` differs.
         maximize: Ascend instead of descend; the decay still pulls towards zero.
 
