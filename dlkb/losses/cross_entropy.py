@@ -86,7 +86,8 @@ def softmax(logits: Array) -> Array:
         logits: Shape (..., K), floating-point, the classes on the last axis, K ≥ 1.
 
     Returns:
-        An array like `logits`, entries in [0, 1], whose sum over the last axis is 1.
+        An array like `logits`, entries in [0, 1], whose sum over the last axis is 1. NaN in a row
+        that is −∞ throughout or holds +∞.
 
     Raises:
         TypeError: If `logits` is not floating-point.
@@ -114,6 +115,9 @@ def _targets(
     """Return what each log p is multiplied by, (..., K), and the weight of each example, (...)."""
     _check_logits(logits)
     check_between("label_smoothing", label_smoothing, 0, 1)
+    check_between("ignore_index", ignore_index, -(2**31), 2**31 - 1)
+    if not hasattr(labels, "dtype"):
+        check_float("labels", labels)  # says what is needed
     xp = namespace(logits, labels)
     dtype = wide_dtype(logits)
     classes = logits.shape[-1]
@@ -127,6 +131,8 @@ def _targets(
             )
         given, labels = labels[..., None], xp.astype(labels, xp.int32)[..., None]
         whole = xp.astype(labels, given.dtype) == given  # 2³² is no class, nor is it class 0
+        if xp.isdtype(given.dtype, "unsigned integer"):
+            whole = whole & (labels >= 0)  # 2³² − 100 is not −100
         numbers = xp.arange(classes, dtype=xp.int32, device=device(logits))
         target = xp.astype(labels == numbers, dtype)
         known = whole & (labels >= 0) & (labels < classes)
@@ -168,7 +174,8 @@ def cross_entropy(
         logits: Shape (..., K), floating-point, the classes on the last axis. −∞ rules a class out.
         labels: Numbers of classes, integers of shape (...), or probabilities of shape (..., K).
         weight: A factor for each class, shape (K,), or `None` for 1.
-        ignore_index: Label that stands for "none": its loss is 0, and the mean leaves it out.
+        ignore_index: Label that stands for "none", of 32 bits: its loss is 0, and the mean leaves
+            it out.
         reduction: "mean" as above, "sum", or "none" for a loss each, shape (...).
         label_smoothing: ε in [0, 1]. A share ε of each label is spread evenly over the classes.
 
@@ -177,14 +184,15 @@ def cross_entropy(
         names no class gives NaN; so does the mean of nothing.
 
     Raises:
-        TypeError: If `logits` is not floating-point.
+        TypeError: If `logits` is not floating-point, or `labels` are neither that nor integers.
         ValueError: If shapes do not fit, or an option is out of its range.
 
     Note:
         Like `torch.nn.functional.cross_entropy`, with the classes last in place of second. Where
         labels are probabilities, the mean divides by the number of examples, as there. Differs
         in 0 · log 0, which is 0 here and NaN there, and in a label out of bounds, which raises
-        there. Without `torch.compile` the labels take as much memory as the logits.
+        there. Without `torch.compile` the labels become an array of the shape of the logits, in
+        float32 at least.
 
     Example:
         >>> import numpy as np
@@ -231,9 +239,11 @@ def cross_entropy_vjp(
 
     Returns:
         An array like `logits`: 0 where a label is ignored, also where all are, and the mean is NaN.
+        In a row whose softmax is NaN it is NaN.
 
     Raises:
-        TypeError: If `logits` is not floating-point.
+        TypeError: If `logits` or `cotangent` is not floating-point, or `labels` are neither that
+            nor integers.
         ValueError: If shapes do not fit, or an option is out of its range.
 
     Example:
@@ -244,6 +254,7 @@ def cross_entropy_vjp(
     """
     _check_reduction(reduction)
     target, share = _targets(logits, labels, weight, ignore_index, label_smoothing)
+    check_float("cotangent", cotangent)
     xp = namespace(logits, cotangent)
     shape = tuple(share.shape) if reduction == "none" else ()
     if tuple(cotangent.shape) != shape:
@@ -287,7 +298,7 @@ def binary_cross_entropy(
         The loss in nats, in the dtype of `p`.
 
     Raises:
-        TypeError: If an array is not floating-point.
+        TypeError: If `p` or `targets` is not floating-point.
         ValueError: If shapes or the reduction do not fit.
 
     Note:
@@ -345,7 +356,7 @@ def binary_cross_entropy_with_logits(
         The loss in nats, in the dtype of `logits`, computed in float32 at least.
 
     Raises:
-        TypeError: If an array is not floating-point.
+        TypeError: If `logits` or `targets` is not floating-point.
         ValueError: If shapes or the reduction do not fit.
 
     Note:
@@ -358,8 +369,10 @@ def binary_cross_entropy_with_logits(
         >>> binary_cross_entropy_with_logits(z, y, reduction="none").round(4)
         array([200.    ,   0.6931])
     """
-    z, y, positive, negative = _binary(logits, targets, weight, pos_weight, reduction)
-    losses = (1 - y) * z + (positive + negative) * _minus_log_sigmoid(z)
+    z, _, positive, negative = _binary(logits, targets, weight, pos_weight, reduction)
+    above, below, small = _by_sign(z)
+    # Not (1 − y) z − w₊ y log σ(z) − …: where z is far below 0, that is z − z for a no.
+    losses = negative * above - positive * below + (positive + negative) * small
     return _mean(losses if weight is None else losses * weight, reduction, logits.dtype)
 
 
@@ -390,7 +403,7 @@ def binary_cross_entropy_with_logits_vjp(
         An array like `logits`.
 
     Raises:
-        TypeError: If an array is not floating-point.
+        TypeError: If `logits`, `targets` or `cotangent` is not floating-point.
         ValueError: If shapes or the reduction do not fit.
 
     Example:
@@ -400,6 +413,7 @@ def binary_cross_entropy_with_logits_vjp(
         array([-0.5,  0.5])
     """
     z, _, positive, negative = _binary(logits, targets, weight, pos_weight, reduction)
+    check_float("cotangent", cotangent)
     xp = namespace(z, cotangent)
     shape = tuple(z.shape) if reduction == "none" else ()
     if tuple(cotangent.shape) != shape:
@@ -413,15 +427,22 @@ def binary_cross_entropy_with_logits_vjp(
     return xp.astype(grad, logits.dtype, copy=False)
 
 
-def _minus_log_sigmoid(z: Array) -> Array:
-    # log(1 + e⁻ᶻ) by sign, smooth at 0. Neither branch sees the other's overflow, so that the
-    # derivatives hold no NaN, which those of logaddexp do from the second on.
+def _by_sign(z: Array) -> tuple[Array, Array, Array]:
+    """Return max(z, 0), min(z, 0) and log(1 + e^−|z|), from which sums are smooth at 0."""
+    # Neither branch sees the other's overflow, so that the derivatives hold no NaN, which those of
+    # logaddexp do from the second on.
     xp = namespace(z)
     positive = z >= 0
     zero = xp.zeros_like(z)
-    right = xp.log1p(xp.exp(-xp.where(positive, z, zero)))
-    left = xp.log1p(xp.exp(xp.where(positive, zero, z))) - z
-    return xp.where(positive, right, left)
+    above, below = xp.where(positive, z, zero), xp.where(positive, zero, z)
+    right, left = xp.log1p(xp.exp(-above)), xp.log1p(xp.exp(below))
+    return above, below, xp.where(positive, right, left)
+
+
+def _minus_log_sigmoid(z: Array) -> Array:
+    # log(1 + e⁻ᶻ), smooth at 0.
+    _, below, small = _by_sign(z)
+    return small - below
 
 
 def _binary(
@@ -521,7 +542,7 @@ def weighted_probability(p: Array, *, pos_weight: float) -> Array:
     check_between("pos_weight", pos_weight, 0, math.inf, closed="neither")
     xp = namespace(p)
     wide = widen(p)
-    return xp.astype(pos_weight * wide / (pos_weight * wide + 1 - wide), p.dtype, copy=False)
+    return xp.astype(pos_weight * wide / (pos_weight * wide + (1 - wide)), p.dtype, copy=False)
 
 
 class Reliability(NamedTuple):
@@ -546,7 +567,7 @@ def reliability(confidence: Array, correct: Array, *, bins: int = 15) -> Reliabi
     Args:
         confidence: Probability of the predicted class, floating-point, shape (n,), in [0, 1].
         correct: Whether the prediction is right, as numbers 0 or 1, floating-point, shape (n,).
-        bins: M ≥ 1 intervals of one width.
+        bins: M ≥ 1 intervals of one width. The first holds 0, too.
 
     Returns:
         Three arrays of shape (bins,), in the dtype of `confidence`.
@@ -612,6 +633,8 @@ def calibration_error(confidence: Array, correct: Array, *, bins: int = 15) -> A
         >>> calibration_error(confidence, correct).round(3)
         np.float64(0.4)
     """
+    check_float("confidence", confidence)
+    check_float("correct", correct)
     data = reliability(widen(confidence), widen(correct), bins=bins)
     xp = namespace(confidence)
     error = xp.sum(data.share * xp.abs(data.accuracy - data.confidence))

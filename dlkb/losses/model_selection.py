@@ -82,6 +82,8 @@ def grouped_folds(groups: Sequence[Hashable], *, folds: int = 5) -> tuple[Fold, 
         [(0, 1, 2), (3, 4)]
     """
     check_between("folds", folds, 2, math.inf, closed="left")
+    if hasattr(groups, "tolist"):  # two entries of a tensor are never one key
+        groups = groups.tolist()
     sizes: dict[Hashable, int] = {}
     for group in groups:
         sizes[group] = sizes.get(group, 0) + 1
@@ -151,12 +153,12 @@ def expected_best(*, models: int, examples: int, accuracy: float = 0.5) -> float
     check_between("models", models, 1, math.inf, closed="left")
     check_between("examples", examples, 1, math.inf, closed="left")
     check_between("accuracy", accuracy, 0, 1, closed="neither")
-    n, below, total = examples, 0.0, 0.0
+    n, above, total = examples, 0.0, 0.0
     odds = math.log(accuracy), math.log1p(-accuracy)
-    for k in range(n):
+    for k in range(n, 0, -1):  # from the top, where F is so near 1 that 1 − F would lose its digits
         log_choices = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-        below += math.exp(log_choices + k * odds[0] + (n - k) * odds[1])
-        total += 1 - min(below, 1.0) ** models
+        above += math.exp(log_choices + k * odds[0] + (n - k) * odds[1])
+        total += -math.expm1(models * math.log1p(-above)) if above < 1 else 1.0
     return total / n
 
 

@@ -104,7 +104,7 @@ def bits_per_byte(loss: Array, *, tokens: Array, size: Array) -> Array:
         Bits a byte: what an arithmetic coder would need with this model.
 
     Raises:
-        ValueError: If `size` is not positive.
+        ValueError: If the number `size` is not positive; the entries of an array are not looked at.
 
     Example:
         >>> round(bits_per_byte(2.5, tokens=1000, size=4500), 3)
@@ -128,7 +128,8 @@ def per_unit(ppl: Array, *, tokens: Array, units: Array) -> Array:
         A number or an array like `ppl`.
 
     Raises:
-        ValueError: If a count is not positive.
+        ValueError: If a count is a number that is not positive.
+        OverflowError: If all are numbers, and the result is beyond float64.
 
     Example:
         >>> per_unit(16.0, tokens=50, units=100)

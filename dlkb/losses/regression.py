@@ -32,6 +32,7 @@ def _reduced(losses: Array, prediction: Array, target: Array, reduction: str) ->
 
 def _pulled_back(slope: Array, cotangent: Array, prediction: Array, reduction: str) -> Array:
     """Multiply the slope of each loss by the gradient that arrives, and by the mean's 1/n."""
+    check_float("cotangent", cotangent)
     shape = tuple(slope.shape) if reduction == "none" else ()
     if tuple(cotangent.shape) != shape:
         raise ValueError(f"cotangent has shape {tuple(cotangent.shape)}: it must be {shape}")
@@ -320,8 +321,8 @@ def log_cosh(prediction: Array, target: Array, *, reduction: str = "mean") -> Ar
 
     $$\ell = \log\cosh(\hat y - y)$$
 
-    About ½ r² below 1 and |r| − log 2 above. Neither form loses digits where it is used, and
-    neither sees the other's overflow, so that derivatives hold no NaN.
+    About ½ r² well below 1 and |r| − log 2 well above. Neither form loses digits where it is used,
+    and neither sees the other's overflow, so that derivatives hold no NaN.
 
     Args:
         prediction: ŷ, floating-point, any shape.
@@ -405,8 +406,8 @@ def quantile_loss(
         The loss, as for `squared_error`.
 
     Raises:
-        TypeError: If an array is not floating-point.
-        ValueError: If shapes or options do not fit.
+        TypeError: If `prediction` or `target` is not floating-point.
+        ValueError: If shapes or options do not fit; entries of an array `q` are not looked at.
 
     Reference:
         Koenker and Bassett (1978).
@@ -447,8 +448,8 @@ def quantile_loss_vjp(
         An array like `prediction`.
 
     Raises:
-        TypeError: If an array is not floating-point.
-        ValueError: If shapes or options do not fit.
+        TypeError: If `prediction`, `target` or `cotangent` is not floating-point.
+        ValueError: If shapes or options do not fit; entries of an array `q` are not looked at.
 
     Example:
         >>> import numpy as np
@@ -559,7 +560,7 @@ def huber_efficiency(*, delta: float) -> float:
         >>> round(huber_efficiency(delta=1.345), 4)
         0.95
     """
-    check_between("delta", delta, 0, math.inf, closed="neither")
+    check_between("delta", delta, 0, math.inf, closed="right")
     delta = min(max(delta, 1e-7), 40.0)  # beyond, the digits cancel, and the limit is reached
     p = math.erf(delta / math.sqrt(2))
     density = math.exp(-delta * delta / 2) / math.sqrt(2 * math.pi)

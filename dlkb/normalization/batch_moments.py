@@ -119,7 +119,8 @@ def update_running(running: Running, batch: Moments, *, momentum: float = 0.1) -
         The new moments, in the dtypes of the old.
 
     Raises:
-        ValueError: If `momentum` is outside [0, 1], n is below 2, or shapes differ.
+        ValueError: If `momentum` is outside [0, 1], a number n is below 2 (an array is not looked
+            at), or shapes differ.
 
     Note:
         Differs from Keras and Equinox, whose momentum is the weight of the old, 0.99, and which

@@ -23,7 +23,7 @@ def batch_norm(
 
     Returns:
         An array like `x`. In half precision all is computed in float32 and rounded once. A
-        channel of one number becomes b: a layer should refuse that.
+        channel of one number becomes b, with ε = 0 NaN: a layer should refuse that.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -166,10 +166,10 @@ def batch_norm_eval_vjp(
         [[0.5], [0.5]]
     """
     g = _cotangent(x, cotangent, weight=weight, bias=bias, mean=running.mean, var=running.var)
-    xp = namespace(x)
-    inverse = _by_channel(1 / xp.sqrt(widen(running.var) + eps), x.ndim)
+    unit = _by_stored(x, running, eps)
+    inverse = _by_channel(1 / namespace(x).sqrt(widen(running.var) + eps), x.ndim)
     grad = _affine(g * inverse, weight, None)
-    return _grads(x, grad, _by_stored(x, running, eps), g, weight, bias)
+    return _grads(x, grad, unit, g, weight, bias)
 
 
 def stored_affine(

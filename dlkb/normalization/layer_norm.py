@@ -129,7 +129,7 @@ def output_std(std: Array, *, eps: float = 1e-5) -> Array:
         eps: ε > 0, in units of σ².
 
     Returns:
-        A number or an array like `std`, in [0, 1): near 1 for σ well above √ε, 0.71 at √ε.
+        A number or an array like `std`, in [0, 1]: near 1 for σ well above √ε, 0.71 at √ε.
 
     Raises:
         ValueError: If `eps` is not positive.
@@ -205,9 +205,11 @@ def fold_affine(
                 f"{name} has shape {tuple(parameter.shape)} and weight {tuple(weight.shape)}: "
                 "(in,) and (out, in) are needed"
             )
+    if bias is not None:
+        check_float("bias", bias)
+        if tuple(bias.shape) != (weight.shape[0],):
+            raise ValueError(f"bias has shape {tuple(bias.shape)}: it must be ({weight.shape[0]},)")
     xp = namespace(gain, shift, weight, bias)
-    if bias is not None and tuple(bias.shape) != (weight.shape[0],):
-        raise ValueError(f"bias has shape {tuple(bias.shape)}: it must be ({weight.shape[0]},)")
     moved = xp.matmul(weight, shift)
     return weight * gain, moved if bias is None else bias + moved
 
@@ -222,7 +224,7 @@ def _centre(x: Array, dims: int) -> Array:
 
 
 def _check_bias(x: Array, bias: Array | None, dims: int) -> None:
-    if bias is None:
+    if bias is None or not 1 <= dims <= x.ndim:  # rms_norm says what is wrong
         return
     check_float("bias", bias)
     if tuple(bias.shape) != tuple(x.shape[-dims:]):

@@ -58,7 +58,7 @@ def standardize_vjp(x: Array, cotangent: Array, *, axis: Axes, eps: float = 1e-5
         eps: As for `standardize`.
 
     Returns:
-        An array like `x`. It is 0 where the numbers share no mean with those of g.
+        An array like `x`. Numbers that share a mean get 0 if their g are all 0.
 
     Raises:
         TypeError: If an array is not floating-point.

@@ -97,7 +97,8 @@ def unit_rms_vjp(
     check_float("cotangent", cotangent)
     check_same_shape("cotangent", cotangent, "x", x)
     unit, inverse = unit_rms(x, axis=axis, eps=eps)
-    return _project(cotangent, unit, axis) * inverse
+    h = namespace(x, cotangent).astype(cotangent, x.dtype, copy=False)
+    return _project(h, unit, axis) * inverse
 
 
 def rms_norm(
@@ -203,7 +204,7 @@ def center_output(weight: Array, bias: Array | None = None) -> tuple[Array, Arra
     $$\mathbf{W}' = \big(\mathbf{I} - \tfrac1n \mathbf{1}\mathbf{1}^\top\big)\mathbf{W},\qquad
     \mathbf{b}' = \mathbf{b} - \bar b$$
 
-    Behind such a layer `rms_norm` is `layer_norm`.
+    Behind such a layer `rms_norm` is `layer_norm`, given one ε.
 
     Args:
         weight: W, of shape `(out, in)`, out ≥ 1.

@@ -76,7 +76,7 @@ def adadelta(
         The new parameters and the new state, in the dtypes of the old ones.
 
     Raises:
-        TypeError: If an array is not floating-point, or the dtypes differ.
+        TypeError: If `theta` or `grad` is not floating-point, or their dtypes differ.
         ValueError: If shapes differ, or a hyperparameter is out of its range.
 
     Note:

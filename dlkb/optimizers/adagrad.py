@@ -99,15 +99,15 @@ def adagrad(
         lr: Learning rate η ≥ 0: from τ = 0 the length of the first step, in units of θ.
         lr_decay: δ ≥ 0, on top of the decay that the sum brings.
         weight_decay: λ ≥ 0. λθ is added to the gradient: an L2 penalty.
-        eps: ε ≥ 0, added to the root, outside of it, in units of the gradient. With 0, an entry
-            that has not had a gradient yet becomes NaN.
+        eps: ε ≥ 0, added to the root, outside of it, in units of the gradient. With 0, to which
+            float16 rounds the default, an entry without a gradient yet becomes NaN, from τ = 0.
         maximize: Ascend instead of descend; the decay still pulls towards zero.
 
     Returns:
         The new parameters and the new state, in the dtypes of the old ones.
 
     Raises:
-        TypeError: If an array is not floating-point, or the dtypes differ.
+        TypeError: If `theta` or `grad` is not floating-point, or their dtypes differ.
         ValueError: If shapes differ, or a hyperparameter is out of its range.
 
     Note:
@@ -198,7 +198,8 @@ def rmsprop(
         state: From `rmsprop_init`, or from the step before.
         lr: Learning rate η ≥ 0, in units of the parameters.
         alpha: Decay rate ρ of the averages, in [0, 1].
-        eps: ε ≥ 0, added to the root, outside of it, in units of the gradient.
+        eps: ε ≥ 0, added to the root, outside of it, in units of the gradient. With 0, to which
+            float16 rounds the default, an entry without a gradient yet becomes NaN.
         weight_decay: λ ≥ 0. λθ is added to the gradient: an L2 penalty.
         momentum: μ ≥ 0; other than 0 it needs `state.buffer`.
         maximize: Ascend instead of descend; the decay still pulls towards zero.
@@ -207,7 +208,7 @@ def rmsprop(
         The new parameters and the new state, in the dtypes of the old ones.
 
     Raises:
-        TypeError: If an array is not floating-point, or the dtypes differ.
+        TypeError: If `theta` or `grad` is not floating-point, or their dtypes differ.
         ValueError: If shapes differ, a hyperparameter is out of its range, or `momentum` is set
             and the state has no buffer for it.
 

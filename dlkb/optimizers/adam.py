@@ -109,7 +109,7 @@ def effective_step(
         An array like `state.m`.
 
     Raises:
-        ValueError: If a hyperparameter is out of its range.
+        ValueError: If shapes differ, or a hyperparameter is out of its range.
 
     Note:
         Differs from Algorithm 1 in rounding: √v / √(1 − β₂ᵗ), since v / (1 − β₂ᵗ) overflows.
@@ -165,7 +165,8 @@ def adam(
         state: From `adam_init`, or from the step before.
         lr: Learning rate η ≥ 0, in units of the parameters.
         betas: Decay rates (β₁, β₂) of the two averages, each in [0, 1).
-        eps: Added to the root, outside of it, ≥ 0, in units of the gradient.
+        eps: Added to the root, outside of it, ≥ 0, in units of the gradient. With 0, to which
+            float16 may round the default, an entry without a gradient yet becomes NaN.
         weight_decay: λ ≥ 0. λθ is added to the gradient: an L2 penalty. `adamw` differs.
         maximize: Ascend instead of descend; the decay still pulls towards zero.
 
@@ -208,6 +209,7 @@ def adam(
     g = -grad if maximize else grad
     if not (isinstance(weight_decay, (int, float)) and weight_decay == 0):
         g = g + weight_decay * theta  # not by zero: 0 · ∞ is no number
+        g = xp.astype(g, theta.dtype, copy=False)  # a rate of NumPy or JAX may be wider
     m = beta1 * state.m + (1 - beta1) * g
     v = beta2 * state.v + (1 - beta2) * g * g
     v_max = None if state.v_max is None else xp.maximum(state.v_max, v)
@@ -238,6 +240,7 @@ def step_bound(
 
     Raises:
         ValueError: If a hyperparameter is out of its range.
+        OverflowError: If rᵗ is beyond float64, for a number t and r > 1.
 
     Note:
         Differs from the paper's section 2.1, whose bound is the larger of η and `spike_step`.

@@ -58,7 +58,8 @@ def adamw(
     """
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
     check_float("theta", theta)  # before the product, which would make integers floating-point
-    shrunk = (1 - lr * weight_decay) * theta
+    # A rate of NumPy or JAX may be wider than the parameters, which keep their dtype.
+    shrunk = namespace(theta).astype((1 - lr * weight_decay) * theta, theta.dtype, copy=False)
     return adam(shrunk, grad, state, lr=lr, betas=betas, eps=eps, maximize=maximize)
 
 
@@ -104,7 +105,8 @@ def coupled_rate(v_hat: Array, *, weight_decay: float, eps: float = 1e-8) -> Arr
     $$\lambda_{\text{eff}} = \frac{\lambda}{\sqrt{\hat v} + \epsilon}$$
 
     Adam divides the penalty's gradient λθ by the same root as the gradient of the loss. With
-    this rate in the place of `weight_decay`, `adamw` decays as `adam` does with the penalty.
+    this rate in the place of `weight_decay`, `adamw` decays as `adam` does with the penalty, up to
+    the lag of the average m.
 
     Args:
         v_hat: Second moment of the whole gradient, penalty included, bias-corrected, any shape.

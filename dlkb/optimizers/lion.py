@@ -70,7 +70,7 @@ def lion(
         The new parameters and the new state, in the dtypes of the old ones.
 
     Raises:
-        TypeError: If an array is not floating-point, or the dtypes differ.
+        TypeError: If `theta` or `grad` is not floating-point, or their dtypes differ.
         ValueError: If shapes differ, or a hyperparameter is out of its range.
 
     Reference:
@@ -97,6 +97,6 @@ def lion(
     g = -grad if maximize else grad
     c = beta1 * state.m + (1 - beta1) * g
     if not (isinstance(weight_decay, (int, float)) and weight_decay == 0):
-        theta = (1 - lr * weight_decay) * theta  # not by one: 0 · ∞ is no number
+        theta = (1 - lr * weight_decay) * theta
     theta = xp.astype(theta - lr * xp.sign(c), grad.dtype, copy=False)
     return theta, LionState(beta2 * state.m + (1 - beta2) * g)

@@ -35,7 +35,7 @@ def momentum(
         lr: Learning rate η ≥ 0.
         momentum: β ≥ 0, below 1 for a velocity that forgets.
         dampening: τ: new gradients enter the velocity with the weight 1 − τ.
-        nesterov: Nesterov momentum; needs `dampening=0`.
+        nesterov: Nesterov momentum; needs `dampening=0` and β > 0.
         weight_decay: λ ≥ 0, an L2 penalty.
         maximize: Ascend instead of descend; the penalty still pulls towards zero.
 

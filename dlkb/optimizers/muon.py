@@ -26,7 +26,7 @@ def newton_schulz(
     coefficients: tuple[float, float, float] = COEFFICIENTS,
     eps: float = 1e-7,
 ) -> Array:
-    r"""Push all singular values of a matrix towards 1; singular vectors stay.
+    r"""Push the singular values of a matrix, but for 0, towards 1; singular vectors stay.
 
     $$\mathbf{X}_0 = \frac{\mathbf{X}}{\lVert\mathbf{X}\rVert_F + \epsilon},\qquad
     \mathbf{X}_{k+1} = a\,\mathbf{X}_k + b\,(\mathbf{X}_k\mathbf{X}_k^\top)\,\mathbf{X}_k
@@ -129,7 +129,7 @@ def muon(
         theta: Weights (..., m, n) of layers that map n entries to m, floating-point.
         grad: Gradient of the loss, in the shape and dtype of `theta`.
         state: From `muon_init`, or from the step before.
-        lr: Learning rate η ≥ 0: about the singular values of a step.
+        lr: Learning rate η ≥ 0: times √max(1, m/n) about the singular values of a step.
         weight_decay: λ ≥ 0, decoupled: a step multiplies the parameters by 1 − ηλ.
         momentum: μ in [0, 1).
         nesterov: Whether the step looks ahead.
@@ -141,7 +141,7 @@ def muon(
         The new parameters and the new state, in the dtypes of the old ones.
 
     Raises:
-        TypeError: If an array is not floating-point, or the dtypes differ.
+        TypeError: If `theta` or `grad` is not floating-point, or their dtypes differ.
         ValueError: If shapes differ or are no matrices, or a hyperparameter is out of its range.
 
     Note:
@@ -176,7 +176,8 @@ def muon(
     step = newton_schulz(ahead, steps=steps, coefficients=coefficients, eps=eps)
     rows, columns = theta.shape[-2:]
     step = max(1.0, rows / max(1, columns)) ** 0.5 * step
-    return (1 - lr * weight_decay) * theta - lr * step, MuonState(m)
+    new = (1 - lr * weight_decay) * theta - lr * step
+    return namespace(theta).astype(new, theta.dtype, copy=False), MuonState(m)
 
 
 def _frobenius(x: Array) -> Array:

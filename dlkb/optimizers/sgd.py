@@ -53,7 +53,7 @@ def penalized_gradient(
     g = -grad if maximize else grad
     if isinstance(weight_decay, (int, float)) and weight_decay == 0:
         return g  # not plus zero times θ: 0 · ∞ is no number
-    return g + weight_decay * theta
+    return namespace(theta).astype(g + weight_decay * theta, theta.dtype, copy=False)
 
 
 def sgd(
@@ -95,9 +95,9 @@ def sgd(
         array([0.8])
     """
     check_between("lr", lr, 0, math.inf, closed="left")
-    return theta - lr * penalized_gradient(
-        theta, grad, weight_decay=weight_decay, maximize=maximize
-    )
+    g = penalized_gradient(theta, grad, weight_decay=weight_decay, maximize=maximize)
+    # A rate of NumPy or JAX may be wider than the parameters, which keep their dtype.
+    return namespace(theta).astype(theta - lr * g, theta.dtype, copy=False)
 
 
 def batch_variance(variance: Array, *, batch: int, examples: float = math.inf) -> Array:
@@ -186,7 +186,7 @@ def expected_square(
         start: Error e₀, an array.
         curvature: λ > 0, an array that broadcasts with `start`.
         variance: Variance σ² of the gradient's noise, a number or an array.
-        lr: Learning rate 0 ≤ η < 2/λ.
+        lr: Learning rate 0 ≤ η < 2/λ; beyond, the result means nothing.
         step: Number of steps t ≥ 0.
 
     Returns:

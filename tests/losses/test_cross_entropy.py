@@ -271,6 +271,12 @@ def test_a_label_of_64_bits_is_no_class(library, label):
     assert math.isnan(cross_entropy(library([[0.0, 0.0], [0.0, 0.0]]), library([label, 1])))
 
 
+@pytest.mark.parametrize("kind", [np.uint32, np.uint64])
+def test_an_unsigned_label_is_not_ignored_by_its_bits(kind):
+    labels = np.asarray([np.iinfo(kind).max - 99, 1], dtype=kind)  # the bits of −100
+    assert math.isnan(cross_entropy(np.zeros((2, 3)), labels))
+
+
 def test_a_class_that_is_ruled_out_costs_nothing_where_it_did_not_happen():
     z = torch.tensor([[1.0, 2.0, -math.inf]], dtype=torch.float64, requires_grad=True)
     expected = cross_entropy(z[:, :2], torch.tensor([0]))
@@ -336,7 +342,8 @@ def test_binary_logits_are_stable_and_smooth():
     assert_close(grad, np.asarray([-1.0, -1.0, 0.5, 1.0, 0.0]))
     (second,) = torch.autograd.grad(grad.sum(), z)
     assert_close(second, np.asarray([0.0, 0.0, 0.25, 0.0, 0.0]))
-    assert binary_cross_entropy_with_logits(np.asarray(40.0), np.asarray(1.0)) == math.exp(-40)
+    for z, y in ((40.0, 1.0), (-40.0, 0.0)):
+        assert binary_cross_entropy_with_logits(np.asarray(z), np.asarray(y)) == math.exp(-40)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -398,7 +405,8 @@ def test_a_positive_weight_leads_to_the_weighted_probability():
         back = weighted_probability(special.expit(z), pos_weight=1 / pos_weight)
         assert_close(back, p)
     ends = np.asarray([0.0, 1.0])
-    assert_close(weighted_probability(ends, pos_weight=7.0), ends)
+    for pos_weight in (7.0, 1e-17):
+        assert_close(weighted_probability(ends, pos_weight=pos_weight), ends)
 
 
 @pytest.mark.parametrize("bins", [1, 2, 15, 30])
@@ -443,6 +451,9 @@ Y = np.zeros(2, int)
         (lambda: cross_entropy(Z, np.zeros(3, int)), ValueError, r"labels has shape \(3,\) but"),
         (lambda: cross_entropy(Z, np.zeros(3)), ValueError, r"labels has shape \(3,\)"),
         (lambda: cross_entropy(Z, Y > 0), TypeError, "labels has dtype bool"),
+        (lambda: cross_entropy(Z[0], 1), TypeError, "labels is int: an array is needed"),
+        (lambda: cross_entropy(Z, Y, ignore_index=2**31), ValueError, "ignore_index is 2147483648"),
+        (lambda: cross_entropy_vjp(Z, Y, 1.0), TypeError, "cotangent is float: an array"),
         (lambda: cross_entropy(Z, Y, weight=np.ones(2)), ValueError, r"weight has .* \(3,\)"),
         (lambda: cross_entropy(Z, Y, reduction="batch"), ValueError, "reduction is 'batch'"),
         (lambda: cross_entropy(Z, Y, label_smoothing=1.1), ValueError, "label_smoothing is 1.1"),
@@ -482,6 +493,11 @@ Y = np.zeros(2, int)
             ValueError,
             r"cotangent has shape \(2, 3\)",
         ),
+        (
+            lambda: binary_cross_entropy_with_logits_vjp(Z, Z, np.asarray(1)),
+            TypeError,
+            "cotangent has dtype int64",
+        ),
         (lambda: smoothing_gap(classes=1, label_smoothing=0.1), ValueError, "classes is 1"),
         (lambda: smoothing_gap(classes=2, label_smoothing=0), ValueError, r"\(0, 1\]"),
         (lambda: smoothing_floor(classes=1, label_smoothing=0.1), ValueError, "classes is 1"),
@@ -491,6 +507,8 @@ Y = np.zeros(2, int)
         (lambda: reliability(Z[0], Z[0], bins=0), ValueError, "bins is 0"),
         (lambda: reliability(Z[0], Z[0] > 0), TypeError, "correct has dtype bool"),
         (lambda: calibration_error(Z[0], np.zeros(2)), ValueError, r"correct has shape \(2,\)"),
+        (lambda: calibration_error(Z[0], Z[0] > 0), TypeError, "correct has dtype bool"),
+        (lambda: calibration_error(Z[0] > 0, Z[0]), TypeError, "confidence has dtype bool"),
     ],
 )
 def test_errors_name_the_argument(call, error, message):

@@ -1,7 +1,9 @@
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 from sklearn.model_selection import GroupKFold, KFold, TimeSeriesSplit
 
@@ -77,6 +79,15 @@ def test_the_expected_best_is_that_of_the_binomial_law(n, accuracy):
         assert found == pytest.approx(expected, rel=1e-9)
 
 
+def test_the_expected_best_of_very_many_models_keeps_its_digits():
+    for n, accuracy, models in ((5000, 0.001, 10**12), (2000, 0.9, 10**15)):
+        above = stats.binom.sf(np.arange(n), n, accuracy)
+        lost = np.log1p(-np.minimum(above, 1 - 1e-16))
+        expected = -np.expm1(models * lost).sum() / n
+        found = expected_best(models=models, examples=n, accuracy=accuracy)
+        assert found == pytest.approx(expected, rel=1e-9)
+
+
 def test_the_expected_best_is_that_of_draws():
     rng = np.random.default_rng(2)
     best = rng.binomial(100, 0.8, size=(4000, 30)).max(1) / 100
@@ -120,6 +131,12 @@ def test_folds_out_of_range():
     for gap in (-1, 3):
         with pytest.raises(ValueError, match=rf"gap is {gap}: it must lie in \[0, 2\]"):
             ordered_folds(7, folds=2, gap=gap)
+
+
+@pytest.mark.parametrize("library", [np.asarray, torch.tensor, jnp.asarray])
+def test_groups_may_be_an_array(library):
+    groups = [3, 1, 3, 2, 1, 3]
+    assert grouped_folds(library(groups), folds=2) == grouped_folds(groups, folds=2)
 
 
 def test_numbers_out_of_range():

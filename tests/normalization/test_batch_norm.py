@@ -219,6 +219,11 @@ ONES, STORED = np.ones((2, 4)), Running(np.zeros(4), np.ones(4))
         (lambda: batch_norm_vjp(ONES, np.ones(2)), ValueError, "cotangent has shape"),
         (lambda: batch_norm_vjp(ONES, ONES > 0), TypeError, "cotangent has dtype bool"),
         (lambda: batch_norm_eval(ONES, STORED, eps=-1.0), ValueError, "eps is -1.0"),
+        (
+            lambda: batch_norm_eval_vjp(ONES, ONES, STORED, eps=-1e3),
+            ValueError,
+            "eps is -1000.0",
+        ),
         (lambda: batch_norm_eval(ONES, Running(ONES, ONES[0])), ValueError, "mean has shape"),
         (lambda: batch_norm_eval(ONES, Running(ONES[0], ONES)), ValueError, "var has shape"),
         (lambda: batch_norm_eval_vjp(ONES, ONES[0], STORED), ValueError, "cotangent has shape"),

@@ -218,6 +218,7 @@ ONES = np.ones((2, 3))
         (lambda: layer_norm(ONES, eps=-1.0), ValueError, "eps is -1.0"),
         (lambda: layer_norm(ONES, dims=3), ValueError, r"dims is 3: .* 1 … 2"),
         (lambda: layer_norm(np.asarray(1.0)), ValueError, "dims is 1"),
+        (lambda: layer_norm(ONES, None, np.ones(3), dims=0), ValueError, "dims is 0"),
         (lambda: layer_norm(np.ones(3, int)), TypeError, "x has dtype int64"),
         (lambda: layer_norm(ONES, np.ones(2)), ValueError, r"weight has shape \(2,\): .* \(3,\)"),
         (lambda: layer_norm(ONES, None, np.ones(2)), ValueError, r"bias has shape \(2,\)"),
@@ -232,6 +233,7 @@ ONES = np.ones((2, 3))
         (lambda: fold_affine(np.ones(3), np.ones(3), np.ones(3)), ValueError, "gain has shape"),
         (lambda: fold_affine(np.ones(3, int), np.ones(3), ONES), TypeError, "gain has dtype"),
         (lambda: fold_affine(np.ones(3), np.ones(3), ONES > 0), TypeError, "weight has dtype"),
+        (lambda: fold_affine(*ONES, ONES, np.ones(2, int)), TypeError, "bias has dtype int64"),
     ],
 )
 def test_bad_input_is_named(call, error, message):

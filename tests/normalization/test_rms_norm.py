@@ -197,6 +197,11 @@ def test_behind_a_centred_layer_it_is_layer_norm(bias):
     assert np.abs(rms_norm(before, eps=1e-5) - layer_norm(before)).max() > 0.1
 
 
+def test_the_gradient_has_the_dtype_of_x():
+    found = unit_rms_vjp(draw(3).astype(np.float32), draw(3, seed=1), eps=EPS)
+    assert found.dtype == np.float32
+
+
 def test_zeros_stay_zero_and_without_eps_are_nan():
     assert_close(rms_norm(np.zeros((2, 3))), np.zeros((2, 3)))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -160,6 +160,14 @@ def test_errors_of_the_rates():
             noise_rms(**options)
 
 
+@pytest.mark.parametrize("rule", [adam, adamw])
+def test_a_rate_of_numpy_does_not_widen_parameters_or_state(rule):
+    theta = np.ones(2, dtype=np.float32)
+    rates = {"lr": np.float64(0.1), "weight_decay": np.float64(0.1)}
+    new, state = rule(theta, theta, adam_init(theta), **rates)
+    assert new.dtype == state.m.dtype == state.v.dtype == np.float32
+
+
 def test_integers_are_refused():
     with pytest.raises(TypeError, match="theta has dtype int64"):
         adamw(np.asarray([1, 2]), np.ones(2), adam_init(np.ones(2)))

@@ -126,6 +126,12 @@ def test_defaults_do_not_converge_to_one_and_newtons_do():
     assert_close(newton_schulz(x, steps=60, coefficients=NEWTON), u @ vt, scale=100)
 
 
+def test_a_rate_of_numpy_does_not_widen_the_parameters():
+    theta, grad = np.ones((2, 2), dtype=np.float32), np.ones((2, 2), dtype=np.float32)
+    rates = {"lr": np.float64(0.1), "weight_decay": np.float64(0.1)}
+    assert muon(theta, grad, muon_init(theta), **rates)[0].dtype == np.float32
+
+
 ONE, START = np.ones((2, 3)), MuonState(np.zeros((2, 3)))
 
 

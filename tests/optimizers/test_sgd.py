@@ -193,6 +193,14 @@ def test_a_small_rate_keeps_its_digits_in_float32(rate):
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_rate_of_numpy_does_not_widen_the_parameters():
+    theta, grad = np.ones((2, 2), dtype=np.float32), np.ones((2, 2), dtype=np.float32)
+    rates = {"lr": np.float64(0.1), "weight_decay": np.float64(0.1)}
+    assert sgd(theta, grad, **rates).dtype == np.float32
+    found = penalized_gradient(theta, grad, weight_decay=np.float64(0.1))
+    assert found.dtype == np.float32
+
+
 ONE = np.ones(2)
 
 
