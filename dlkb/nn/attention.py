@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from dlkb.arrays import check_between
 from dlkb.nn.dropout import Dropout
 from dlkb.nn.two_graphs import by_hand
 from dlkb.transformers.attention import attention, attention_vjp, attention_weights
@@ -40,13 +41,14 @@ def scaled_dot_product_attention(
 
     Raises:
         TypeError: If a tensor is not floating-point, or the mask neither boolean nor that.
-        ValueError: If shapes do not fit, or an option is out of its range.
+        ValueError: If shapes do not fit, `dropout_p` is out of its range, or both `attn_mask` and
+            `is_causal` are given.
 
     Note:
         All weights, L × S a head, are in memory while a pass runs. Between the passes the three
         inputs are kept; the weights, too, with dropout or where the mask requires a gradient.
-        Differs from PyTorch's: `query`, `key` and `value` may be of several dtypes, and need as
-        many heads of `key` as of `value`; errors are other classes with other texts.
+        Differs from PyTorch's: `query`, `key` and `value` may be of several dtypes; with
+        `enable_gqa`, `key` has as many heads as `value`; errors are other classes with other texts.
 
     Example:
         >>> x = torch.eye(2)
@@ -54,17 +56,28 @@ def scaled_dot_product_attention(
         tensor([[1., 0.],
                 [0., 1.]])
     """
+    check_between("dropout_p", dropout_p, 0, 1)
     apart = 3 if enable_gqa and query.ndim > 2 < key.ndim else 2
-    tensors = query, key, value
-    axes = torch.broadcast_shapes(*(x.shape[:-apart] for x in tensors))
-    query, key, value = (x.expand(*axes, *x.shape[-apart:]) for x in tensors)
+    tensors, dtype = (query, key, value), query.dtype
+    if all(x.is_floating_point() for x in tensors):
+        common = torch.promote_types(torch.promote_types(dtype, key.dtype), value.dtype)
+        query, key, value = tensors = tuple(x.to(common) for x in tensors)
+    try:
+        axes = torch.broadcast_shapes(*(x.shape[:-apart] for x in tensors))
+    except RuntimeError:
+        raise ValueError(
+            f"query, key and value have shapes {[tuple(x.shape) for x in tensors]}: their axes "
+            f"before the last {apart} must broadcast"
+        ) from None
+    query, key, value = (x.expand((*axes, *x.shape[-apart:])) for x in tensors)
     if dropout_p == 0:
         arrays = {"q": query, "k": key, "v": value}
         options = {"is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa}
-        return by_hand(attention, attention_vjp, arrays, options, fixed={"mask": attn_mask})
+        read = by_hand(attention, attention_vjp, arrays, options, fixed={"mask": attn_mask})
+        return read.to(dtype)
     weights = attention_weights(
         query, key, mask=attn_mask, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
     )
     if enable_gqa:
         value = value.repeat_interleave(query.shape[-3] // value.shape[-3], dim=-3)
-    return Dropout(dropout_p)(weights) @ value
+    return (Dropout(dropout_p)(weights) @ value).to(dtype)

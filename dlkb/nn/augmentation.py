@@ -66,6 +66,11 @@ class MixUp(nn.Module):
                 "must be (batch,) or (batch, classes)"
             )
         if labels.ndim == 2:
+            if self.num_classes not in (None, labels.shape[1]):
+                raise ValueError(
+                    f"labels has rows of {labels.shape[1]} classes but num_classes is "
+                    f"{self.num_classes}: give None for rows"
+                )
             return labels if labels.is_floating_point() else labels.float()
         if self.num_classes is None:
             raise ValueError("num_classes is None: it is needed where labels are numbers")

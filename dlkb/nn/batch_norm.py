@@ -1,11 +1,13 @@
 """Batch normalization as modules, and how to fold it into the layer in front."""
 
 import copy
+import math
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from dlkb.arrays import check_between
 from dlkb.nn.two_graphs import by_hand
 from dlkb.normalization.batch_moments import Running, batch_moments, update_running
 from dlkb.normalization.batch_norm import (
@@ -27,7 +29,8 @@ class BatchNorm(nn.Module):
         num_features: Number of channels C, the size of axis 1.
         eps: ε ≥ 0, added to the variance.
         momentum: Weight of the new batch in the stored moments. `None` stores their plain mean
-            over all batches since the last `reset_running_stats`.
+            over all batches since the last `reset_running_stats`; an empty one counts with what
+            is stored, as in torch.
         affine: Whether there is a gain, from 1 on.
         track_running_stats: Whether moments are stored. If not, evaluation, too, takes those of
             the batch.
@@ -36,8 +39,8 @@ class BatchNorm(nn.Module):
         bias: Whether there is a shift, from 0 on, if `affine`.
 
     Raises:
-        ValueError: In `forward`, if the shape does not fit, or a channel has one number in
-            training.
+        ValueError: If `eps` is negative or `momentum` outside [0, 1]; in `forward`, if the shape
+            does not fit, or a channel has one number in training.
 
     Note:
         Differs from torch's in float32 for entries beyond about 1e19 / √n, with n numbers a
@@ -78,6 +81,9 @@ class BatchNorm(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        check_between("eps", eps, 0, math.inf, closed="left")
+        if momentum is not None:
+            check_between("momentum", momentum, 0, 1)
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -123,10 +129,11 @@ class BatchNorm(nn.Module):
                 f"input has shape {tuple(input.shape)}, one number a channel: batch norm needs "
                 "two or more to train; leave out a last batch of one (drop_last=True) or eval()"
             )
-        if self.track_running_stats:
-            self._store(input.detach())
         arrays = {"x": input, "weight": self.weight, "bias": self.bias}
-        return by_hand(batch_norm, batch_norm_vjp, arrays, {"eps": self.eps})
+        output = by_hand(batch_norm, batch_norm_vjp, arrays, {"eps": self.eps})
+        if self.track_running_stats:  # behind what may raise
+            self._store(input.detach())
+        return output
 
     def extra_repr(self) -> str:
         """Return the arguments as torch's batch norm prints them."""
@@ -220,8 +227,9 @@ def fold_batch_norm(layer: nn.Module, norm: nn.Module) -> nn.Module:
     Raises:
         TypeError: If `layer` is of another kind; for transposed convolutions see
             `torch.nn.utils.fuse_conv_bn_eval`.
-        ValueError: If `norm` is in training mode or stores nothing, or if weight or bias of
-            `layer` are no parameters, but computed in each pass.
+        ValueError: If `norm` is in training mode or stores nothing, or has not one channel an
+            output of `layer`, or if weight or bias of `layer` are no parameters, but computed in
+            each pass.
 
     Example:
         >>> norm = BatchNorm1d(2).eval()
@@ -242,6 +250,11 @@ def fold_batch_norm(layer: nn.Module, norm: nn.Module) -> nn.Module:
         raise ValueError(
             "norm is in training mode or stores no moments, so that its output depends on the "
             "batch: call eval(), and build it with track_running_stats=True"
+        )
+    if len(mean) != len(layer.weight):
+        raise ValueError(
+            f"norm has {len(mean)} channels and layer {len(layer.weight)} outputs: they must be "
+            "equal"
         )
     folded = copy.deepcopy(layer)
     with torch.no_grad():

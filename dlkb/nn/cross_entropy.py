@@ -115,6 +115,7 @@ class CrossEntropyLoss(nn.Module):
             return
         while torch._C._functorch.is_functorch_wrapped_tensor(target):
             target = torch._C._functorch.get_unwrapped(target)  # vmap refuses to look
+        target = target.long()  # a narrow dtype cannot be compared with 300
         wrong = ((target < 0) | (target >= classes)) & (target != self.ignore_index)
         if wrong.any():
             raise IndexError(

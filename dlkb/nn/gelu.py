@@ -27,8 +27,9 @@ class GELU(nn.Module):
 
     Note:
         Differs from `torch.nn.GELU`, which takes any `approximate` and raises when it is called,
-        may give NaN for +∞ in float32 on the CPU, and in the tanh form a NaN gradient where x²
-        overflows. Half precision is computed in float32, as there.
+        has a NaN gradient at +∞ and may give NaN itself there in float32 on the CPU, and in the
+        tanh form has a NaN gradient where x² overflows. Half precision is computed in float32, as
+        there.
 
     Example:
         >>> import torch

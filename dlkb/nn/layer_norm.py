@@ -25,7 +25,7 @@ class LayerNorm(nn.Module):
 
     Raises:
         ValueError: If `normalized_shape` is empty; in `forward`, if the input does not end in
-            it.
+            it, or `eps` is negative.
 
     Note:
         Differs from `torch.nn.LayerNorm` in float32 for entries beyond about 1e19 / √features,

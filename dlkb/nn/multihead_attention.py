@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
+from dlkb.arrays import check_between
 from dlkb.nn.attention import scaled_dot_product_attention
 from dlkb.nn.dropout import Dropout
 from dlkb.transformers.attention import attention_weights
@@ -30,12 +31,14 @@ class MultiheadAttention(nn.Module):
         dtype: Their type.
 
     Raises:
-        ValueError: If `embed_dim` is not a multiple of `num_heads`.
+        ValueError: If `embed_dim` is not a positive multiple of `num_heads`, or `dropout` is
+            outside [0, 1].
 
     Note:
         Differs from `torch.nn.MultiheadAttention` in a query whose keys are all masked: it reads
-        zeros here, and NaN there where `need_weights` is set or in the fast path of `eval`. Nested
-        tensors are not taken.
+        zeros here, and NaN there where `need_weights` is set or in the fast path of `eval`. A hint
+        `is_causal` is believed there without `need_weights`; here the mask counts. Nested tensors
+        are not taken.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -68,6 +71,7 @@ class MultiheadAttention(nn.Module):
             raise ValueError(
                 f"embed_dim is {embed_dim}: it must be a positive multiple of {num_heads} heads"
             )
+        check_between("dropout", dropout, 0, 1)
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim
@@ -128,9 +132,19 @@ class MultiheadAttention(nn.Module):
                 number added.
             average_attn_weights: Whether the mean over the heads is returned.
             is_causal: A hint that `attn_mask` is the causal mask, which must be given.
+
+        Raises:
+            TypeError: If a mask is neither boolean nor floating-point.
+            ValueError: If shapes do not fit.
+            RuntimeError: If `is_causal` is set without `attn_mask`.
         """
         if is_causal and attn_mask is None:
             raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+        if query.ndim not in (2, 3) or not query.ndim == key.ndim == value.ndim:
+            raise ValueError(
+                f"query, key and value have {query.ndim}, {key.ndim} and {value.ndim} axes: two "
+                "each are needed, or three with a batch"
+            )
         batched = query.ndim == 3
         if not batched:
             query, key, value = (x[None] for x in (query, key, value))
@@ -176,9 +190,24 @@ class MultiheadAttention(nn.Module):
         self, attn_mask: Tensor | None, padding: Tensor | None, q: Tensor, *, added: int
     ) -> Tensor | None:
         """Return what is added to the scores, shape (N or 1, heads or 1, L or 1, S + added)."""
+        for name, mask in (("attn_mask", attn_mask), ("key_padding_mask", padding)):
+            if mask is not None and mask.dtype != torch.bool and not mask.is_floating_point():
+                raise TypeError(
+                    f"{name} has dtype {mask.dtype}: it must be boolean, True where a key may not "
+                    "be read, or floating-point, added to the scores"
+                )
+        if padding is not None and padding.ndim != 2:
+            raise ValueError(
+                f"key_padding_mask has {padding.ndim} axes with a batch: (N, S) is needed"
+            )
         masks = []
         if attn_mask is not None:
             each = attn_mask.ndim == 3
+            if each and len(attn_mask) % self.num_heads:
+                raise ValueError(
+                    f"attn_mask has shape {tuple(attn_mask.shape)}: its first axis must be a "
+                    f"multiple of the {self.num_heads} heads, one mask each"
+                )
             masks.append(attn_mask.unflatten(0, (-1, self.num_heads)) if each else attn_mask)
         if padding is not None:
             masks.append(padding[:, None, None, :])

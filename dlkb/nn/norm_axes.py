@@ -23,7 +23,8 @@ class GroupNorm(nn.Module):
         bias: Whether there is a shift, too, from 0 on.
 
     Raises:
-        ValueError: If `num_groups` does not divide `num_channels`.
+        ValueError: If `num_groups` does not divide `num_channels`; in `forward`, if the shape does
+            not fit, or `eps` is negative.
 
     Note:
         Differs from `torch.nn.GroupNorm` for a batch of one with one number a group: torch

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from dlkb.arrays import check_between
@@ -37,6 +38,8 @@ class _RegressionLoss(nn.Module):
                 "they would be broadcast, and each prediction compared with other targets too. "
                 "Give both one shape, for instance by input.squeeze(-1)"
             )
+        if target.is_complex():
+            raise TypeError(f"target has dtype {target.dtype}: real numbers are needed")
         real = target if target.is_floating_point() else target.to(input.dtype)
         return self._loss(lifted(input), lifted(real))
 
@@ -166,7 +169,9 @@ class SmoothL1Loss(_RegressionLoss):
         self.beta = beta
 
     def _loss(self, input: Tensor, target: Tensor) -> Tensor:
-        if self.beta == 0:
+        # Where β underflows, the error over β would be 0/0 or 0.
+        dtype = torch.promote_types(torch.promote_types(input.dtype, target.dtype), torch.float32)
+        if self.beta < torch.finfo(dtype).tiny:
             return absolute_error(input, target, reduction=self.reduction)
         options = {"beta": self.beta, "reduction": self.reduction}
         fixed = {"target": target}

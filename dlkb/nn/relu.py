@@ -89,6 +89,9 @@ class PReLU(nn.Module):
         device: Of the parameter.
         dtype: Of the parameter.
 
+    Raises:
+        ValueError: In `forward`, if `num_parameters` is neither 1 nor the length of axis 1.
+
     Note:
         Differs from `torch.nn.PReLU` where the input has another dtype than the parameter: that is
         an error there, and promoted here.
@@ -183,6 +186,7 @@ def unit_activity(model: nn.Module, inputs: Iterable[Any], *, axis: int = 1) -> 
 
     Raises:
         ValueError: If the model calls no ReLU module, or there are no inputs.
+        IndexError: If the output of a ReLU has no such axis.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
@@ -199,7 +203,7 @@ def unit_activity(model: nn.Module, inputs: Iterable[Any], *, axis: int = 1) -> 
         def hook(_: nn.Module, __: Any, output: Tensor) -> None:
             calls[name] = calls.get(name, 0) + 1
             key = f"{name}#{calls[name]}" if calls[name] > 1 else name
-            rows = output.movedim(axis, 0).flatten(1) > 0
+            rows = output.movedim(axis, 0)[..., None].flatten(1) > 0
             active[key] = active.get(key, 0) + rows.sum(1)
             total[key] = total.get(key, 0) + rows.shape[1]
 

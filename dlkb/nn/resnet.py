@@ -146,7 +146,8 @@ class ResNet(nn.Module):
         stride_in: As for `Bottleneck`; "3x3" for weights of torchvision.
 
     Raises:
-        ValueError: If `layers` does not list four positive numbers, or `stride_in` does not fit.
+        ValueError: If `layers` does not list four positive numbers, `stride_in` does not fit, or
+            `zero_init_residual` finds a normalization without a gain.
 
     Note:
         Differs from `torchvision.models.ResNet` in what is not here: groups and widths (ResNeXt,
@@ -207,6 +208,11 @@ class ResNet(nn.Module):
             for module in self.modules():
                 if isinstance(module, _Residual):
                     last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+                    if getattr(last, "weight", None) is None:
+                        raise ValueError(
+                            f"zero_init_residual is True but {type(last).__name__} has no gain to "
+                            "set to zero: give another norm_layer, or False"
+                        )
                     nn.init.zeros_(last.weight)
 
     def features(self, x: Tensor) -> list[Tensor]:

@@ -26,7 +26,7 @@ class RMSNorm(nn.Module):
 
     Raises:
         ValueError: If `normalized_shape` is empty; in `forward`, if the input does not end in
-            it.
+            it, or `eps` is negative.
 
     Note:
         Differs from `torch.nn.RMSNorm` in float32 for entries beyond about 1e19 / √features,

@@ -23,7 +23,8 @@ class Sigmoid(nn.Module):
 
     Note:
         Differs from `torch.nn.Sigmoid`: the gradient keeps its digits where the output rounds to
-        1, for which the input is kept, not the output; and integers are refused.
+        1, for which the input is kept, not the output; half precision, which torch rounds once,
+        may be one unit in the last place off; and integers are refused.
 
     Example:
         >>> layer = Sigmoid()
@@ -60,6 +61,10 @@ class LogSigmoid(nn.Module):
 
     The arithmetic is `dlkb.activations.sigmoid.log_sigmoid`.
 
+    Note:
+        Differs from `torch.nn.LogSigmoid` in half precision, which torch rounds once: here it may
+        be one unit in the last place off.
+
     Example:
         >>> layer = LogSigmoid()
         >>> layer, layer(torch.tensor([-1000.0, 1000.0])).tolist()
@@ -81,8 +86,12 @@ class Softplus(nn.Module):
         threshold: Where β times the input is above it, the input itself is returned, as torch
             does. `math.inf` keeps all digits; the form does not overflow.
 
+    Raises:
+        ValueError: In `forward`, if `beta` is not positive.
+
     Note:
-        Differs from `torch.nn.Softplus` in that β must be positive.
+        Differs from `torch.nn.Softplus` in that β must be positive, and in half precision as
+        `LogSigmoid` does from torch's.
 
     Example:
         >>> layer = Softplus()

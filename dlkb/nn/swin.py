@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dlkb.arrays import check_between
 from dlkb.nn.dropout import Dropout
 from dlkb.transformers.attention import attention_weights
 from dlkb.transformers.attention_heads import merge_heads, split_heads
@@ -63,7 +64,9 @@ class ShiftedWindowAttention(nn.Module):
                 f"window_size is {window_size} and shift_size {shift_size}: two numbers each "
                 "are needed, those of the window at least 1"
             )
-        if dim % num_heads:
+        for shift, size in zip(shift_size, window_size, strict=True):
+            check_between("shift_size", shift, 0, size, closed="left")
+        if num_heads < 1 or dim % num_heads:
             raise ValueError(f"num_heads is {num_heads}: it must divide dim, {dim}")
         self.window_size, self.shift_size = list(window_size), list(shift_size)
         self.num_heads = num_heads

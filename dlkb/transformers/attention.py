@@ -56,7 +56,7 @@ def _softmax(scores: Array) -> Array:
     xp = namespace(scores)
     if scores.shape[-1] == 0:
         return scores
-    some = xp.max(scores, axis=-1, keepdims=True) > -math.inf
+    some = xp.max(scores, axis=-1, keepdims=True) != -math.inf  # NaN is a key, too
     zero = xp.zeros_like(scores)
     return xp.where(some, softmax(xp.where(some, scores, zero)), zero)
 

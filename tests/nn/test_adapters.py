@@ -197,6 +197,22 @@ def test_mode_state_and_compilation_follow_the_model():
     assert_close(compiled(x), model(x))
 
 
+def test_a_shared_module_stays_shared():
+    shared = nn.Linear(4, 4)
+    model = nn.Sequential(shared, nn.ReLU(), shared)
+    add_adapter(model, ["0", "2"], width=4, bottleneck=2, std=0.5)
+    assert model[0] is model[2]
+    assert model[0].base_layer is shared
+    assert sum(p.requires_grad for p in model.parameters()) == 4
+
+
+def test_the_dtype_is_that_of_a_floating_point_parameter():
+    layer = nn.Linear(4, 4).bfloat16()
+    layer.weight = nn.Parameter(torch.zeros(4, 4, dtype=torch.int8), requires_grad=False)
+    model = add_adapter(nn.Sequential(layer), ["0"], width=4, bottleneck=2)
+    assert model[0].adapters["default"].adapter_up.weight.dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("grad", [False, True])
 def test_the_fast_path_of_torch_does_not_pass_over_adapters(masked, grad):
@@ -247,6 +263,24 @@ def test_draws_follow_the_generator_and_say_what_they_are():
 def test_errors_name_the_remedy(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"bottleneck": 0}, {"non_linearity": "tanh"}, {"std": -1.0}, {"train": ["nothing"]}]
+    + [{"name": name} for name in ("", "a.b", "train")],
+    ids=str,
+)
+def test_an_error_leaves_the_model_as_it_was(options):
+    model = mlp()
+    with pytest.raises(ValueError):  # noqa: PT011
+        add_adapter(model, ["0", "2"], **{"width": 4, "bottleneck": 2, **options})
+    assert str(model) == str(mlp())
+    assert all(p.requires_grad for p in model.parameters())
+    model = two_adapters()
+    with pytest.raises(ValueError, match="train: no module is called 'nothing'"):
+        fuse_adapters(model, ["a", "b"], train=["nothing"])
+    assert model[0].fusion is None
 
 
 def one_adapter(model=None, modules=("0",), **options):

@@ -92,6 +92,22 @@ def test_precision(dtype, size, device):
     assert_close(found, exact.to(dtype), dtype=str(dtype).removeprefix("torch."), scale=4)
 
 
+@pytest.mark.parametrize("p", [0.0, 0.5])
+@pytest.mark.parametrize("dtypes", [("float32", "float64"), ("float64", "bfloat16")], ids=str)
+def test_several_dtypes(dtypes, p):
+    first, second = (getattr(torch, name) for name in dtypes)
+    q, k, v = inputs()
+    given = [q.to(first).requires_grad_(), k.to(second), v.to(second)]
+    torch.manual_seed(3)
+    found = scaled_dot_product_attention(*given, dropout_p=p)
+    torch.manual_seed(3)
+    exact = F.scaled_dot_product_attention(*(x.double() for x in given), dropout_p=p)
+    assert found.dtype == first
+    assert_close(found, exact.to(first))
+    (grad,) = torch.autograd.grad(found.sum(), given[:1])
+    assert grad.dtype == first
+
+
 @pytest.mark.parametrize("p", [0.1, 0.5, 1.0])
 @pytest.mark.parametrize("kv_heads", [None, 2])
 def test_the_same_seed_drops_the_weights_that_torch_drops(p, kv_heads):
@@ -132,9 +148,12 @@ class Call(torch.nn.Module):
         ({"attn_mask": torch.ones(5, 7), "is_causal": True}, ValueError, "both given"),
         ({"dropout_p": 1.5}, ValueError, "p is 1.5"),
         ({"dropout_p": math.nan}, ValueError, "p is nan"),
+        ({"dropout_p": -0.1}, ValueError, "dropout_p is -0.1"),
+        ({"query": torch.ones(3, 5, 8)}, ValueError, r"\(3, 5, 8\), .* must broadcast"),
         ({"query": torch.ones(2, 5, 9)}, ValueError, r"q has shape .*9\) but k has shape"),
         ({"value": torch.ones(2, 6, 3)}, ValueError, r"v has shape \(2, 6, 3\)"),
         ({"enable_gqa": True, "query": torch.ones(3, 5, 8)}, ValueError, "must be a multiple"),
+        ({x: torch.ones(()) for x in ("query", "key", "value")}, ValueError, r"q has shape \(\)"),
         ({"query": torch.ones(2, 5, 8).long()}, TypeError, "q has dtype torch.int64"),
     ],
 )
@@ -153,3 +172,14 @@ def test_a_learned_mask_gets_a_gradient(shape):
         found.append(torch.autograd.grad(attend(*given, bias).square().sum(), [*given, bias]))
     for mine, theirs in zip(*found, strict=True):
         assert_close(mine, theirs)
+
+
+def test_nan_is_read_as_nan():
+    q, k, v = inputs((2, 5, 8))
+    q[0, 1, 0] = k[1, 2, 0] = math.nan
+    found, theirs = (
+        f(q, k, v) for f in (scaled_dot_product_attention, F.scaled_dot_product_attention)
+    )
+    assert torch.equal(found.isnan(), theirs.isnan())
+    assert found[0, 1].isnan().all()
+    assert found[1].isnan().all()

@@ -77,6 +77,7 @@ def test_inputs_that_are_no_images():
         ({"num_classes": None}, (4,), "num_classes is None"),
         ({"num_classes": 3}, (3,), r"labels has shape \(3,\)"),
         ({"num_classes": 3}, (4, 3, 1), r"labels has shape \(4, 3, 1\)"),
+        ({"num_classes": 3}, (4, 5), "labels has rows of 5 classes but num_classes is 3"),
     ],
 )
 def test_errors_name_the_argument(kind, keywords, shape, message):

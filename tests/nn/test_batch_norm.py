@@ -145,6 +145,19 @@ def test_wrong_shapes_are_named(kind, shape):
         kind(4)(inputs(shape))
 
 
+def test_an_error_leaves_the_buffers_as_they_were():
+    layer, _ = pair()
+    with pytest.raises(TypeError, match=r"x has dtype torch\.int64"):
+        layer(torch.ones(6, 4, dtype=torch.int64))
+    assert layer.num_batches_tracked == 0
+    for options, message in (
+        ({"eps": -1.0}, "eps is -1.0"),
+        ({"momentum": 1.5}, "momentum is 1.5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            BatchNorm1d(4, **options)
+
+
 def test_buffers_carry_no_graph_and_evaluation_changes_none():
     layer, _ = pair()
     layer(inputs((6, 4)).requires_grad_())
@@ -252,7 +265,7 @@ def test_folding_keeps_the_type_of_the_layer():
             "track_running_stats=True",
         ),
         (nn.Linear(3, 4), nn.LayerNorm(4).eval(), ValueError, "stores no moments"),
-        (nn.Linear(3, 5), BatchNorm1d(4).eval(), ValueError, r"gain has shape \(4,\)"),
+        (nn.Linear(3, 5), BatchNorm1d(4).eval(), ValueError, "norm has 4 channels and layer 5"),
         (
             nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)),
             BatchNorm1d(4).eval(),

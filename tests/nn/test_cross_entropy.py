@@ -118,6 +118,15 @@ def test_a_label_out_of_bounds_is_named(index):
     assert CrossEntropyLoss(ignore_index=-1)(draw((6, 4)), target).isfinite()
 
 
+@pytest.mark.parametrize(("dtype", "classes"), [("uint8", 300), ("uint8", 256), ("int8", 200)])
+def test_labels_of_a_narrow_dtype(dtype, classes):
+    x, target = draw((3, classes)), torch.tensor([0, 5, 127])
+    expected = nn.CrossEntropyLoss()(x, target)
+    assert_close(CrossEntropyLoss()(x, target.to(getattr(torch, dtype))), expected)
+    with pytest.raises(IndexError, match="Target 156 is out of bounds"):
+        CrossEntropyLoss()(draw((1, 100)), torch.tensor([156], dtype=torch.uint8))
+
+
 def test_compiles_in_one_graph(device):
     x, target = draw((6, 4), device=device), labels(6, device)
     options = {"weight": WEIGHT.to(device), "label_smoothing": 0.1}

@@ -559,13 +559,23 @@ def test_paths_of_the_notes_do_not_exist(distilbert):
         (lambda: LoRALinear(nn.Linear(2, 2), r=0, alpha=1), ValueError, "r is 0"),
         (lambda: LoRALinear(nn.Linear(2, 2), r=1, alpha=-1), ValueError, "alpha is -1"),
         (lambda: LoRALinear(nn.Linear(2, 2), r=1, alpha=1, rule="x"), ValueError, "rule is 'x'"),
-        (lambda: LoRALinear(nn.Linear(2, 2), r=1, alpha=1, lora_dropout=2), ValueError, "p is 2"),
+        (
+            lambda: LoRALinear(nn.Linear(2, 2), r=1, alpha=1, lora_dropout=2),
+            ValueError,
+            "dropout is 2",
+        ),
         (
             lambda: add_lora(Classifier(), ["q_proj"], r=1, alpha=1),
             ValueError,
             r"'q_proj'; .*q_lin",
         ),
         (lambda: add_lora(Classifier(), ["q_lin", "zzz"], r=1, alpha=1), ValueError, "'zzz'"),
+        (lambda: add_lora(Classifier(), [], r=1, alpha=1), ValueError, r"targets is \[\]"),
+        (
+            lambda: add_lora(Classifier(), ["q_lin"], r=1, alpha=1, exclude=["q_lin"]),
+            ValueError,
+            r"no module is left to adapt \(exclude: \['q_lin'\]\)",
+        ),
         (lambda: add_lora(Classifier(), "q_lin", r=1, alpha=1), ValueError, "layer.0.q_lin"),
         (lambda: add_lora(Classifier(), ["norm"], r=1, alpha=1), TypeError, "norm is LayerNorm"),
         (lambda: add_lora(nn.Linear(2, 2), [""], r=1, alpha=1), ValueError, "itself the Linear"),
@@ -642,3 +652,12 @@ def test_an_error_leaves_the_model_as_it_was(options):
         add_lora(model, ["q_lin"], **{"r": 2, "alpha": 4, **options})
     assert str(model) == before
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_an_error_in_a_second_call_leaves_the_first_copies_alone():
+    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(2)), nn.Sequential(nn.Linear(4, 2)))
+    add_lora(model, "0", r=1, alpha=1, modules_to_save=["1"], adapter="a")
+    before = str(model)
+    with pytest.raises(ValueError, match=r"2\.0 lies in 2, leave it out"):
+        add_lora(model, "0", r=1, alpha=1, modules_to_save=["1", "2", "2.0"], adapter="b")
+    assert str(model) == before

@@ -511,6 +511,7 @@ def test_tied_weights_are_adapted_apart_and_stay_tied():
         (nn.Linear(4, 4), {"init": "olora"}, ValueError, "init is 'olora'"),
         (nn.Linear(4, 4), {"bias": "some"}, ValueError, "bias is 'some'"),
         (nn.Linear(4, 4), {"adapter": "a.b"}, ValueError, "adapter is 'a.b'"),
+        (nn.Linear(4, 4), {"adapter": "train"}, ValueError, "adapter is 'train'"),
     ],
     ids=str,
 )
@@ -528,3 +529,11 @@ def test_what_is_refused_is_refused_before_anything_changes(model, options, erro
 def test_layers_name_what_they_need(kind):
     with pytest.raises(TypeError, match=r"base_layer is Linear: .* is needed"):
         kind(nn.Linear(2, 2), r=1, alpha=1)
+
+
+def test_an_attention_and_its_out_proj_are_one_target():
+    counts = []
+    for targets in (["self_attn"], ["self_attn", "out_proj"], ".*self_attn.*"):
+        model = add_lora(nn.TransformerEncoderLayer(8, 2, 16), targets, r=1, alpha=1)
+        counts.append(sum(p.numel() for p in model.parameters() if p.requires_grad))
+    assert counts[0] == counts[1] == counts[2]

@@ -17,6 +17,7 @@ from dlkb.nn import (
     load_peft,
     lora_plus_groups,
     lora_state_dict,
+    merge_lora,
     save_peft,
     set_adapter,
     trainable_parameters,
@@ -278,6 +279,52 @@ def test_tensors_that_do_not_fit(change, message, tmp_path):
     assert str(model) == str(net())
 
 
+@pytest.mark.parametrize(
+    ("options", "change", "message"),
+    [
+        (
+            {"bias": "lora_only"},
+            lambda t: {k: v for k, v in t.items() if "bias" not in k},
+            r"lacks block\.0\.bias",
+        ),
+        (
+            {"bias": "lora_only"},
+            lambda t: {k: v[:-1] if "bias" in k else v for k, v in t.items()},
+            r"size mismatch: block\.0\.bias",
+        ),
+        (
+            {"bias": "all"},
+            lambda t: {k: v for k, v in t.items() if "head" not in k},
+            r"lacks head\.bias",
+        ),
+        (
+            {},
+            lambda t: t | {"base_model.model.block.0.lora_magnitude_vector": torch.ones(6)},
+            r"holds block\.0\.magnitude, which",
+        ),
+    ],
+    ids=str,
+)
+def test_biases_and_lengths_that_do_not_fit(options, change, message, tmp_path):
+    save_peft(of_ours({"targets": LINEAR} | options), tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    safetensors.torch.save_file(change(safetensors.torch.load_file(path)), path)
+    model = net()
+    with pytest.raises(ValueError, match=message):
+        load_peft(model, tmp_path)
+    assert str(model) == str(net())
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_dora_of_an_embedding_is_refused(tmp_path):
+    config = {"target_modules": ["table", "block.0"], "use_dora": True}
+    of_peft(config).save_pretrained(tmp_path)
+    model = net()
+    with pytest.raises(ValueError, match=r"holds table\.magnitude, .*DoRA of an embedding"):
+        load_peft(model, tmp_path)
+    assert str(model) == str(net())
+
+
 def test_weights_of_the_base_in_the_file_are_passed_over(tmp_path):
     save_peft(of_ours({"targets": ["table"]}), tmp_path)
     path = tmp_path / "adapter_model.safetensors"
@@ -311,6 +358,7 @@ def test_what_peft_cannot_say_is_not_written(make, message, tmp_path):
 
 
 DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8"]
+DTYPES += ["complex64", "uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2"]
 
 
 def test_safetensors_like_the_library(tmp_path):
@@ -327,7 +375,7 @@ def test_safetensors_like_the_library(tmp_path):
         assert found.keys() == tensors.keys()
         for key, value in tensors.items():
             assert found[key].dtype == value.dtype
-            assert torch.equal(found[key], value)
+            assert found[key].tolist() == value.tolist()
     ours["float32"] += 1  # its own memory
 
 
@@ -339,8 +387,16 @@ def test_safetensors_that_are_no_such_file(tmp_path):
         path.write_bytes(wrong)
         with pytest.raises(ValueError, match=r"x\.safetensors is cut off, or no safetensors file"):
             read_safetensors(path)
-    with pytest.raises(TypeError, match=r"a has dtype torch.complex64"):
-        write_safetensors(path, {"a": torch.ones(2, dtype=torch.complex64)})
+    for wrong in (b'"shape": [-3]', b'"dtype": "F31"'):
+        kind = wrong[:8]
+        start = data.index(kind)
+        end = start + min(data[start:].index(b","), data[start:].index(b"]") + 1)
+        header = data[8 : data.index(b"}}") + 2].replace(data[start:end], wrong)
+        path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(12))
+        with pytest.raises(ValueError, match=r"x\.safetensors is cut off, or no safetensors file"):
+            read_safetensors(path)
+    with pytest.raises(TypeError, match=r"a has dtype torch.complex128"):
+        write_safetensors(path, {"a": torch.ones(2, dtype=torch.complex128)})
 
 
 # Several adapters, against peft
@@ -431,6 +487,8 @@ def test_weighted_sum_of_pissa_and_scalings():
         (lambda m: set_adapter(m, "green"), r"'green'; there are \['blue', 'red'\]"),
         (lambda m: combine_lora(m, {"green": 1.0}, adapter="x"), "no adapter is called 'green'"),
         (lambda m: combine_lora(m, {"red": 1.0}, adapter="blue"), "an adapter 'blue' already"),
+        (lambda m: combine_lora(m, {"red": 1.0}, adapter="train"), "adapter is 'train'"),
+        (lambda m: combine_lora(m, {}, adapter="x"), "weights is empty"),
         (lambda m: lora_state_dict(m), "no adapter is called 'default'"),
         (
             lambda m: set_adapter(
@@ -470,6 +528,18 @@ def test_copies_of_modules_belong_to_their_adapter():
         assert torch.equal(ours(IDS), net()(IDS))
         assert torch.equal(ours.head.weight, net().head.weight)
     assert ours.head.out_features == 3
+
+
+def test_merging_while_adapters_are_off():
+    ours = learn(of_ours({"targets": LINEAR, "adapter": "a"}))
+    expected = ours(IDS)
+    with without_lora(ours):
+        merge_lora(ours)
+        assert torch.equal(ours(IDS), net()(IDS))
+    assert_close(ours(IDS), expected)
+    with without_lora(ours):
+        set_adapter(ours, "a")
+    assert_close(ours(IDS), expected)
 
 
 def test_lora_plus_groups_like_peft():

@@ -135,8 +135,43 @@ def test_errors():
         ValueError, match="embed_dim is 9: it must be a positive multiple of 2 heads"
     ):
         MultiheadAttention(9, 2)
+    with pytest.raises(ValueError, match=r"dropout is 1\.5"):
+        MultiheadAttention(8, 2, dropout=1.5)
     with pytest.raises(RuntimeError, match="Need attn_mask"):
         pair()[0](*inputs(pair()[0]), is_causal=True)
+
+
+@pytest.mark.parametrize(
+    ("masks", "error", "message"),
+    [
+        (
+            {"attn_mask": SHUT.long(), "key_padding_mask": MASKS["padding"]["key_padding_mask"]},
+            TypeError,
+            r"attn_mask has dtype torch.int64: .* may not be read",
+        ),
+        ({"key_padding_mask": torch.zeros(3, 6).int()}, TypeError, "key_padding_mask has dtype"),
+        ({"key_padding_mask": torch.zeros(6)}, ValueError, r"key_padding_mask .* \(N, S\)"),
+        ({"attn_mask": torch.zeros(3, 4, 6)}, ValueError, "a multiple of the 2 heads"),
+        ({"attn_mask": torch.zeros(4, 5)}, ValueError, r"mask has shape .*5\)"),
+    ],
+    ids=str,
+)
+def test_masks_that_do_not_fit_are_named(masks, error, message):
+    layer, _ = pair()
+    with pytest.raises(error, match=message):
+        layer(*inputs(layer), **masks)
+    with pytest.raises(ValueError, match="have 4, 4 and 4 axes"):
+        layer(*(x[None] for x in inputs(layer)))
+
+
+def test_a_hint_is_believed_by_torch_alone():
+    ours, theirs = pair()
+    mask = torch.zeros(4, 4, dtype=torch.bool)
+    q, _, _ = inputs(ours)
+    options = {"attn_mask": mask, "need_weights": False}
+    expected = theirs(q, q, q, **options)[0]
+    assert_close(ours(q, q, q, is_causal=True, **options)[0], expected)
+    assert not torch.allclose(theirs(q, q, q, is_causal=True, **options)[0], expected)
 
 
 def test_half_precision_and_compile():

@@ -159,6 +159,15 @@ def test_the_probe_tells_layers_apart_that_share_a_relu(width):
     assert found["1#2"].tolist() == [1] * width  # positive weights on what is active
 
 
+def test_the_probe_takes_examples_without_a_batch():
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    rows = [torch.randn(3) for _ in range(4)]
+    found = unit_activity(model, rows, axis=-1)
+    assert torch.equal(found["1"], unit_activity(model, [torch.stack(rows)])["1"])
+    with pytest.raises(IndexError):
+        unit_activity(model, rows)
+
+
 def test_the_probe_needs_a_relu_and_inputs():
     with pytest.raises(ValueError, match="Linear called no ReLU module"):
         unit_activity(nn.Linear(2, 2), [torch.ones(1, 2)])

@@ -131,6 +131,10 @@ def test_compiles_in_one_graph_and_in_half_precision(device):
         (lambda: ResNet(BasicBlock, [1] * 4, stride_in="1x1"), "a BasicBlock has no 1×1"),
         (lambda: ResNet(type("Own", (BasicBlock,), {}), [1] * 4, stride_in="1x1"), "a Own has"),
         (lambda: Bottleneck(4, 1, stride_in="first"), "stride_in is 'first'"),
+        (
+            lambda: ResNet(BasicBlock, [1] * 4, 5, True, lambda c: nn.Identity()),
+            "zero_init_residual is True but Identity has no gain",
+        ),
     ],
 )
 def test_errors_name_the_argument(call, message):

@@ -82,6 +82,8 @@ def test_compiles_in_one_graph_and_in_half_precision(device):
         ((8, [4], [0, 0], 2), r"window_size is \[4\] and shift_size \[0, 0\]: two numbers"),
         ((8, [4, 4], [0, 0], 3), "num_heads is 3: it must divide dim, 8"),
         ((8, [0, 4], [0, 0], 2), "those of the window at least 1"),
+        ((8, [4, 4], [4, 0], 2), r"shift_size is 4: it must lie in \[0, 4\)"),
+        ((8, [4, 4], [0, 0], 0), "num_heads is 0: it must divide dim, 8"),
     ],
 )
 def test_errors_name_the_argument(arguments, message):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dlkb.nn.adapters.layers import AdaptedLayer, Adapter, AdapterFusion
+from dlkb.nn.lora._adapter import check_name
 from dlkb.nn.lora._find import match
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -24,10 +25,14 @@ def adapted_layers(model: nn.Module) -> dict[str, AdaptedLayer]:
     return found
 
 
-def _train_only(model: nn.Module, parts: Sequence[nn.Module], train: Sequence[str]) -> None:
-    names = dict(model.named_modules())
+def _named(model: nn.Module, train: Sequence[str]) -> list[nn.Module]:
+    names = dict(model.named_modules(remove_duplicate=False))
+    return [names[n] for n in (match(names, train, "train") if train else [])]
+
+
+def _train_only(model: nn.Module, parts: Sequence[nn.Module]) -> None:
     model.requires_grad_(False)
-    for module in (*parts, *(names[n] for n in (match(names, train, "train") if train else []))):
+    for module in parts:
         module.requires_grad_(True)
 
 
@@ -67,8 +72,9 @@ def add_adapter(
 
     Raises:
         ValueError: If a name means no module, or the `out_proj` of an attention, which reads it
-            and does not call it; if there is an adapter of that name, or `parallel` is not that
-            of the adapters that are there.
+            and does not call it; if the name is taken or unfit; if `parallel` is not that
+            of the adapters that are there, or an option is out of its range. Nothing has been
+            changed then.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -76,7 +82,8 @@ def add_adapter(
         >>> sum(p.numel() for p in model.parameters() if p.requires_grad)
         32
     """
-    known = dict(model.named_modules())
+    check_name("name", name)
+    known = dict(model.named_modules(remove_duplicate=False))
     inside = {n for n, m in known.items() if isinstance(m, AdaptedLayer)}
     visible = [n for n in known if n and not any(n.startswith(f"{a}.") for a in inside)]
     chosen = match(visible, modules, "modules")
@@ -95,19 +102,26 @@ def add_adapter(
                 f"parallel is {parallel}: {path} has adapters with parallel={there.parallel}, "
                 "and all adapters of a module read the same"
             )
-    new = []
-    for path in chosen:
-        layer = known[path]
-        if not isinstance(layer, AdaptedLayer):
-            layer = AdaptedLayer(layer, parallel)
-            parent, _, last = path.rpartition(".")
-            setattr(known[parent], last, layer)
+    trained = _named(model, train)
+    made: dict[nn.Module, Adapter] = {}  # a module that is shared stays shared
+    for there in (known[path] for path in chosen):
+        if there in made:
+            continue
         adapter = Adapter(width, bottleneck, non_linearity, scaling, std)
-        beside = next(layer.base_layer.parameters(), torch.empty(0))
-        layer.adapters[name] = adapter.to(beside.device, beside.dtype).train(layer.training)
-        new.append(layer.adapters[name])
+        floating = (p for p in there.parameters() if p.is_floating_point())
+        beside = next(floating, torch.empty(0))
+        made[there] = adapter.to(beside.device, beside.dtype).train(there.training)
+    # Nothing was changed so far, and nothing fails from here on.
+    layers: dict[nn.Module, AdaptedLayer] = {}
+    for there, adapter in made.items():
+        adapted = there if isinstance(there, AdaptedLayer) else AdaptedLayer(there, parallel)
+        adapted.adapters[name] = adapter
+        layers[there] = adapted
+    for path in chosen:
+        parent, _, last = path.rpartition(".")
+        setattr(known[parent], last, layers[known[path]])
     use_adapter(model, name)
-    _train_only(model, new, train)
+    _train_only(model, [*made.values(), *trained])
     return model
 
 
@@ -162,7 +176,8 @@ def fuse_adapters(model: Model, names: Sequence[str], train: Sequence[str] = ())
         The model.
 
     Raises:
-        ValueError: If there is one name or none, or no layer has all the adapters.
+        ValueError: If there is one name or none, no layer has all the adapters, or an entry of
+            `train` means no module. Nothing has been changed then.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 4))
@@ -174,13 +189,14 @@ def fuse_adapters(model: Model, names: Sequence[str], train: Sequence[str] = ())
     """
     if len(names) < 2:
         raise ValueError(f"names is {list(names)}: fusion takes two adapters or more")
+    layers, trained = _with_all(model, names), _named(model, train)
     new = []
-    for layer in _with_all(model, names):
+    for layer in layers:
         like = layer.adapters[names[0]].adapter_up.weight
         layer.fused = list(names)
         fusion = AdapterFusion(like.shape[0]).to(like.device, like.dtype)
         layer.fusion = fusion.train(layer.training)
         new.append(fusion)
     use_adapter(model, *names)
-    _train_only(model, new, train)
+    _train_only(model, [*new, *trained])
     return model

@@ -13,7 +13,7 @@ class Adapter(nn.Module):
       \mathbf{c})$$
 
     Its state_dict has the keys of the `Adapter` of the library `adapters`, for configurations
-    without layer norm and gate.
+    with these two linear layers alone.
 
     Args:
         input_size: Width d of the layer.
@@ -25,7 +25,7 @@ class Adapter(nn.Module):
         generator: A CPU generator for the weights; None for torch's own.
 
     Raises:
-        ValueError: If a size is below 1 or there is no such activation.
+        ValueError: If a size is below 1, there is no such activation, or `std` is not positive.
 
     Note:
         Differs from the library, whose layer also returns what is inside, starts at N(0, 0.02²)
@@ -91,8 +91,8 @@ class AdapterFusion(nn.Module):
     """Attention over the outputs of adapters; see `dlkb.finetuning.adapters.fusion`.
 
     Its state_dict has the keys of the `BertFusion` of the library `adapters`. The value starts
-    as the identity there plus 1e-6, as there; the bias of the keys has no effect and is kept for
-    such files.
+    with 1 on the diagonal and 1e-6 elsewhere, as there; the bias of the keys has no effect and is
+    kept for such files.
 
     Args:
         dense_size: Width d of the layer.
@@ -137,10 +137,10 @@ def _nothing(module: nn.Module, args: tuple[Tensor, ...]) -> None:
 
 
 class AdaptedLayer(nn.Module):
-    """A frozen layer and the adapters on its output, or beside it.
+    """A layer and the adapters on its output, or beside it.
 
     Args:
-        base_layer: A module of one input; it is kept, not copied.
+        base_layer: A module of one input; it is kept, not copied. `add_adapter` freezes it.
         parallel: Whether adapters read the layer's input. Input and output then have one width.
 
     Example:

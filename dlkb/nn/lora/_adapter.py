@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dlkb.arrays import check_between
 from dlkb.finetuning import lora as formula
 from dlkb.finetuning import lora_variants as variants
 from dlkb.nn.dropout import Dropout
@@ -54,6 +55,7 @@ class Adapter(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_between("lora_dropout", options.lora_dropout, 0, 1)
         self.options = options
         self.scaling = formula.lora_scaling(options.alpha, options.r, rule=options.rule)
         dtype, device = options.dtype or weight.dtype, weight.device
@@ -142,6 +144,15 @@ def _start(
 def _wide(tensor: Tensor) -> Tensor:
     """Return the tensor in float32 at least."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def check_name(argument: str, name: str) -> None:
+    """Raise ValueError for a name under which `nn.ModuleDict` takes no adapter."""
+    if not name or "." in name or hasattr(nn.ModuleDict(), name):
+        raise ValueError(
+            f"{argument} is {name!r}: a name without a dot is needed, and none of nn.ModuleDict's "
+            'own, such as "train"'
+        )
 
 
 def refuse(name: str, base: nn.Module, options: Options, *what: str) -> None:

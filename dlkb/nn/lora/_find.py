@@ -106,17 +106,17 @@ def find_targets(
     """Return the names of the modules to adapt.
 
     Raises:
-        ValueError: If an entry means nothing, or something in `saved`.
+        ValueError: If an entry means nothing.
     """
     if isinstance(targets, str) and targets.lower() == "all-linear":
         chosen = [n for n in all_linear(model, modules) if not any(within(n, s) for s in saved)]
     elif isinstance(targets, str):
         chosen = match((n for n, m in modules.items() if can_be_adapted(m)), targets, "targets")
-        # An attention takes its out_proj along.
-        whole = [n for n in chosen if isinstance(modules[n], nn.MultiheadAttention)]
-        chosen = [n for n in chosen if not any(n != w and within(n, w) for w in whole)]
     else:
         chosen = match(modules, targets, "targets")
+    # An attention takes its out_proj along.
+    whole = [n for n in chosen if isinstance(modules[n], nn.MultiheadAttention)]
+    chosen = [n for n in chosen if not any(n != w and within(n, w) for w in whole)]
     left_out = set(match(modules, exclude, "exclude")) if exclude else set()
     return [n for n in chosen if n not in left_out]
 

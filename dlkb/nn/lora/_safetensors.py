@@ -23,6 +23,12 @@ DTYPES = {
     "I8": torch.int8,
     "U8": torch.uint8,
     "BOOL": torch.bool,
+    "C64": torch.complex64,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "U64": torch.uint64,
+    "U32": torch.uint32,
+    "U16": torch.uint16,
 }
 
 
@@ -34,7 +40,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         tensors: Dense tensors by name.
 
     Raises:
-        TypeError: If a dtype has no name in the format. Nothing is written then.
+        TypeError: If a dtype is not among `DTYPES`. Nothing is written then.
     """
     names = {dtype: name for name, dtype in DTYPES.items()}
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
@@ -67,7 +73,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         Tensors on the CPU, by name.
 
     Raises:
-        ValueError: If the file is cut off, or not in the format.
+        ValueError: If the file is cut off, not in the format, or holds a dtype not in `DTYPES`.
     """
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
@@ -75,11 +81,13 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         header = json.loads(data[8 : 8 + length])
         header.pop("__metadata__", None)
         return {key: _tensor(entry, data[8 + length :]) for key, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{path} is cut off, or no safetensors file: {error}") from None
 
 
 def _tensor(entry: Mapping[str, Any], data: bytes) -> Tensor:
+    if entry["dtype"] not in DTYPES:
+        raise ValueError(f"dtype {entry['dtype']} is not among those read here, {[*DTYPES]}")
     dtype, shape = DTYPES[entry["dtype"]], entry["shape"]
     start, end = entry["data_offsets"]
     if not 0 <= start <= end <= len(data) or end - start != math.prod(shape) * dtype.itemsize:

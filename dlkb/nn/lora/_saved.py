@@ -13,11 +13,8 @@ class SavedModule(nn.Module):
     the pretrained module. So switching off or taking out an adapter gives the old head back.
 
     Args:
-        base_layer: The module. It is kept and frozen.
+        base_layer: The module. It is kept, and `add_lora` freezes it.
         only_bias: Copies share all but the parameters with "bias" in their names.
-
-    Raises:
-        TypeError: If the module is a container that is not called.
     """
 
     def __init__(self, base_layer: nn.Module, *, only_bias: bool = False) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dlkb.finetuning import lora as formula
-from dlkb.nn.lora._adapter import Adapter, Init, Options
+from dlkb.nn.lora._adapter import Adapter, Init, Options, check_name
 from dlkb.nn.lora._find import (
     by_pattern,
     check_patterns,
@@ -77,9 +77,10 @@ def add_lora(
 
     Raises:
         TypeError: If LoRA does not go on a target, or it is quantized and no dtype given.
-        ValueError: If a name matches nothing (close names are listed), a target has this adapter
-            already, is the model itself, is sharded, or lies inside `modules_to_save`, or if a
-            pattern matches no target.
+        ValueError: If a name matches nothing (close names are listed), no target is left, a target
+            has this adapter already, is the model itself, is sharded, or lies inside
+            `modules_to_save`, which may name no container, if a pattern matches no target, or if
+            an option is out of its range or not for the kind of a target.
             Nothing has been changed then.
 
     Example:
@@ -91,11 +92,14 @@ def add_lora(
     """
     if bias not in ("none", "lora_only", "all"):
         raise ValueError(f'bias is {bias!r}: it must be "none", "lora_only" or "all"')
-    if not adapter or "." in adapter:
-        raise ValueError(f"adapter is {adapter!r}: a name without a dot is needed")
+    check_name("adapter", adapter)
     modules = visible_modules(model)
     saved = match(modules, modules_to_save, "modules_to_save")
     chosen = find_targets(model, modules, targets, exclude, saved)
+    if not chosen:
+        raise ValueError(
+            f"targets is {targets!r}: no module is left to adapt (exclude: {exclude!r})"
+        )
     _check(modules, chosen, saved, adapter, lora_dropout)
     check_patterns(chosen, "rank_pattern", rank_pattern or ())
     check_patterns(chosen, "alpha_pattern", alpha_pattern or ())
@@ -118,12 +122,12 @@ def add_lora(
             kind.make_adapter(part, base, options, generator)
             for part, kind, base in _parts(name, module)
         ]
-    biased = _biased(modules, chosen, saved) if bias == "all" else []
-    copies = _saved(modules, saved, biased, adapter)
+    own = biased(modules, chosen, saved) if bias == "all" else []
+    copies = _saved(modules, saved, own, adapter)
     # Nothing was changed so far, and nothing fails from here on.
     model.requires_grad_(False)
     replaced = {m: _with_adapters(m, adapter, made[m]) for m in made} | copies
-    for name in chosen + saved + biased:
+    for name in chosen + saved + own:
         if modules[name] is not replaced[modules[name]]:
             parent, _, child = name.rpartition(".")
             setattr(model.get_submodule(parent), child, replaced[modules[name]])
@@ -193,7 +197,7 @@ def _with_adapters(module: nn.Module, adapter: str, made: Sequence[Adapter]) -> 
     return layer
 
 
-def _biased(
+def biased(
     modules: Mapping[str, nn.Module], chosen: Sequence[str], saved: Sequence[str]
 ) -> list[str]:
     """Return the modules with biases of their own that have neither LoRA nor a copy."""
@@ -215,14 +219,15 @@ def _saved(
     modules: Mapping[str, nn.Module], saved: Sequence[str], biased: Sequence[str], adapter: str
 ) -> dict[nn.Module, nn.Module]:
     """Return the modules to save, each with a copy for the adapter."""
+    for name in [*saved, *biased]:
+        outside = [n for n in saved if n != name and within(name, n)]
+        if outside:
+            raise ValueError(f"modules_to_save: {name} lies in {outside[0]}, leave it out")
     copies: dict[nn.Module, nn.Module] = {}
     for name in [*saved, *biased]:
         module = modules[name]
         if module in copies:
             continue
-        outside = [n for n in saved if n != name and within(name, n)]
-        if outside:
-            raise ValueError(f"modules_to_save: {name} lies in {outside[0]}, leave it out")
         holder = module if isinstance(module, SavedModule) else None
         if holder is None:
             holder = SavedModule(module, only_bias=name in biased)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dlkb.finetuning import lora as formula
-from dlkb.nn.lora._adapter import Adapter, Init, Options
+from dlkb.nn.lora._adapter import Adapter, Init, Options, check_name
 from dlkb.nn.lora._base import AdaptableLayer
 from dlkb.nn.lora._effective import EffectiveWeight
 from dlkb.nn.lora._plain import gathered, why_not_merged
@@ -46,9 +46,10 @@ class LoRALayer(AdaptableLayer):
         Differs from peft: `weight` is the weight in effect, so that code that reads it in place
         of calling the layer (`nn.MultiheadAttention`, the fast path of
         `nn.TransformerEncoderLayer`) sees the update; it is summed only when it is computed
-        with. Factors follow the base's dtype, where `get_peft_model` makes them float32. Forward
-        in training mode while merged is an error. PiSSA keeps the start of its factors and
-        leaves the base weight as it is. With DoRA and dropout the base sees the whole input.
+        with. Factors follow the base's dtype, where `get_peft_model` makes half precision
+        float32. Forward in training mode while merged is an error. PiSSA keeps the start of its
+        factors and leaves the base weight as it is. With DoRA and dropout the base sees the whole
+        input.
     """
 
     merged_weight: Tensor | None
@@ -68,6 +69,7 @@ class LoRALayer(AdaptableLayer):
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
+        check_name("adapter", adapter)
         options = Options(r, alpha, rule, lora_dropout, init, dora, bias, dtype)
         made = self.make_adapter("base_layer", base_layer, options, generator)
         self._set_up(base_layer)
@@ -156,7 +158,8 @@ class LoRALayer(AdaptableLayer):
         reason = why_not_merged(self)
         if reason:
             raise TypeError(reason)
-        base, adapters, weight = self.base_layer, self.in_use(), self.base_weight()
+        base, weight = self.base_layer, self.base_weight()
+        adapters = [self.get(name) for name in self.active]  # also while they are switched off
         if not adapters:
             return weight
         wide = torch.promote_types(weight.dtype, torch.float32)

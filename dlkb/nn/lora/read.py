@@ -15,7 +15,7 @@ from dlkb.nn.lora._find import adapted_modules, by_pattern, is_called, visible_m
 from dlkb.nn.lora._plain import gathered, unwrapped
 from dlkb.nn.lora._safetensors import read_safetensors
 from dlkb.nn.lora._saved import is_bias
-from dlkb.nn.lora.insert import add_lora
+from dlkb.nn.lora.insert import add_lora, biased
 from dlkb.nn.lora.kinds import kind_of
 from dlkb.nn.lora.layers import LoRALayer
 from dlkb.nn.lora.state import clean, load_lora_state_dict, lora_state_dict
@@ -99,6 +99,7 @@ _NEUTRAL = {
     *("use_dora", "init_lora_weights", "fan_in_fan_out", "layers_to_transform", "layers_pattern"),
     *("loftq_config", "eva_config", "megatron_core", "qalora_group_size", "runtime_config"),
 }
+SIMPLE = (nn.Embedding, nn.MultiheadAttention)
 _CHANGE_THE_BASE = ("olora", "loftq", "corda", "lora_ga", "pissa_niter")
 
 
@@ -209,8 +210,15 @@ def _check_fit(
         out, width = kind_of(name, base).shape(base)
         groups: int = getattr(base, "groups", 1)
         expected |= {f"{name}.lora_A": (r, width), f"{name}.lora_B": (out, r // groups)}
-        if config.get("use_dora"):
+        if config.get("use_dora") and not isinstance(base, SIMPLE):
             expected[f"{name}.magnitude"] = (out,)
+        own = getattr(base, kind_of(name, base).names[1], None)
+        if own is not None and config.get("bias", "none") != "none":
+            expected[f"{name}.bias"] = tuple(own.shape)
+    if config.get("bias") == "all":
+        for name in biased(modules, [n for n in ranks if n in modules], saved):
+            own = modules[name].state_dict()
+            expected |= {f"{name}.{k}": tuple(v.shape) for k, v in own.items() if is_bias(k)}
     for name in saved:
         own = modules[name].state_dict()
         expected |= {f"{name}.{k}": tuple(v.shape) for k, v in own.items() if isinstance(v, Tensor)}
@@ -222,6 +230,12 @@ def _check_fit(
                 f"size mismatch: {key} was saved with shape {tuple(state[key].shape)}, this model "
                 f"needs {shape}"
             )
+    left_over = sorted(state.keys() - expected.keys())
+    if left_over:
+        raise ValueError(
+            f"the file holds {left_over[0]}, which this package does not read with its "
+            "configuration (DoRA of an embedding, or a bias that it does not name)"
+        )
 
 
 def _alpha(config: Mapping[str, Any], name: str) -> float:
@@ -244,11 +258,11 @@ def _insert(
     """Put in the adapter that a configuration describes, on the layers that the file names."""
     modules = {clean(name): module for name, module in visible_modules(model).items()}
     names = [n for n in ranks if n in modules]
-    plain = [n for n in names if isinstance(modules[n], nn.Embedding | nn.MultiheadAttention)]
+    plain = [n for n in names if isinstance(modules[n], SIMPLE)]
     full = [n for n in names if n not in plain]
     bias = config.get("bias", "none")
     early = "lora_only" if bias == "all" and full else bias
-    # peft passes over these options on embeddings and attentions.
+    # peft passes over dropout and PiSSA on embeddings and attentions; DoRA was refused.
     for group, simple in ((plain, True), (full, False)):
         if group:
             pissa = config.get("init_lora_weights") == "pissa" and not simple

@@ -83,9 +83,9 @@ def lora_state_dict(model: nn.Module, *, adapter: str = "default") -> dict[str, 
         adapter: The name of the adapter.
 
     Returns:
-        `lora_A`, `lora_B` and the scaling of every layer, and all of `modules_to_save`, under
-        the names that they had before: `0.lora_A`, `head.weight`. The tensors are not copied,
-        and shards are shards.
+        `lora_A`, `lora_B` and the scaling of every layer, what DoRA, PiSSA and `bias` add to
+        them, and all of `modules_to_save`, under the names that they had before: `0.lora_A`,
+        `head.weight`. The tensors are not copied, and shards are shards.
 
     Raises:
         ValueError: If there is no such adapter.

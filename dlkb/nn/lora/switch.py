@@ -8,7 +8,7 @@ from torch import nn
 
 from dlkb.finetuning import lora_variants as variants
 from dlkb.finetuning.lora import Factors
-from dlkb.nn.lora._adapter import Adapter, Options
+from dlkb.nn.lora._adapter import Adapter, Options, check_name
 from dlkb.nn.lora._find import adapted_modules, check_adapter, layers, use, visible_modules
 from dlkb.nn.lora._plain import is_sharded, put_weight, why_not_merged
 from dlkb.nn.lora._saved import SavedModule
@@ -198,15 +198,16 @@ def combine_lora(
         model: A module after several calls of `add_lora`.
         weights: What each adapter counts.
         adapter: The name of the new one. Its scaling is 1.
-        r: None for the exact sum, whose rank is the sum of the ranks; a number for the nearest
-            adapter of that rank.
+        r: None for the exact sum, whose rank is the sum of the ranks, those of PiSSA counted
+            twice; a number for the nearest adapter of that rank.
 
     Returns:
         The same model.
 
     Raises:
-        ValueError: If a name is unknown or taken, or an adapter has DoRA, a bias, copies of
-            modules, or groups of a convolution. Nothing has been changed then.
+        ValueError: If a name is unknown, taken or none at all, `weights` is empty, `r` is below 1,
+            or an adapter has DoRA, a bias, copies of modules, or groups of a convolution. Nothing
+            has been changed then.
 
     Note:
         As `add_weighted_adapter` of peft with `combination_type="cat"`, or "svd" if r is given.
@@ -222,7 +223,10 @@ def combine_lora(
         >>> model[0].lora_A.shape
         torch.Size([2, 4])
     """
+    check_name("adapter", adapter)
     check_adapter(model, *weights)
+    if not weights:
+        raise ValueError("weights is empty: name one adapter or more")
     made: dict[LoRALayer, Adapter] = {}
     for name, module in adapted_modules(model):
         here = [n for n in weights if n in module.adapters]
