@@ -95,8 +95,9 @@ def edit_notebook(path: Path, word: str) -> None:
 
 
 def edit_page(path: Path, word: str) -> None:
-    """Append a word to a page."""
-    path.write_text(path.read_text() + f"\n{word}\n")
+    """Append a word to a page, before its last part, which is generated."""
+    before, last = path.read_text().rsplit("\n## ", 1)
+    path.write_text(f"{before}\n{word}\n\n## {last}")
 
 
 def has_output(notebook: Path) -> list[bool]:

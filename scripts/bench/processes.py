@@ -20,6 +20,8 @@ from scripts.bench.timing import ROOT
 
 PATIENCE = 600.0
 """Seconds after which a server that does not answer counts as broken."""
+CALM = 60.0
+"""Seconds after which a server that is still busy is taken as it is."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """What `dlkb run` sets for itself. Small matrices gain nothing from threads."""
 
@@ -95,9 +97,13 @@ class Server(psutil.Popen):
         return time.perf_counter() - start
 
     def wait_until_calm(self) -> None:
-        """Return when the server and its children have had nothing to do for a second."""
+        """Return when the server and its children have had nothing to do for a second.
+
+        One that looks at its files again and again has never nothing to do: a minute is enough.
+        """
         before, now = -1.0, self._work()
-        while now - before > 0.1:
+        deadline = time.monotonic() + CALM
+        while now - before > 0.1 and time.monotonic() < deadline:
             time.sleep(1.0)
             before, now = now, self._work()
 

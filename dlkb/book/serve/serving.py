@@ -20,11 +20,44 @@ from mkdocs.config import load_config
 from mkdocs.livereload import LiveReloadServer
 from rich.console import Console
 from rich.markup import escape
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
 
 from dlkb.book.publish.site import environment, prepare
 from dlkb.book.read.parts import PageError
-from dlkb.book.serve.incremental import PAUSE, Site
+from dlkb.book.serve.incremental import PAUSE, WATCHED, Site
 from dlkb.book.serve.marks import mark, marks
+
+QUIET = 2.0
+"""Seconds between two looks at the files while the system reports no change: some cannot."""
+
+
+class _Bell(FileSystemEventHandler):
+    """Rings when the system reports that a file changed; to look at all costs milliseconds."""
+
+    def __init__(self, root: Path) -> None:
+        self._rung = threading.Event()
+        self._rung.set()  # the first look
+        observer = Observer()
+        observer.schedule(self, str(root))
+        for folder in WATCHED:
+            if (root / folder).is_dir():
+                observer.schedule(self, str(root / folder), recursive=True)
+        self._longest = QUIET
+        try:
+            observer.start()
+        except OSError:  # more folders than the system watches
+            self._longest = PAUSE
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type in ("created", "modified", "deleted", "moved"):
+            self._rung.set()
+
+    def wait(self, seconds: float = QUIET) -> bool:
+        """Return when a change is reported, and that it was; after some seconds at the latest."""
+        rung = self._rung.wait(min(seconds, self._longest))
+        self._rung.clear()
+        return rung
 
 
 class _Server(LiveReloadServer):
@@ -54,8 +87,9 @@ class _Server(LiveReloadServer):
     def _build_loop(self) -> None:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(f"serving {self.url}")
+        bell = _Bell(self.site.root)
         while True:
-            time.sleep(PAUSE)
+            bell.wait(PAUSE if self._is_checking() else QUIET)
             started = time.monotonic()
             try:
                 shown, problems = self.site.update()

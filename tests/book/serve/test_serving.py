@@ -20,6 +20,7 @@ from dlkb.book.publish.ledger import write_ledger
 from dlkb.book.publish.search_index import TEXTS, TITLES
 from dlkb.book.read.book import read_book
 from dlkb.book.serve.incremental import Site
+from dlkb.book.serve.serving import _Bell
 from tests.book.conftest import HELD, Book
 from tests.book.hold.test_peers import MODULE, TABLE
 from tests.book.read.test_references import BIB
@@ -42,6 +43,29 @@ def double(x: float) -> float:
     return 2 * x
 '''
 SVG = '<svg viewBox="0 0 {width} 60" width="{width}pt"></svg>'
+
+
+def test_the_files_are_looked_at_when_one_changed_and_not_all_the_time(tmp_path):
+    page = tmp_path / "docs" / "optimizers" / "toy.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("Text.\n")
+    (tmp_path / "dlkb").mkdir()
+    bell = _Bell(tmp_path)
+    assert bell.wait(0), "the first look"
+    assert not bell.wait(0.3)
+    for change in (
+        lambda: page.write_text("Other.\n"),
+        lambda: page.with_name("new.md").write_text("New.\n"),
+        lambda: page.rename(page.with_name("renamed.md")),
+        lambda: (tmp_path / "mkdocs.yml").write_text("site_name: x\n"),
+        page.with_name("renamed.md").unlink,
+    ):
+        change()
+        assert bell.wait(10)
+        while bell.wait(0.3):  # one change is reported in parts
+            pass
+    page.with_name("new.md").read_text()
+    assert not bell.wait(0.3), "who reads changes nothing"
 
 
 @pytest.fixture
