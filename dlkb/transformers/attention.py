@@ -56,7 +56,7 @@ def _softmax(scores: Array) -> Array:
     xp = namespace(scores)
     if scores.shape[-1] == 0:
         return scores
-    some = xp.max(scores, axis=-1, keepdims=True) != -math.inf  # NaN is a key, too
+    some = xp.max(scores, axis=-1, keepdims=True) != -math.inf  # NaN stays NaN
     zero = xp.zeros_like(scores)
     return xp.where(some, softmax(xp.where(some, scores, zero)), zero)
 
@@ -83,7 +83,7 @@ def attention_scores(
         enable_gqa: As for `attention`.
 
     Returns:
-        Shape (..., L, S), in the dtype of `q`, or float32 where that is half precision.
+        Shape (..., L, S), in the dtype to which `q` and `k` promote, float32 at least.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -134,7 +134,7 @@ def attention_weights(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If shapes do not fit.
+        ValueError: If shapes do not fit, or both `mask` and `is_causal` are given.
 
     Example:
         >>> import numpy as np
@@ -178,7 +178,7 @@ def attention(
 
     Returns:
         Shape (..., L, d_v), in the dtype of `q`, computed in float32 at least. Zero where no key
-        is left.
+        is left, if the values are finite.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -241,7 +241,7 @@ def attention_vjp(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If shapes do not fit.
+        ValueError: If shapes do not fit, or both `mask` and `is_causal` are given.
 
     Reference:
         Dao et al. (2022).

@@ -105,6 +105,8 @@ def cache_bytes(
         >>> cache_bytes(layers=32, kv_heads=8, head_dim=128, length=8192) / 2**30
         1.0
     """
+    if window is not None:
+        check_between("window", window, 0, math.inf, closed="left")
     kept = length if window is None else min(length, window)
     sizes = {"layers": layers, "kv_heads": kv_heads, "head_dim": head_dim, "length": kept}
     for name, size in (sizes | {"batch": batch, "itemsize": itemsize}).items():

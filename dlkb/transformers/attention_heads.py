@@ -18,7 +18,8 @@ def split_heads(x: Array, *, heads: int) -> Array:
         Shape (..., heads, L, d).
 
     Raises:
-        ValueError: If the last axis is not a multiple of `heads`.
+        ValueError: If `x` has fewer than two axes, or `heads` is less than 1 or does not divide the
+            last.
 
     Example:
         >>> import numpy as np
@@ -94,7 +95,7 @@ def multi_head_attention(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If shapes do not fit.
+        ValueError: If shapes do not fit, or both `mask` and `is_causal` are given.
 
     Reference:
         Vaswani et al. (2017).
@@ -152,7 +153,7 @@ def multi_head_attention_vjp(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If shapes do not fit.
+        ValueError: If shapes do not fit, or both `mask` and `is_causal` are given.
 
     Example:
         >>> import numpy as np
@@ -191,7 +192,7 @@ def turn_heads(x: Array, *, heads: int, base: float, back: bool = False) -> Arra
 
     Raises:
         TypeError: If `x` is not floating-point.
-        ValueError: If a shape does not fit.
+        ValueError: If a shape or an option does not fit.
 
     Example:
         >>> import numpy as np
@@ -200,10 +201,10 @@ def turn_heads(x: Array, *, heads: int, base: float, back: bool = False) -> Arra
         array([[1.   , 0.   ],
                [0.54 , 0.841]])
     """
-    xp = namespace(x)
-    positions = xp.arange(x.shape[-2], dtype=wide_dtype(x), device=device(x))
+    parts = split_heads(x, heads=heads)
+    positions = namespace(x).arange(x.shape[-2], dtype=wide_dtype(x), device=device(x))
     positions = -positions if back else positions
-    return merge_heads(rotary(split_heads(x, heads=heads), positions, base=base))
+    return merge_heads(rotary(parts, positions, base=base))
 
 
 def _exchanged(x: Array) -> Array:

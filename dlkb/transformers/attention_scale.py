@@ -31,7 +31,7 @@ def score_variance(*, head_dim: int, mean: float = 0.0, scale: float | None = No
         (64.0, 1.0)
     """
     check_between("head_dim", head_dim, 1, math.inf, closed="left")
-    return (1 / head_dim if scale is None else scale**2) * head_dim * (1 + 2 * mean**2)
+    return (1 / head_dim if scale is None else scale * scale) * head_dim * (1 + 2 * mean * mean)
 
 
 def entropy(p: Array) -> Array:
@@ -86,7 +86,7 @@ def gaussian_entropy(*, keys: int, std: float) -> float:
     """
     check_between("keys", keys, 1, math.inf, closed="left")
     check_between("std", std, 0, math.inf)
-    return max(math.log(keys) - std**2 / 2, 0.0)
+    return max(math.log(keys) - std * std / 2, 0.0)
 
 
 def softmax_sensitivity(p: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from dlkb.activations.gelu import gelu_vjp, silu_vjp
 from dlkb.activations.relu import relu_vjp
-from dlkb.arrays import Array, check_same_shape
+from dlkb.arrays import Array, check_same_shape, namespace
 from dlkb.backpropagation.backprop import linear, linear_vjp
 from dlkb.normalization.layer_norm import layer_norm_vjp
 from dlkb.normalization.rms_norm import rms_norm_vjp
@@ -139,7 +139,7 @@ def attend_vjp(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If a shape does not fit.
+        ValueError: If a shape or an option does not fit.
 
     Example:
         >>> import numpy as np
@@ -207,7 +207,8 @@ def block_vjp(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If a shape does not fit, or memory and `cross` are not given together.
+        ValueError: If a shape or an option does not fit, or memory and `cross` are not given
+            together.
 
     Example:
         >>> import numpy as np
@@ -290,6 +291,7 @@ def _norm_vjp(
     weight, bias = (None, None) if scale is None else scale
     if rms:
         found = rms_norm_vjp(x, cotangent, weight, eps=eps)
-        return found.x, None if scale is None else Linear(found.weight)
+        ignored = None if bias is None else namespace(bias).zeros_like(bias)
+        return found.x, None if scale is None else Linear(found.weight, ignored)
     whole = layer_norm_vjp(x, cotangent, weight, bias, eps=eps)
     return whole.x, None if scale is None else Linear(whole.weight, whole.bias)

@@ -113,7 +113,7 @@ def normalize(x: Array, scale: Linear | None, *, rms: bool = False, eps: float =
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If a shape does not fit.
+        ValueError: If a shape or an option does not fit.
 
     Example:
         >>> import numpy as np
@@ -146,7 +146,7 @@ def attend(
         heads: Of the queries.
         kv_heads: Of keys and values; as many if left out.
         is_causal: Whether a token reads only itself and those before it.
-        mask: As in `attention`.
+        mask: As in `multi_head_attention`.
         rotary_base: Turn queries and keys by their positions, in halves; `None` does not.
 
     Returns:
@@ -154,7 +154,7 @@ def attend(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If a shape does not fit.
+        ValueError: If a shape or an option does not fit.
 
     Example:
         >>> import numpy as np
@@ -203,7 +203,7 @@ def block(
         rms: Whether the norms are RMS norms.
         activation: Of the feed-forward network.
         is_causal: Whether a token reads only itself and those before it.
-        mask: Of self-attention, as in `attention`.
+        mask: Of self-attention, as in `multi_head_attention`.
         memory_mask: Of cross-attention.
         rotary_base: As in `attend`, for self-attention.
         eps: Of the norms.
@@ -213,7 +213,8 @@ def block(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If a shape does not fit, or memory and `cross` are not given together.
+        ValueError: If a shape or an option does not fit, or memory and `cross` are not given
+            together.
 
     Note:
         Differs from libraries by leaving out dropout. A post-norm model needs no norm behind its

@@ -49,7 +49,8 @@ def gpt(
 
     Raises:
         TypeError: If an array is not of its kind.
-        ValueError: If a shape does not fit, or the text is longer than there are positions.
+        ValueError: If a shape or an option does not fit, or the text is longer than there are
+            positions.
 
     Note:
         Differs from GPT-2 by leaving out dropout. Its logits are those of Transformers'
@@ -66,13 +67,22 @@ def gpt(
         array([[ 1., -1.],
                [-1.,  1.]])
     """
+    xp = namespace(tokens, params.word)
+    if not xp.isdtype(tokens.dtype, "integral"):
+        raise TypeError(f"tokens has dtype {tokens.dtype}: integers are needed, cast it first")
+    if tokens.ndim == 0:
+        raise ValueError("tokens has shape (): (..., length) is needed")
+    if params.position.shape[-1] != params.word.shape[-1]:
+        raise ValueError(
+            f"params.position has shape {tuple(params.position.shape)} and params.word "
+            f"{tuple(params.word.shape)}: vectors that are added must be equally long"
+        )
     length = tokens.shape[-1]
     if length > params.position.shape[0]:
         raise ValueError(
             f"tokens has shape {tuple(tokens.shape)}: there are vectors for "
             f"{params.position.shape[0]} positions, cut the text"
         )
-    xp = namespace(tokens, params.word)
     rows = xp.take(params.word, xp.reshape(tokens, (-1,)), axis=0)
     x = xp.reshape(rows, (*tokens.shape, params.word.shape[-1])) + params.position[:length, :]
     for layer in params.blocks:

@@ -1,7 +1,7 @@
 r"""Attention from blocks of keys: partial softmaxes that merge into the whole one."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dlkb.arrays import (
     Array,
@@ -10,9 +10,10 @@ from dlkb.arrays import (
     check_same_shape,
     device,
     namespace,
+    wide_dtype,
     widen,
 )
-from dlkb.transformers.attention import attention_scores
+from dlkb.transformers.attention import _check, attention_scores
 from dlkb.transformers.attention_masks import causal_mask
 
 
@@ -60,11 +61,11 @@ def partial_attention(scores: Array, v: Array) -> Partial:
     """
     check_float("scores", scores)
     check_float("v", v)
-    fits = scores.ndim > 1 and scores.ndim == v.ndim
+    fits = scores.ndim > 1 and scores.ndim == v.ndim and scores.shape[-1] > 0
     if not fits or (*scores.shape[:-2], scores.shape[-1]) != tuple(v.shape[:-1]):
         raise ValueError(
             f"scores has shape {tuple(scores.shape)} but v has shape {tuple(v.shape)}: "
-            "(…, L, S) and (…, S, d_v) are needed"
+            "(…, L, S) and (…, S, d_v) are needed, S ≥ 1"
         )
     xp = namespace(scores, v)
     s = widen(scores)
@@ -138,7 +139,11 @@ def finish_partial(part: Partial) -> Array:
         array([[2.]])
     """
     check_same_shape("maximum", part.maximum, "total", part.total)
-    check_same_shape("total", part.total, "weighted, but for its last axis,", part.weighted[..., 0])
+    if part.weighted.ndim == 0 or tuple(part.weighted.shape[:-1]) != tuple(part.total.shape):
+        raise ValueError(
+            f"total has shape {tuple(part.total.shape)} but weighted has shape "
+            f"{tuple(part.weighted.shape)}: but for the last axis of weighted they must agree"
+        )
     xp = namespace(*part)
     total = xp.where(part.total == 0, xp.ones_like(part.total), part.total)
     return part.weighted / total[..., None]
@@ -183,17 +188,19 @@ def online_attention(
         True
     """
     check_between("block", block, 1, math.inf, closed="left")
+    _check(q, k, v, enable_gqa=False)
     if is_causal and mask is not None:
         raise ValueError("is_causal and mask are both given: combine the mask with causal_mask")
     mask = causal_mask(q, k) if is_causal else mask
     keys = k.shape[-2]
-    if mask is not None and mask.shape[-1] != keys:
+    if mask is not None and tuple(mask.shape[-1:]) != (keys,):
         raise ValueError(f"mask has shape {tuple(mask.shape)}: its last axis must hold {keys} keys")
     xp = namespace(q, k, v)
+    like: dict[str, Any] = {"dtype": wide_dtype(q), "device": device(q)}
     seen = Partial(
-        xp.full_like(widen(q[..., 0]), -math.inf),
-        xp.zeros_like(widen(q[..., 0])),
-        xp.zeros((*q.shape[:-1], v.shape[-1]), dtype=widen(q).dtype, device=device(q)),
+        xp.full(q.shape[:-1], -math.inf, **like),
+        xp.zeros(q.shape[:-1], **like),
+        xp.zeros((*q.shape[:-1], v.shape[-1]), **like),
     )
     for start in range(0, keys, block):
         part = slice(start, min(start + block, keys))

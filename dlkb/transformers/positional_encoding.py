@@ -10,7 +10,7 @@ Layout = Literal["halves", "pairs"]
 
 def _check_even(width: int) -> None:
     if width < 2 or width % 2:
-        raise ValueError(f"width is {width}: an even number is needed, two entries a frequency")
+        raise ValueError(f"width is {width}: an even number ≥ 2 is needed, two entries a frequency")
 
 
 def angles(positions: Array, *, width: int, base: float = 10_000.0) -> Array:
@@ -21,14 +21,14 @@ def angles(positions: Array, *, width: int, base: float = 10_000.0) -> Array:
     Args:
         positions: p, shape (...), floating-point; any real numbers.
         width: d, even: two entries for each frequency.
-        base: b > 0. The longest wave is 2π b^(1 − 2/d) positions long.
+        base: b > 0. From b = 1 on the longest wave is 2π b^(1 − 2/d) positions long.
 
     Returns:
         Shape (..., d/2), in radians, in the dtype of `positions`, computed in float32 at least.
 
     Raises:
         TypeError: If `positions` is not floating-point.
-        ValueError: If `width` is odd, or `base` not positive.
+        ValueError: If `width` is odd or below 2, or `base` not positive.
 
     Example:
         >>> import numpy as np
@@ -61,12 +61,12 @@ def sinusoidal(positions: Array, *, width: int, base: float = 10_000.0) -> Array
 
     Raises:
         TypeError: If `positions` is not floating-point.
-        ValueError: If `width` is odd, or `base` not positive.
+        ValueError: If `width` is odd or below 2, or `base` not positive.
 
     Note:
-        Sine and cosine alternate, as in the paper. Marian puts all sines before all cosines: the
-        same numbers in another order. So does fairseq, with d/2 − 1 in the place of d/2 in the
-        exponent: other frequencies from the second on.
+        Sine and cosine alternate, as in the paper. Transformers' Marian puts all sines before all
+        cosines: the same numbers in another order. So do fairseq and Marian itself, with d/2 − 1
+        in the place of d/2 in the exponent: other frequencies from the second on.
 
     Reference:
         Vaswani et al. (2017).
@@ -112,7 +112,8 @@ def rotary(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If shapes do not fit, `d` is odd, or the layout is unknown.
+        ValueError: If shapes do not fit, `d` is odd or 0, `base` is not positive, or the layout is
+            unknown.
 
     Note:
         Halves as in GPT-NeoX and Transformers' Llama; pairs as in the paper, GPT-J and Meta's
@@ -165,7 +166,7 @@ def interleave(x: Array, *, inverse: bool = False) -> Array:
         The same entries in another order.
 
     Raises:
-        ValueError: If `d` is odd.
+        ValueError: If `d` is odd or 0.
 
     Example:
         >>> import numpy as np
@@ -214,8 +215,11 @@ def alibi(q: Array, k: Array, *, past: int = 0) -> Array:
                [-0.125 , -0.0625, -0.    ]])
     """
     check_float("q", q)
-    if q.ndim < 3 or k.ndim < 3:
-        raise ValueError(f"q has shape {tuple(q.shape)}: it needs the axes (…, heads, L, d)")
+    for name, x in (("q", q), ("k", k)):
+        if x.ndim < 3:
+            raise ValueError(
+                f"{name} has shape {tuple(x.shape)}: it needs the axes (…, heads, tokens, d)"
+            )
     xp = namespace(q, k)
     heads = q.shape[-3]
     power = 2 ** int(math.log2(heads or 1))

@@ -157,8 +157,8 @@ def mask_tokens(
     Args:
         tokens: Token ids, signed integers of any shape, since labels may be −100: cast a text that
             is stored as uint16.
-        chosen: Which tokens are to be predicted, boolean, in the same shape. BERT draws 15 %
-            with `dlkb.arrays.bernoulli`, and leaves out special tokens.
+        chosen: Which tokens are to be predicted, boolean, in the same shape. BERT takes 15 %
+            and leaves out special tokens; `dlkb.arrays.bernoulli` draws as many on average.
         u: Draws from U[0, 1) by `dlkb.arrays.uniform`, in the same shape.
         words: Token ids drawn at random, integers in the same shape.
         mask: Id of the mask.
@@ -247,6 +247,9 @@ def bert_embedding(
         array([[ 1., -1.],
                [-1.,  1.]])
     """
+    for name, ids in (("tokens", tokens), ("segments", segments)):
+        if not namespace(ids).isdtype(ids.dtype, "integral"):
+            raise TypeError(f"{name} has dtype {ids.dtype}: integers are needed, cast it first")
     check_same_shape("segments", segments, "tokens", tokens)
     for name, table in (("position", position), ("segment", segment)):
         if table.shape[-1] != word.shape[-1]:
@@ -276,7 +279,7 @@ def _scores(h: Array, positive: Array, negatives: Array) -> tuple[Array, Array]:
     check_float("positive", positive)
     check_float("negatives", negatives)
     check_same_shape("positive", positive, "h", h)
-    if tuple(negatives.shape[:-2]) != tuple(h.shape[:-1]) or negatives.shape[-1] != h.shape[-1]:
+    if negatives.ndim < 2 or (*negatives.shape[:-2], negatives.shape[-1]) != tuple(h.shape):
         raise ValueError(
             f"negatives has shape {tuple(negatives.shape)} and h has shape {tuple(h.shape)}: "
             "negatives must have one axis more, before the last"

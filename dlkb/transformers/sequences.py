@@ -49,7 +49,7 @@ def corrupt_spans(
     Args:
         tokens: Token ids.
         noise: For each, whether it is left out.
-        sentinels: Ids that occur in no text, one more than there are runs.
+        sentinels: Ids that occur in no text, at least one more than there are runs.
 
     Returns:
         Inputs with a sentinel for each run; targets with each sentinel before its run, and one
@@ -59,8 +59,9 @@ def corrupt_spans(
         ValueError: If the lengths differ or there are too few sentinels.
 
     Note:
-        Differs from T5's own code by leaving the choice of the runs, 15 % of the tokens in runs
-        of 3 on average, and the end-of-sequence tokens to the caller.
+        Differs from T5's own code, where a text ends with a run and no sentinel follows it: the
+        last one here is the figure's. The choice of the runs, 15 % of the tokens in runs of 3 on
+        average, and the end-of-sequence tokens are left to the caller.
 
     Reference:
         Raffel et al., JMLR 2020, figure 2.

@@ -34,7 +34,7 @@ def cosines(images: Array, texts: Array) -> Array:
         texts: Embeddings of texts, shape (..., M, d).
 
     Returns:
-        Shape (..., N, M), entries in [−1, 1]; 0 for a vector of zeros.
+        Shape (..., N, M), entries in [−1, 1] up to rounding; 0 for a vector of zeros.
 
     Raises:
         TypeError: If an array is not floating-point.

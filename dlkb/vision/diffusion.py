@@ -175,7 +175,8 @@ def posterior(x: Array, x0: Array, alpha_bar: Array, previous: Array) -> Gaussia
         previous: $\bar\alpha_{t-1}$, or that of the earlier state one goes to, > $\bar\alpha_t$.
 
     Returns:
-        Mean, like `x`, and variance, like the shares.
+        Mean, like `x`, and variance: a number for shares that are numbers, else in the shape of
+        the shares and the dtype of `x`.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -191,7 +192,7 @@ def posterior(x: Array, x0: Array, alpha_bar: Array, previous: Array) -> Gaussia
         Gaussian(mean=array([1.]), variance=0.0)
     """
     state, data = _wide(x, ("x0", x0))
-    share = _share("alpha_bar", alpha_bar, x)
+    share = _share("alpha_bar", alpha_bar, x, "left")
     before = _share("previous", previous, x, "right", above=alpha_bar)
     alpha = share / before
     beta = 1 - alpha
@@ -278,7 +279,7 @@ def ddim_step(
         alpha_bar: $\bar\alpha_t$ in (0, 1), a number, or an array that broadcasts to `x`. At 0 the
             step for η = 0 is `diffuse` of the predicted data and noise, with `previous`.
         previous: $\bar\alpha$ of any earlier state, > $\bar\alpha_t$; at η = 0 also of a later one,
-            which inverts the step for the same ε.
+            > 0, which inverts the step for the same ε.
         eta: η in [0, 1]. At 0 the step is deterministic, at 1 it is `ddpm_step`.
 
     Returns:

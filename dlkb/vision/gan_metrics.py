@@ -116,12 +116,13 @@ def frechet_distance(first: Moments, second: Moments) -> Array:
             )
     check_same_shape("second.mean", second.mean, "first.mean", first.mean)
     xp = namespace(first.mean, second.mean)
-    apart = first.mean - second.mean
-    one, two = _root(first.cov), _root(second.cov)
+    apart = widen(first.mean) - widen(second.mean)
+    one, two = _root(widen(first.cov)), _root(widen(second.cov))
     left, _, right = xp.linalg.svd(xp.matmul(two, one), full_matrices=False)
     rotation = xp.matmul(xp.matrix_transpose(right), xp.matrix_transpose(left))
     rest = one - xp.matmul(rotation, two)
-    return xp.sum(apart * apart, axis=-1) + xp.sum(rest * rest, axis=(-2, -1))
+    distance = xp.sum(apart * apart, axis=-1) + xp.sum(rest * rest, axis=(-2, -1))
+    return xp.astype(distance, first.mean.dtype, copy=False)
 
 
 def fid_bias(eigenvalues: Array, *, first: float, second: float) -> Array:
@@ -240,7 +241,10 @@ def kid(x: Array, y: Array) -> Array:
     """
     _check_sets(2, {"x": x, "y": y})
     if tuple(x.shape[:-2]) != tuple(y.shape[:-2]):
-        raise ValueError(f"x and y have shapes {tuple(x.shape)} and {tuple(y.shape)}: batch axes")
+        raise ValueError(
+            f"x has shape {tuple(x.shape)} but y has shape {tuple(y.shape)}: their batch axes must "
+            "be equal"
+        )
     xp = namespace(x, y)
     d = x.shape[-1]
 
@@ -293,6 +297,7 @@ def inception_score(p: Array) -> Array:
     wide = widen(p)
     q = xp.mean(wide, axis=-2, keepdims=True)
     one = xp.ones_like(wide)
-    quotient = xp.where(wide > 0, wide, one) / xp.where(wide > 0, q * one, one)
+    counts = (wide > 0) & (q > 0)  # the mean of subnormal numbers may round to 0
+    quotient = xp.where(counts, wide, one) / xp.where(counts, q * one, one)
     information = xp.sum(wide * xp.log(quotient), axis=(-2, -1)) / p.shape[-2]
     return xp.astype(xp.exp(information), p.dtype, copy=False)

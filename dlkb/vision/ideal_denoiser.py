@@ -19,7 +19,7 @@ def mixture_x0(x: Array, centres: Array, alpha_bar: Array, *, variance: float = 
 
     Args:
         x: Noisy arrays, shape (..., d).
-        centres: cᵢ, equally likely, shape (n, d).
+        centres: cᵢ, equally likely, shape (n, d), n ≥ 1.
         alpha_bar: The share of the data in [0, 1), a number, or an array that broadcasts to `x`
             with one entry along its last axis.
         variance: ν ≥ 0, of each entry around its centre.
@@ -42,14 +42,15 @@ def mixture_x0(x: Array, centres: Array, alpha_bar: Array, *, variance: float = 
     check_float("centres", centres)
     check_between("alpha_bar", alpha_bar, 0, 1, closed="left")
     check_between("variance", variance, 0, math.inf, closed="left")
-    if centres.ndim != 2 or x.ndim < 1 or centres.shape[1] != x.shape[-1]:
+    if centres.ndim != 2 or x.ndim < 1 or centres.shape[1] != x.shape[-1] or not centres.shape[0]:
         raise ValueError(
-            f"centres has shape {tuple(centres.shape)}: (n, d) with the last axis of x, of shape "
+            f"centres has shape {tuple(centres.shape)}: (n, d), n ≥ 1, with d of x, of shape "
             f"{tuple(x.shape)}, is needed"
         )
     xp = namespace(x, centres)
     share = alpha_bar
     if hasattr(share, "shape"):
+        check_float("alpha_bar", share)
         check_broadcasts("alpha_bar", share, "x", x[..., :1])
         share = widen(share)[..., None, :] if share.ndim > 0 else widen(share)
     signal, spread = share**0.5, share * variance + 1 - share

@@ -127,7 +127,8 @@ def ssim(
     if size % 2 == 0:
         raise ValueError(f"size is {size}: it must be odd, so that a window has a centre")
     xp = namespace(x, y)
-    bell = [math.exp(-0.5 * ((i - size // 2) / sigma) ** 2) for i in range(size)]
+    steps = [(i - size // 2) / sigma for i in range(size)]
+    bell = [math.exp(-0.5 * step * step) for step in steps]
     weights = tuple(w / sum(bell) for w in bell)
     wide_x, wide_y = widen(x), widen(y)
     axes = (-3, -2, -1)

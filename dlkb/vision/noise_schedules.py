@@ -103,6 +103,7 @@ def cosine_beta(t: Array, *, steps: int, offset: float = 0.008, largest: float =
         >>> cosine_beta(np.asarray([1.0, 50.0, 100.0]), steps=100).round(4)
         array([6.00e-04, 3.06e-02, 9.99e-01])
     """
+    check_float("t", t)
     check_between("largest", largest, 0, 1, closed="right")
     wide = widen(t)
     now = cosine_alpha_bar(wide, steps=steps, offset=offset)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
 from dlkb.backpropagation.convolution import output_size
 from dlkb.losses.cross_entropy import binary_cross_entropy_with_logits
 from dlkb.losses.regression import absolute_error
@@ -258,11 +258,9 @@ def discriminator_loss(real: Array, fake: Array) -> Array:
         >>> round(float(discriminator_loss(np.zeros((1, 2)), np.zeros((1, 2)))), 4)
         0.6931
     """
-    if tuple(real.shape) != tuple(fake.shape):
-        raise ValueError(
-            f"fake has shape {tuple(fake.shape)} but real has shape {tuple(real.shape)}: "
-            "they must be equal"
-        )
+    check_float("real", real)
+    check_float("fake", fake)
+    check_same_shape("fake", fake, "real", real)
     xp = namespace(real, fake)
     told = binary_cross_entropy_with_logits(real, xp.ones_like(real))
     caught = binary_cross_entropy_with_logits(fake, xp.zeros_like(fake))
@@ -301,5 +299,8 @@ def generator_loss(fake: Array, image: Array, target: Array, *, weight: float = 
         10.6931
     """
     check_between("weight", weight, 0, math.inf, closed="left")
+    for name, x in (("fake", fake), ("image", image), ("target", target)):
+        check_float(name, x)
+    check_same_shape("target", target, "image", image)
     passes = binary_cross_entropy_with_logits(fake, namespace(fake).ones_like(fake))
     return passes + weight * absolute_error(image, target)

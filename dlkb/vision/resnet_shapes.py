@@ -40,8 +40,8 @@ def convolutions(
 ) -> list[Layer]:
     """Return the convolutions of a residual network for colour images, first to last.
 
-    A 7×7 convolution with 64 kernels and a pooling halve the size; the first block of each stage
-    but the first halves it again, and doubles the channels.
+    A 7×7 convolution with 64 kernels halves the size, and so does a pooling; the first block of
+    each stage but the first halves it again, and doubles the channels.
 
     Args:
         blocks: Blocks of each of the four stages.

@@ -138,10 +138,20 @@ def window_attention(
     options: dict[str, Any] = {"window": window, "shift": shift}
     windows = to_windows(x, **options)
     height, width, channels = x.shape[-3:]
+    mask = biased_mask(x, params.table, **options)
+    for name, array, size in (
+        ("qkv_weight", params.qkv_weight, (3 * channels, channels)),
+        ("table", params.table, (params.table.shape[0], heads)),
+    ):
+        if tuple(array.shape) != size:
+            raise ValueError(
+                f"params.{name} has shape {tuple(array.shape)}: {size} fits x of shape "
+                f"{tuple(x.shape)} and {heads} heads"
+            )
     qkv = linear(windows, params.qkv_weight, params.qkv_bias)
     parts = (qkv[..., i * channels : (i + 1) * channels] for i in range(3))
     q, k, v = (split_heads(part, heads=heads) for part in parts)
-    read = merge_heads(attention(q, k, v, mask=biased_mask(x, params.table, **options)))
+    read = merge_heads(attention(q, k, v, mask=mask))
     out = linear(read, params.proj_weight, params.proj_bias)
     back = from_windows(out, height=height, width=width, **options)
     return xp.astype(back, x.dtype, copy=False)
@@ -162,7 +172,7 @@ def biased_mask(x: Array, table: Array, *, window: Pair, shift: Pair = 0) -> Arr
         Shape (windows, heads, M², M²), in the dtype of `table`.
 
     Raises:
-        TypeError: If an array is not floating-point.
+        TypeError: If `table` is not floating-point.
         ValueError: If shapes or options do not fit.
 
     Example:
@@ -203,8 +213,8 @@ def window_cost(*, height: int, width: int, channels: int, window: int | None = 
         >>> window_cost(height=56, width=56, channels=96, window=7)
         145108992
     """
-    given = {"height": height, "width": width, "channels": channels, "window": window or 1}
-    for name, value in given.items():
+    given = {"height": height, "width": width, "channels": channels}
+    for name, value in (given if window is None else given | {"window": window}).items():
         check_between(name, value, 1, math.inf, closed="left")
     places = height * width
     seen = places if window is None else window * window

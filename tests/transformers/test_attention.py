@@ -143,6 +143,16 @@ def test_scores_that_differ_by_thousands_give_no_nan():
     assert torch.equal(huge.grad, torch.zeros(2, 1, dtype=torch.float64))
 
 
+def test_nan_stays_nan_as_in_torch():
+    q, k, v = tokens(np.random.default_rng(6))
+    q[0, 1, 2] = math.nan
+    expected = F.scaled_dot_product_attention(*map(torch.tensor, (q, k, v)))
+    assert expected[0, 1].isnan().all()
+    np.testing.assert_allclose(attention(q, k, v), expected.numpy(), atol=1e-12)
+    assert np.isnan(attention_weights(q, k, is_causal=True)[0, 1, :2]).all()
+    assert np.isnan(attention_vjp(q, k, v, np.ones((2, 4, 2)))[0][0, 1]).all()
+
+
 def test_a_row_without_keys_reads_zeros_and_has_no_gradient():
     rng = np.random.default_rng(5)
     arrays = tokens(rng)

@@ -72,6 +72,8 @@ def test_errors():
         attention_cost(**SIZES | {"keys": -1})
     with pytest.raises(ValueError, match="length is -5"):
         cache_bytes(**CACHE | {"length": -5})
+    with pytest.raises(ValueError, match="window is -3"):
+        cache_bytes(**CACHE, window=-3)
     with pytest.raises(ValueError, match="window is 0"):
         window_reach(window=0, layers=2)
     with pytest.raises(ValueError, match="layers is 0"):

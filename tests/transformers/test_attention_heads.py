@@ -123,6 +123,8 @@ def test_each_head_is_turned_by_itself_and_back():
         (lambda: split_heads(np.ones((4, 6)), heads=0), "heads is 0"),
         (lambda: split_heads(np.ones(6), heads=2), "two axes at least"),
         (lambda: merge_heads(np.ones((4, 6))), r"x has shape \(4, 6\)"),
+        (lambda: turn_heads(np.ones(6), heads=3, base=10.0), r"x has shape \(6,\): .* two axes"),
+        (lambda: turn_heads(np.ones((4, 6)), heads=3, base=0.0), "base is 0.0"),
         (
             lambda: multi_head_attention(*(np.ones((4, 6)) for _ in "qkv"), heads=2, kv_heads=3),
             "width of a head",

@@ -39,6 +39,12 @@ def test_variance_of_random_scores(head_dim, mean):
         assert 0.93 < scores.var() / expected < 1.07
 
 
+def test_numbers_whose_squares_overflow():
+    assert gaussian_entropy(keys=4, std=1e200) == gaussian_entropy(keys=4, std=math.inf) == 0
+    assert score_variance(head_dim=4, mean=1e200) == math.inf
+    assert score_variance(head_dim=4, scale=-1e200) == math.inf
+
+
 def test_entropy_is_that_of_scipy():
     p = np.random.default_rng(1).dirichlet(np.ones(7) / 3, size=(2, 4))
     assert_close(entropy(p), stats.entropy(p, axis=-1))

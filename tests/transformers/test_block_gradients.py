@@ -121,6 +121,14 @@ def test_gradients_are_those_of_jax(case):
         assert_close(grad, wanted, scale=100)
 
 
+def test_a_bias_that_the_rms_norm_ignores_has_the_gradient_zero():
+    rng = np.random.default_rng(0)
+    x, params = tokens(rng), block_params(rng)
+    found = block_vjp(x, params, tokens(rng), heads=2, rms=True)
+    assert [g.shape for g in leaves(found.params)] == [p.shape for p in leaves(params)]
+    assert not found.params.attention_norm.bias.any()
+
+
 @pytest.mark.parametrize("pre_norm", [False, True])
 def test_gradients_are_those_of_torchs_decoder_layer(pre_norm):
     options = {"dropout": 0.0, "batch_first": True, "norm_first": pre_norm}

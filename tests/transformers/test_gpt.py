@@ -6,7 +6,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from dlkb.transformers.blocks import ACTIVATIONS, Linear
 from dlkb.transformers.gpt import GPTParams, gpt
 from scripts.peers.transformers.blocks import gpt2_params, linear_of, redrawn
-from tests.cases import Case
+from tests.cases import Case, map_arrays
 from tests.close import assert_close
 from tests.transformers.test_blocks import WIDTH, block_params, scale
 
@@ -68,6 +68,20 @@ def test_a_text_longer_than_the_positions_is_refused():
     gpt(np.zeros(9, int), params, heads=2)
     with pytest.raises(ValueError, match="vectors for 9 positions, cut the text"):
         gpt(np.zeros(10, int), params, heads=2)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+def test_bad_input_is_named(convert):
+    params = map_arrays(convert, model(np.random.default_rng(0)))
+    narrow = params._replace(position=params.position[:, :1])
+    for tokens, given, error, message in (
+        (np.zeros(3), params, TypeError, "tokens has dtype .*float64: integers are needed"),
+        (np.zeros(3, bool), params, TypeError, "tokens has dtype .*bool: integers are needed"),
+        (np.zeros((), int), params, ValueError, r"tokens has shape \(\): \(..., length\)"),
+        (np.zeros(3, int), narrow, ValueError, r"params.position has shape \(9, 1\)"),
+    ):
+        with pytest.raises(error, match=message):
+            gpt(convert(tokens), given, heads=2)
 
 
 def test_without_blocks_it_compares_embeddings():

@@ -111,6 +111,20 @@ def test_gradients_flow_through_blocks():
         assert_close(found, expected, scale=10)
 
 
+@pytest.mark.parametrize(("width", "value_width"), [(0, 2), (3, 0)])
+def test_vectors_without_entries(width, value_width):
+    q, k, v = tokens(np.random.default_rng(6))
+    arrays = q[..., :width], k[..., :width], v[..., :value_width]
+    assert_close(online_attention(*arrays, block=3), attention(*arrays))
+
+
+def test_nan_stays_nan_as_in_attention():
+    q, k, v = tokens(np.random.default_rng(7))
+    q[0, 1, 0] = math.nan
+    found, expected = online_attention(q, k, v, block=2), attention(q, k, v)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("keys", [0, 1])
 def test_few_keys(keys):
     q, k, v = tokens(np.random.default_rng(4), keys=keys)
@@ -143,6 +157,19 @@ PART = Partial(np.zeros(1), np.ones(1), np.ones((1, 2)))
             ValueError,
             r"mask has shape \(4, 1\): its last axis must hold 5 keys",
         ),
+        (
+            lambda: online_attention(Q, K, V, block=2, mask=np.asarray(True)),
+            ValueError,
+            r"mask has shape \(\): its last axis must hold 5 keys",
+        ),
+        (
+            lambda: online_attention(Q, K[:, :4], V, block=2),
+            ValueError,
+            r"v has shape \(2, 5, 2\) but k has shape \(2, 4, 3\)",
+        ),
+        (lambda: online_attention(Q[0, 0], K, V, block=2), ValueError, r"q has shape \(3,\)"),
+        (lambda: online_attention(Q > 0, K[:, :0], V[:, :0], block=2), TypeError, "q has dtype"),
+        (lambda: partial_attention(Q[..., :0], V[:, :0]), ValueError, "S ≥ 1"),
         (lambda: partial_attention(Q, V), ValueError, r"scores has shape \(2, 4, 3\) but v has"),
         (lambda: partial_attention(Q[0], V), ValueError, r"scores has shape \(4, 3\) but"),
         (lambda: partial_attention(Q > 0, V), TypeError, "scores has dtype bool"),

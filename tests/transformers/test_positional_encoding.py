@@ -151,7 +151,7 @@ def test_no_heads_no_bias():
     [
         (lambda: angles(np.arange(3), width=4), TypeError, "positions has dtype int64"),
         (lambda: angles(np.arange(3.0), width=5), ValueError, "width is 5: an even"),
-        (lambda: angles(np.arange(3.0), width=0), ValueError, "width is 0"),
+        (lambda: angles(np.arange(3.0), width=0), ValueError, "width is 0: an even number ≥ 2"),
         (lambda: angles(np.arange(3.0), width=4, base=0.0), ValueError, "base is 0.0"),
         (lambda: sinusoidal(np.arange(3), width=4), TypeError, "positions has dtype int64"),
         (lambda: rotary(np.ones((3, 4)), np.arange(3)), TypeError, "positions has dtype"),
@@ -167,6 +167,7 @@ def test_no_heads_no_bias():
         (lambda: interleave(np.ones(5)), ValueError, "width is 5"),
         (lambda: interleave(np.asarray(1.0)), ValueError, "width is 0"),
         (lambda: alibi(np.ones((3, 4)), np.ones((3, 4))), ValueError, r"q has shape \(3, 4\)"),
+        (lambda: alibi(np.ones((1, 3, 4)), np.ones((3, 4))), ValueError, r"k has shape \(3, 4\)"),
         (lambda: alibi(np.ones((1, 3, 4), int), np.ones((1, 3, 4))), TypeError, "q has dtype"),
     ],
 )

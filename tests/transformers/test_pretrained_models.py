@@ -250,6 +250,9 @@ def test_errors():
     for shape in ((2, 4, 2), (3, 4, 3), (2, 3)):
         with pytest.raises(ValueError, match="negatives must have one axis more"):
             negative_sampling(x, x, np.ones(shape))
+    for vectors_ in ((x[0], x[0], n[0, 0]), (n[0, 0, 0], n[0, 0, 0], n[0])):
+        with pytest.raises(ValueError, match="negatives must have one axis more"):
+            negative_sampling(*map(np.asarray, vectors_))
     for arguments in ((x.astype(int), x, n), (x, x.astype(int), n), (x, x, n.astype(int))):
         with pytest.raises(TypeError, match="cast it first"):
             negative_sampling(*arguments)
@@ -267,6 +270,11 @@ def test_errors():
     for tables in ((E, E[:, :3], E), (E, E, E[:, :1])):
         with pytest.raises(ValueError, match="vectors that are added must be equally long"):
             bert_embedding(tokens[:, :2], tokens[:, :2], *tables, E[0], E[0])
+    wrong = tokens[:, :2].astype(float)
+    for name, ids in (("tokens", (wrong, tokens[:, :2])), ("segments", (tokens[:, :2], wrong))):
+        for convert in (np.asarray, torch.as_tensor):
+            with pytest.raises(TypeError, match=f"{name} has dtype .*float64: integers"):
+                bert_embedding(*map(convert, (*ids, E, E, E, E[0], E[0])))
     with pytest.raises(ValueError, match="segments has shape"):
         bert_embedding(tokens, tokens[:, :2], E, E, E, E[0], E[0])
 

@@ -285,6 +285,7 @@ def test_a_share_near_one_keeps_its_noise_in_half_precision(dtype):
         (lambda x: parts(x, x, 1.0, predicts="x0"), ValueError, "alpha_bar is 1.0"),
         (lambda x: posterior(x, x[:1], 0.5, 0.7), ValueError, "x0 has shape"),
         (lambda x: posterior(x, x, 0.5, -0.1), ValueError, "previous is -0.1"),
+        (lambda x: posterior(x, x, 1.0, np.ones(3)), ValueError, r"alpha_bar is 1.0: .* \[0, 1\)"),
         (lambda x: ddpm_step(x, x, x[:1], 0.5, 0.7), ValueError, "z has shape"),
         (lambda x: ddpm_step(x, x, x, 0.5, 0.7, variance="large"), ValueError, "variance is"),
         (lambda x: ddim_step(x, x, x, 0.5, 0.7, eta=1.1), ValueError, "eta is 1.1"),

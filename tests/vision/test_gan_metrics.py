@@ -17,7 +17,7 @@ from dlkb.vision.gan_metrics import (
     kid,
 )
 from tests.cases import Case
-from tests.close import assert_close
+from tests.close import assert_close, dtype_name
 
 SVD = {"half": False}  # no library decomposes in half precision
 
@@ -103,6 +103,16 @@ def test_near_sets_keep_their_digits():
         assert found == pytest.approx(6 * shift**2, rel=1e-6, abs=1e-25)
 
 
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+def test_moments_in_half_precision_have_a_distance(convert):
+    rng = np.random.default_rng(9)
+    pair = [features(rng, 20).astype(np.float16) for _ in range(2)]
+    found = frechet_distance(*(feature_moments(convert(x)) for x in pair))
+    exact = frechet_distance(*(feature_moments(x.astype(np.float64)) for x in pair))
+    assert dtype_name(found) == "float16"
+    assert float(found) == pytest.approx(float(exact), rel=0.01)
+
+
 class Rows(torch.nn.Module):
     """A stand-in for the network: rows are their own features."""
 
@@ -169,6 +179,10 @@ def test_the_inception_score_has_its_limits():
     assert_close(inception_score(np.full((5, 7), 1 / 7)), 1.0)  # unsure
     two = inception_score(np.eye(7)[[0, 1]])
     assert_close(two, 2.0)
+    for dtype in (np.float32, np.float64):
+        p = np.eye(4, dtype=dtype)[[0] * 9]
+        p[0, 1] = np.finfo(dtype).smallest_subnormal  # its mean over the rows rounds to 0
+        assert_close(inception_score(p), 1.0)
     p = probabilities(np.random.default_rng(6), (3, 8, 5))
     assert ((inception_score(p) >= 1) & (inception_score(p) <= 5)).all()
 
@@ -241,7 +255,7 @@ def test_a_line_in_one_over_n_is_continued():
         (lambda: fid_at_infinity(np.ones(3), np.ones(2)), ValueError, "k of at least 2"),
         (lambda: kid(np.ones((3, 2)), np.ones((3, 4))), ValueError, "y has 4 features a row"),
         (lambda: kid(np.ones((3, 2)), np.ones((1, 2))), ValueError, "y has shape"),
-        (lambda: kid(np.ones((2, 3, 2)), np.ones((3, 2))), ValueError, "batch axes"),
+        (lambda: kid(np.ones((2, 3, 2)), np.ones((3, 2))), ValueError, "their batch axes"),
         (lambda: inception_score(np.ones((0, 2))), ValueError, "p has shape"),
         (lambda: inception_score(np.ones((2, 0))), ValueError, "must hold the classes"),
     ],

@@ -85,6 +85,8 @@ def test_a_share_for_each_row_without_axes_and_with():
         ((np.ones(2), np.ones((1, 2), dtype=int), 0.5), {}, TypeError, "centres has dtype"),
         ((np.ones(2), np.ones((1, 3)), 0.5), {}, ValueError, "centres has shape"),
         ((np.ones(2), np.ones(2), 0.5), {}, ValueError, "centres has shape"),
+        ((np.ones(2), np.ones((0, 2)), 0.5), {}, ValueError, r"centres has shape \(0, 2\)"),
+        ((np.ones(2), np.ones((1, 2)), np.zeros(1, int)), {}, TypeError, "alpha_bar has dtype"),
         ((np.ones(()), np.ones((1, 1)), 0.5), {}, ValueError, "centres has shape"),
         ((np.ones(2), np.ones((1, 2)), 1.0), {}, ValueError, r"alpha_bar is 1.0: .*\[0, 1\)"),
         ((np.ones(2), np.ones((1, 2)), 0.5), {"variance": -1.0}, ValueError, "variance is -1.0"),

@@ -99,6 +99,14 @@ def test_equal_images():
     assert_close(ssim(flat, flat, data_range=1.0), 1.0)
 
 
+def test_a_bell_narrower_than_a_pixel_is_one_pixel():
+    x, y = pair(np.random.default_rng(7))
+    inside = (z[:, 1:-1, 1:-1] for z in (x, y))
+    expected = ssim(*inside, data_range=1.0, size=1)
+    for sigma in (1e-3, 1e-200, 5e-324):
+        assert_close(ssim(x, y, data_range=1.0, size=3, sigma=sigma), expected)
+
+
 def test_far_from_zero_a_variance_keeps_its_digits():
     rng = np.random.default_rng(5)
     x, y = pair(rng, (1, 20, 20))

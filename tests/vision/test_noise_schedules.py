@@ -92,6 +92,7 @@ def test_shapes(shape):
         (lambda: cosine_alpha_bar(np.arange(3), steps=3), TypeError, "t has dtype int64"),
         (lambda: cosine_alpha_bar(T, steps=0), ValueError, "steps is 0"),
         (lambda: cosine_alpha_bar(T, steps=8, offset=-1.0), ValueError, "offset is -1.0"),
+        (lambda: cosine_beta(np.arange(3), steps=3), TypeError, "t has dtype int64"),
         (lambda: cosine_beta(T, steps=8, largest=0.0), ValueError, "largest is 0.0"),
         (lambda: cosine_beta(T, steps=8, largest=1.1), ValueError, "largest is 1.1"),
         (lambda: alpha_bar(np.arange(3)), TypeError, "beta has dtype int64"),

@@ -180,9 +180,23 @@ def test_unsure_is_log_two():
         (lambda: unet_blocks(width=0), "width is 0"),
         (lambda: discriminator_loss(np.ones(2), np.ones(3)), "fake has shape"),
         (lambda: generator_loss(np.ones(1), np.ones(2), np.ones(2), weight=-1.0), "weight is -1"),
-        (lambda: generator_loss(np.ones(1), np.ones(2), np.ones(3)), "shape"),
+        (
+            lambda: generator_loss(np.ones(1), np.ones(2), np.ones(3)),
+            r"target has shape \(3,\) but image has shape \(2,\)",
+        ),
     ],
 )
 def test_bad_input_is_named(call, match):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+@pytest.mark.parametrize(
+    ("loss", "names"),
+    [(discriminator_loss, ("real", "fake")), (generator_loss, ("fake", "image", "target"))],
+)
+def test_integers_are_named(loss, names):
+    for wrong in range(len(names)):
+        arrays = [np.ones(2, int if i == wrong else float) for i in range(len(names))]
+        with pytest.raises(TypeError, match=f"{names[wrong]} has dtype int64"):
+            loss(*arrays)

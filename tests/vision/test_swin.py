@@ -151,7 +151,27 @@ def test_the_mask_adds_minus_infinity_beside_the_bias():
             ValueError,
             r"cotangent has shape \(1, 4, 3\): \(heads, 4, 4\)",
         ),
+        (
+            lambda: window_attention(
+                np.zeros((4, 4, 4)), draw(np.random.default_rng(0), heads=1), heads=2, **SHIFTED
+            ),
+            ValueError,
+            r"params.table has shape \(15, 1\): \(15, 2\) fits",
+        ),
+        (
+            lambda: window_attention(
+                np.zeros((4, 4, 4)),
+                draw(np.random.default_rng(0))._replace(
+                    qkv_weight=np.zeros((16, 4)), qkv_bias=np.zeros(16)
+                ),
+                heads=2,
+                **SHIFTED,
+            ),
+            ValueError,
+            r"params.qkv_weight has shape \(16, 4\): \(12, 4\) fits",
+        ),
         (lambda: window_cost(height=0, width=1, channels=1), ValueError, "height is 0"),
+        (lambda: window_cost(height=1, width=1, channels=1, window=0), ValueError, "window is 0"),
         (lambda: window_cost(height=1, width=1, channels=1, window=-1), ValueError, "window is -1"),
     ],
 )
