@@ -41,8 +41,8 @@ def shift_grid(image: Array, *, down: Array, right: Array) -> Grid:
         right: e, pixels to the right, in the same shape.
 
     Returns:
-        The grid, for `warp`, in the dtype of `down`: float32 at least for images of more than 256
-        pixels, which bfloat16 does not tell apart.
+        The grid, for `warp`, in the dtype of `down`. Pass float32 at least where a side has more
+        than 256 pixels, which bfloat16 does not tell apart.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -111,15 +111,15 @@ def warp(image: Array, grid: Grid) -> Array:
       h(t) = \max(0, 1 - \lvert t\rvert)$$
 
     Args:
-        image: `(..., height, width)`.
+        image: `(..., height, width)`, of finite numbers: one that is not spoils the whole result.
         grid: Of any height and width; leading axes broadcast with those of the image.
 
     Returns:
-        `(..., *)`, in the size of the grid and the dtype of the image.
+        `(..., *, *)`, in the size of the grid and the dtype of the image.
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the image or the grid has fewer than two axes.
+        ValueError: If the image or the grid has fewer than two axes, or the shapes do not fit.
 
     Note:
         Differs from `torch.nn.functional.grid_sample(align_corners=True)` in the unit of the grid.
@@ -155,7 +155,7 @@ def warp_vjp(image: Array, grid: Grid, cotangent: Array) -> Array:
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the image or the grid has fewer than two axes, or the cotangent does not fit.
+        ValueError: If the image or the grid has fewer than two axes, or the shapes do not fit.
 
     Example:
         >>> import numpy as np
@@ -168,10 +168,11 @@ def warp_vjp(image: Array, grid: Grid, cotangent: Array) -> Array:
     check_float("cotangent", cotangent)
     across, along = _weights(image, grid)
     xp = namespace(image, cotangent)
-    if tuple(cotangent.shape[-2:]) != tuple(grid.rows.shape[-2:]):
+    expected = (*_leading(image, grid), *grid.rows.shape[-2:])
+    if tuple(cotangent.shape) != expected:
         raise ValueError(
-            f"cotangent has shape {tuple(cotangent.shape)} and grid {tuple(grid.rows.shape)}: the "
-            "last two axes must be equal"
+            f"cotangent has shape {tuple(cotangent.shape)}: it must have that of the result, "
+            f"{expected}"
         )
     wide = xp.astype(cotangent, wide_dtype(image), copy=False)
     each = xp.reshape(wide, (*cotangent.shape[:-2], math.prod(cotangent.shape[-2:]), 1))
@@ -197,7 +198,7 @@ def noise_penalty(jacobian: Array, *, std: float) -> Array:
 
     Raises:
         TypeError: If `jacobian` is not floating-point.
-        ValueError: If `std` is negative.
+        ValueError: If `std` is negative, or `jacobian` has fewer than two axes.
 
     Reference:
         Bishop, Training with Noise is Equivalent to Tikhonov Regularization, Neural Computation 7,
@@ -210,6 +211,10 @@ def noise_penalty(jacobian: Array, *, std: float) -> Array:
     """
     check_float("jacobian", jacobian)
     check_between("std", std, 0, float("inf"))
+    if jacobian.ndim < 2:
+        raise ValueError(
+            f"jacobian has shape {tuple(jacobian.shape)}: it must be (..., outputs, inputs)"
+        )
     # Scaled first: the square of a large slope may overflow where the product does not.
     return namespace(jacobian).sum((std * jacobian) ** 2, axis=(-2, -1))
 
@@ -224,6 +229,19 @@ def _pixels(image: Array, like: Array) -> Grid:
     return Grid(rows[:, None], columns)
 
 
+def _leading(image: Array, grid: Grid) -> tuple[int, ...]:
+    """Return the axes in front that image and grid have together."""
+    one, other = tuple(image.shape[:-2]), tuple(grid.rows.shape[:-2])
+    missing = len(other) - len(one)
+    pairs = list(zip((1,) * missing + one, (1,) * -missing + other, strict=True))
+    if any(n != m and 1 not in (n, m) for n, m in pairs):
+        raise ValueError(
+            f"image has shape {tuple(image.shape)} and grid {tuple(grid.rows.shape)}: the axes in "
+            "front of the last two must be equal, or 1"
+        )
+    return tuple(m if n == 1 else n for n, m in pairs)
+
+
 def _weights(image: Array, grid: Grid) -> tuple[Array, Array]:
     """Return the weights of all rows and of all columns of the image for each pixel of the grid."""
     check_float("grid.rows", grid.rows)
@@ -232,6 +250,7 @@ def _weights(image: Array, grid: Grid) -> tuple[Array, Array]:
     if grid.rows.ndim < 2:
         raise ValueError(f"grid has shape {tuple(grid.rows.shape)}: it must be (..., *, *)")
     numbers = _pixels(image, grid.rows)
+    _leading(image, grid)
     xp = namespace(image, grid.rows, grid.columns)
 
     def hat(at: Array, number: Array) -> Array:

@@ -43,6 +43,13 @@ def _inverse_keep(p: float) -> float:
     return (p < 1) / (1 - p + (p == 1))
 
 
+def _check_mask(keep: Array, name: str, x: Array) -> None:
+    check_float(name, x)
+    if not namespace(x, keep).isdtype(keep.dtype, "bool"):
+        raise TypeError(f"keep has dtype {keep.dtype}: a boolean mask is needed")
+    check_broadcasts("keep", keep, name, x)
+
+
 def _check_linear(x_name: str, x: Array, weight_name: str, weight: Array) -> None:
     check_float(x_name, x)
     check_float(weight_name, weight)
@@ -82,7 +89,7 @@ def keep_mask(like: Array, *, p: float, generator: Generator) -> Array:
 
     Note:
         Differs from drawing in the dtype of `like`: half precision is drawn in float32, where
-        the frequencies are unbiased.
+        no frequency is off by more than 2⁻²³.
 
     Reference:
         Srivastava et al., Dropout, JMLR 15 (2014), 1929-1958.
@@ -110,7 +117,7 @@ def dropout(x: Array, keep: Array, *, p: float) -> Array:
 
     Returns:
         An array like `x`. A dropped entry is exactly 0, even where `x` is infinite or NaN.
-        At p = 1 all entries are 0.
+        At p = 1 all finite entries are 0.
 
     Raises:
         TypeError: If `x` is not floating-point, or `keep` not boolean.
@@ -118,7 +125,7 @@ def dropout(x: Array, keep: Array, *, p: float) -> Array:
 
     Note:
         Differs from the paper, which multiplies by the keep probability at test time instead.
-        Differs from torch for infinite entries: there a dropped infinity is NaN.
+        Differs from torch for entries that are infinite or NaN: there a dropped one is NaN.
 
     Reference:
         Srivastava et al., Dropout, JMLR 15 (2014), 1929-1958.
@@ -131,10 +138,7 @@ def dropout(x: Array, keep: Array, *, p: float) -> Array:
     """
     xp = namespace(x, keep)
     check_between("p", p, 0, 1)
-    check_float("x", x)
-    if not xp.isdtype(keep.dtype, "bool"):
-        raise TypeError(f"keep has dtype {keep.dtype}: a boolean mask is needed")
-    check_broadcasts("keep", keep, "x", x)
+    _check_mask(keep, "x", x)
     # where, not a product: 0 · inf is NaN. The backward pass needs the boolean mask alone.
     return xp.where(keep, x, 0.0) * _inverse_keep(p)
 
@@ -153,7 +157,7 @@ def dropout_vjp(keep: Array, cotangent: Array, *, p: float) -> Array:
         The gradient with respect to `x`, like `cotangent`.
 
     Raises:
-        TypeError: As `dropout`.
+        TypeError: If `cotangent` is not floating-point, or `keep` not boolean.
         ValueError: As `dropout`.
 
     Reference:
@@ -164,6 +168,7 @@ def dropout_vjp(keep: Array, cotangent: Array, *, p: float) -> Array:
         >>> dropout_vjp(np.asarray([True, False]), np.asarray([1.0, 1.0]), p=0.75)
         array([4., 0.])
     """
+    _check_mask(keep, "cotangent", cotangent)
     return dropout(cotangent, keep, p=p)
 
 
@@ -232,10 +237,18 @@ def dropconnect(x: Array, weight: Array, keep: Array, *, p: float) -> Array:
     """
     xp = namespace(x, weight, keep)
     _check_linear("x", x, "weight", weight)
+    if weight.ndim != 2:
+        raise ValueError(f"weight has shape {tuple(weight.shape)}: (out, in) is needed")
     if keep.ndim < 2 or tuple(keep.shape[-2:]) != tuple(weight.shape):
         raise ValueError(
             f"keep has shape {tuple(keep.shape)}: its last two axes must be those of weight, "
             f"{tuple(weight.shape)}"
+        )
+    aligned = zip(reversed(keep.shape[:-2]), reversed(x.shape[:-1]), strict=False)
+    if not all(n == m or 1 in (n, m) for n, m in aligned):
+        raise ValueError(
+            f"keep has shape {tuple(keep.shape)} and x has shape {tuple(x.shape)}: the axes in "
+            "front must be equal, or missing in one"
         )
     masked = dropout(xp.broadcast_to(weight, keep.shape), keep, p=p)
     return xp.matmul(masked, x[..., None])[..., 0]
@@ -332,7 +345,7 @@ def ridge_equivalent_penalty(X: Array, w: Array, *, p: float) -> Array:
 
     Raises:
         TypeError: If an argument is not floating-point.
-        ValueError: If `p` is outside [0, 1), or the last axes differ.
+        ValueError: If `p` is outside [0, 1), or the shapes do not fit.
 
     Note:
         Differs from ridge regression: each weight is penalized in proportion to the second
@@ -349,6 +362,11 @@ def ridge_equivalent_penalty(X: Array, w: Array, *, p: float) -> Array:
     """
     xp = namespace(X, w)
     _check_linear("X", X, "w", w)
+    if X.ndim != 2 or w.ndim != 1:
+        raise ValueError(
+            f"X has shape {tuple(X.shape)} and w has shape {tuple(w.shape)}: "
+            "(n, d) and (d,) are needed"
+        )
     return xp.sum(linear_moments(X, w, p=p).variance)
 
 
@@ -382,7 +400,8 @@ def expected_squared_loss(X: Array, y: Array, w: Array, *, p: float) -> Array:
     """
     xp = namespace(X, y, w)
     _check_regression(X, y)
-    return xp.sum((y - xp.matmul(X, w)) ** 2) + ridge_equivalent_penalty(X, w, p=p)
+    penalty = ridge_equivalent_penalty(X, w, p=p)  # looks at w before it is used
+    return xp.sum((y - xp.matmul(X, w)) ** 2) + penalty
 
 
 def ridge_equivalent_solution(X: Array, y: Array, *, p: float) -> Array:

@@ -6,7 +6,7 @@ Throughout, what is minimized is L(θ) + λ₁‖θ‖₁ + (λ₂/2)‖θ‖²:
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 
 
 def _check_strengths(l1: float, l2: float) -> None:
@@ -26,7 +26,7 @@ def penalty(theta: Array, *, l1: float = 0.0, l2: float = 0.0) -> Array:
         l2: Strength λ₂ ≥ 0.
 
     Returns:
-        A 0-d array, at least 0; 0 for an empty `theta`.
+        A 0-d array, at least 0 for finite parameters; 0 for an empty `theta`.
 
     Raises:
         ValueError: If a strength is negative, infinite or NaN.
@@ -114,6 +114,7 @@ def min_subgradient(theta: Array, grad: Array, *, l1: float = 0.0, l2: float = 0
         array([0. , 0. , 0.5])
     """
     check_same_shape("grad", grad, "theta", theta)
+    check_float("grad", grad)
     xp = namespace(theta, grad)
     moving = grad + penalty_vjp(theta, 1.0, l1=l1, l2=l2)
     return xp.where(theta == 0, soft_threshold(grad, threshold=l1), moving)
@@ -205,6 +206,7 @@ def soft_threshold_vjp(z: Array, cotangent: Array, *, threshold: float) -> Array
     """
     check_between("threshold", threshold, 0, math.inf, closed="left")
     check_float("z", z)
+    check_float("cotangent", cotangent)
     check_same_shape("cotangent", cotangent, "z", z)
     xp = namespace(z, cotangent)
     return xp.where(xp.abs(z) > threshold, cotangent, xp.zeros_like(cotangent))
@@ -275,6 +277,8 @@ def ista(theta: Array, grad: Array, *, lr: float, l1: float = 0.0, l2: float = 0
         array([1.05, 0.  ])
     """
     check_same_shape("grad", grad, "theta", theta)
+    check_float("theta", theta)
+    check_float("grad", grad)
     return prox(theta - lr * grad, lr=lr, l1=l1, l2=l2)
 
 
@@ -336,6 +340,9 @@ def fista(
         (array([0.70617796]), array([0.661]))
     """
     check_same_shape("state.theta", state.theta, "lookahead", lookahead)
+    check_same_shape("grad", grad, "lookahead", lookahead)
+    check_float("state.theta", state.theta)
+    check_float("lookahead", lookahead)
     theta = ista(lookahead, grad, lr=lr, l1=l1, l2=l2)
     t = (1 + state.t * (4 + state.t**-2) ** 0.5) / 2
     return theta + (state.t - 1) / t * (theta - state.theta), FistaState(theta, t)
@@ -361,7 +368,7 @@ def ista_bound(k: Array, *, lr: float, distance: float) -> Array:
         >>> ista_bound(100, lr=0.5, distance=2.0)
         0.04
     """
-    return distance**2 / (2 * lr * k)
+    return distance / (2 * lr * k) * distance  # a square may overflow
 
 
 def fista_bound(k: Array, *, lr: float, distance: float) -> Array:
@@ -384,7 +391,7 @@ def fista_bound(k: Array, *, lr: float, distance: float) -> Array:
         >>> fista_bound(99, lr=0.5, distance=2.0)
         0.0016
     """
-    return 2 * distance**2 / lr / (k + 1) / (k + 1)
+    return 2 * distance / lr / (k + 1) / (k + 1) * distance
 
 
 def ridge_filter(sigma: Array, *, l2: float) -> Array:
@@ -415,8 +422,10 @@ def ridge_filter(sigma: Array, *, l2: float) -> Array:
     """
     check_between("l2", l2, 0, math.inf, closed="neither")
     check_float("sigma", sigma)
-    safe = namespace(sigma).where(sigma == 0, 1.0, sigma)
-    return sigma / (safe + l2 / safe)  # σ² would overflow first
+    xp, wide = namespace(sigma), widen(sigma)
+    safe = xp.where(wide == 0, 1.0, wide)
+    share = wide / (safe + l2 / safe)  # σ² would overflow first
+    return xp.astype(share, sigma.dtype, copy=False)
 
 
 def ridge(X: Array, y: Array, *, l2: float) -> Array:
@@ -442,7 +451,8 @@ def ridge(X: Array, y: Array, *, l2: float) -> Array:
         ValueError: If the shapes do not fit or `l2` is not positive and finite.
         TypeError: If an argument is not floating-point.
 
-    Note: `sklearn.linear_model.Ridge(alpha=l2, fit_intercept=False)` is the same number: its
+    Note:
+        `sklearn.linear_model.Ridge(alpha=l2, fit_intercept=False)` has the same coefficients: its
         objective is twice this one.
 
     Reference:

@@ -56,7 +56,7 @@ def mix(x: Array, partner: Array, weight: Array) -> Array:
         >>> mix(np.asarray([0.0, 1.0]), np.asarray([1.0, 0.0]), np.asarray(0.75))
         array([0.25, 0.75])
     """
-    weight = _column(x, partner, weight)
+    weight = _column(x, "partner", partner, weight)
     return weight * x + (1 - weight) * partner
 
 
@@ -83,7 +83,7 @@ def mix_vjp(x: Array, weight: Array, cotangent: Array) -> Pair:
         >>> mix_vjp(np.zeros(2), np.asarray(0.75), np.ones(2)).partner
         array([0.25, 0.25])
     """
-    weight = _column(x, cotangent, weight)
+    weight = _column(x, "cotangent", cotangent, weight)
     return Pair(weight * cotangent, (1 - weight) * cotangent)
 
 
@@ -109,7 +109,7 @@ def mixed_variance(alpha: Array) -> Array:
         array([0.857, 0.667])
     """
     check_float("alpha", alpha)
-    return (alpha + 1) / (2 * alpha + 1)
+    return 0.5 + 0.25 / (alpha + 0.5)  # the same, where twice α would overflow
 
 
 def cut_box(row: Array, column: Array, weight: Array, *, height: int, width: int) -> Box:
@@ -194,14 +194,14 @@ def cut_mix(x: Array, partner: Array, box: Box) -> Array:
     Args:
         x: `(..., height, width)`.
         partner: Another of the same shape.
-        box: Edges that broadcast with the axes in front of height and width.
+        box: Edges that broadcast to the axes in front of height and width.
 
     Returns:
         An array like `x`: the partner's pixels inside the box, those of `x` outside.
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the shapes differ, or an image has no two axes.
+        ValueError: If the shapes do not fit, or an image has no two axes.
 
     Note:
         With zeros for a partner this is Cutout, or random erasing.
@@ -216,7 +216,9 @@ def cut_mix(x: Array, partner: Array, box: Box) -> Array:
         array([[1., 0.],
                [1., 1.]])
     """
-    return namespace(x, partner).where(_inside(x, partner, box), partner, x)
+    check_float("partner", partner)
+    check_same_shape("partner", partner, "x", x)
+    return namespace(x, partner).where(_inside("x", x, box), partner, x)
 
 
 def cut_mix_vjp(box: Box, cotangent: Array) -> Pair:
@@ -231,7 +233,7 @@ def cut_mix_vjp(box: Box, cotangent: Array) -> Pair:
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the cotangent has no two axes.
+        ValueError: If the cotangent has no two axes, or the box does not fit.
 
     Example:
         >>> import numpy as np
@@ -240,15 +242,16 @@ def cut_mix_vjp(box: Box, cotangent: Array) -> Pair:
         array([[0., 1.],
                [0., 0.]])
     """
-    inside, xp = _inside(cotangent, cotangent, box), namespace(cotangent)
+    inside, xp = _inside("cotangent", cotangent, box), namespace(cotangent)
     return Pair(xp.where(inside, 0.0, cotangent), xp.where(inside, cotangent, 0.0))
 
 
-def _column(x: Array, partner: Array, weight: Array) -> Array:
+def _column(x: Array, name: str, other: Array, weight: Array) -> Array:
     """Return the weight in a shape that broadcasts with the batch."""
-    for name, array in (("x", x), ("partner", partner), ("weight", weight)):
-        check_float(name, array)
-    check_same_shape("partner", partner, "x", x)
+    check_float("x", x)
+    check_float(name, other)
+    check_float("weight", weight)
+    check_same_shape(name, other, "x", x)
     if tuple(weight.shape) not in ((), tuple(x.shape[:1])):
         raise ValueError(
             f"weight has shape {tuple(weight.shape)} and x has shape {tuple(x.shape)}: weight must "
@@ -259,13 +262,19 @@ def _column(x: Array, partner: Array, weight: Array) -> Array:
     return xp.reshape(xp.astype(weight, x.dtype, copy=False), shape)
 
 
-def _inside(x: Array, partner: Array, box: Box) -> Array:
+def _inside(name: str, x: Array, box: Box) -> Array:
     """Whether a pixel is inside the box, `(..., height, width)`."""
-    check_float("x", x)
-    check_float("partner", partner)
-    check_same_shape("partner", partner, "x", x)
+    check_float(name, x)
     if x.ndim < 2:
-        raise ValueError(f"x has shape {tuple(x.shape)}: it must be (..., height, width)")
+        raise ValueError(f"{name} has shape {tuple(x.shape)}: it must be (..., height, width)")
+    for edge_name, edge in zip(box._fields, box, strict=True):
+        check_float(f"box.{edge_name}", edge)
+        aligned = zip(reversed(edge.shape), reversed(x.shape[:-2]), strict=False)
+        if edge.ndim > x.ndim - 2 or not all(n in (1, m) for n, m in aligned):
+            raise ValueError(
+                f"box.{edge_name} has shape {tuple(edge.shape)}: it must broadcast to the axes in "
+                f"front of height and width of {name}, {tuple(x.shape[:-2])}"
+            )
     # Not in the images' dtype: bfloat16 does not tell pixels above 256 apart.
     place = {"dtype": wide_dtype(box.top), "device": device(x)}
     rows, columns = (namespace(x).arange(n, **place) for n in x.shape[-2:])

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 
 Mode = Literal["min", "max"]
 """Whether less is better, or more."""
@@ -192,7 +192,7 @@ def gd_filter(eigenvalue: Array, *, lr: float, steps: int) -> Array:
 
     Raises:
         TypeError: If `eigenvalue` is not floating-point.
-        ValueError: If `lr` or `steps` is negative.
+        ValueError: If `lr` or `steps` is negative, infinite or NaN.
 
     Note:
         Differs for a mean over n examples, ‖Xw − y‖²/(2n): there pass `lr / n`, and `lr * 2 / n`
@@ -231,7 +231,7 @@ def flow_filter(eigenvalue: Array, *, time: float) -> Array:
 
     Raises:
         TypeError: If `eigenvalue` is not floating-point.
-        ValueError: If `time` is negative.
+        ValueError: If `time` is negative, infinite or NaN.
 
     Reference:
         Ali, Kolter and Tibshirani, A continuous-time view of early stopping for least squares,
@@ -261,7 +261,7 @@ def ridge_filter(eigenvalue: Array, *, penalty: float) -> Array:
 
     Raises:
         TypeError: If `eigenvalue` is not floating-point.
-        ValueError: If `penalty` is not positive.
+        ValueError: If `penalty` is not positive and finite.
 
     Note:
         Differs from the weight decay of an optimizer: on the mean of squares α is n/2 times it, on
@@ -277,7 +277,9 @@ def ridge_filter(eigenvalue: Array, *, penalty: float) -> Array:
     """
     check_float("eigenvalue", eigenvalue)
     check_between("penalty", penalty, 0, math.inf, closed="neither")
-    return eigenvalue / (eigenvalue + penalty)
+    wide = widen(eigenvalue)
+    share = wide / (wide + penalty)
+    return namespace(eigenvalue).astype(share, eigenvalue.dtype, copy=False)
 
 
 def filtered_least_squares(X: Array, y: Array, shrink: Callable[[Array], Array]) -> Array:
@@ -366,7 +368,7 @@ def best_filter(signal: Array, *, noise_variance: float) -> Array:
     $$f^\star = \frac{\mu^2}{\mu^2 + \sigma^2}$$
 
     Where the true weights are equally large along all singular vectors, μ² = λω², it is ridge
-    regression with α = σ²/ω². Training further than that fits more noise than signal.
+    regression with α = σ²/ω². Training further than that adds more variance than it takes bias.
 
     Args:
         signal: μ² ≥ 0, any shape.
@@ -377,7 +379,7 @@ def best_filter(signal: Array, *, noise_variance: float) -> Array:
 
     Raises:
         TypeError: If `signal` is not floating-point.
-        ValueError: If `noise_variance` is not positive.
+        ValueError: If `noise_variance` is not positive and finite.
 
     Reference:
         Derived and checked on the page.
@@ -389,7 +391,9 @@ def best_filter(signal: Array, *, noise_variance: float) -> Array:
     """
     check_float("signal", signal)
     check_between("noise_variance", noise_variance, 0, math.inf, closed="neither")
-    return signal / (signal + noise_variance)
+    wide = widen(signal)
+    share = wide / (wide + noise_variance)
+    return namespace(signal).astype(share, signal.dtype, copy=False)
 
 
 def progress_init(like: Array, *, mode: Mode = "min") -> Progress:
@@ -439,8 +443,8 @@ def progress_step(
 
     Raises:
         TypeError: If `score` is not floating-point.
-        ValueError: If `min_delta` is negative, `mode` is neither "min" nor "max", or the score has
-            not the shape of the state.
+        ValueError: If `min_delta` is negative, infinite or NaN, `mode` is neither "min" nor "max",
+            or the score has not the shape of the state.
 
     Note:
         As in Keras, gains smaller than δ add up, since the best score stays where it was.
@@ -547,7 +551,8 @@ def standard_error(accuracy: Array, *, n: int) -> Array:
     """
     check_float("accuracy", accuracy)
     check_between("n", n, 1, math.inf, closed="left")
-    return namespace(accuracy).sqrt(accuracy * (1 - accuracy) / n)
+    xp, wide = namespace(accuracy), widen(accuracy)
+    return xp.astype(xp.sqrt(wide * (1 - wide) / n), accuracy.dtype, copy=False)
 
 
 def expected_maximum(k: int) -> float:

@@ -12,9 +12,19 @@ from dlkb.arrays import (
     check_between,
     check_float,
     check_same_shape,
+    device,
     namespace,
 )
 from dlkb.regularization.dropout import Moments, dropout, dropout_moments
+
+
+def _check_mask(keep: Array, name: str, x: Array) -> None:
+    check_float(name, x)
+    if tuple(keep.shape) not in ((), tuple(x.shape[:1])):
+        raise ValueError(
+            f"keep has shape {tuple(keep.shape)} and {name} has shape {tuple(x.shape)}: "
+            "keep must be () or hold one entry an example"
+        )
 
 
 def survivors(like: Array, *, p: float, mode: str = "row", generator: Generator) -> Array:
@@ -48,10 +58,11 @@ def survivors(like: Array, *, p: float, mode: str = "row", generator: Generator)
         raise ValueError(f"mode is {mode!r}: it must be 'row' or 'batch'")
     if like.ndim == 0:
         raise ValueError("like has shape (): an axis of examples is needed")
-    rest = (0,) * (like.ndim - 1)
-    xp = namespace(like)
-    one = like[(slice(None), *rest)] if mode == "row" else xp.sum(like[:0, ...])
-    return bernoulli(one, p=1 - p, generator=generator)
+    check_between("p", p, 0, 1)
+    shape = like.shape[:1] if mode == "row" else ()
+    one = namespace(like).zeros(shape, dtype=like.dtype, device=device(like))
+    # In float32 a draw may round up to 1: at p = 0 that must not drop.
+    return bernoulli(one, p=1 - p, generator=generator) | (p == 0)
 
 
 def stochastic_depth(branch: Array, keep: Array, *, p: float) -> Array:
@@ -86,12 +97,7 @@ def stochastic_depth(branch: Array, keep: Array, *, p: float) -> Array:
         array([[4., 4., 4.],
                [0., 0., 0.]])
     """
-    check_float("branch", branch)
-    if tuple(keep.shape) not in ((), tuple(branch.shape[:1])):
-        raise ValueError(
-            f"keep has shape {tuple(keep.shape)} and branch has shape {tuple(branch.shape)}: "
-            "keep must be () or hold one entry an example"
-        )
+    _check_mask(keep, "branch", branch)
     column = (*keep.shape, *(1,) * (branch.ndim - keep.ndim))
     return dropout(branch, namespace(branch, keep).reshape(keep, column), p=p)
 
@@ -111,7 +117,7 @@ def stochastic_depth_vjp(keep: Array, cotangent: Array, *, p: float) -> Array:
         The gradient with respect to the branch: 0 for a dropped one, whose weights do not learn.
 
     Raises:
-        TypeError: As `stochastic_depth`.
+        TypeError: If `cotangent` is not floating-point, or `keep` not boolean.
         ValueError: As `stochastic_depth`.
 
     Example:
@@ -119,6 +125,7 @@ def stochastic_depth_vjp(keep: Array, cotangent: Array, *, p: float) -> Array:
         >>> stochastic_depth_vjp(np.asarray([True, False]), np.ones(2), p=0.75)
         array([4., 0.])
     """
+    _check_mask(keep, "cotangent", cotangent)
     return stochastic_depth(cotangent, keep, p=p)
 
 

@@ -34,7 +34,7 @@ def split_tree(length: int, *, sizes: Sequence[int]) -> dict[Piece, Piece | None
         Pieces, level by level and in the order of the text, and their parents, None at level 0.
 
     Raises:
-        ValueError: If a size is not below the one before, or `length` is negative.
+        ValueError: If a size is below 1 or not below the one before, or `length` is negative.
 
     Note:
         The tree of LlamaIndex's `HierarchicalNodeParser`, which splits at sentences and lets
@@ -211,7 +211,8 @@ def merge_parents(
         {'page': 0.5}
     """
     check_between("threshold", threshold, 0, 1)
-    levels(parents)  # refuses what is no tree, where climbing would not end
+    by_level = levels(parents)  # refuses what is no tree, where climbing would not end
+    depth = {node: level for level, nodes in by_level.items() for node in nodes}
     for node in scores:
         if node not in parents:
             raise ValueError(f"scores has {node!r}, which is not in parents: give it one, or None")
@@ -229,8 +230,9 @@ def merge_parents(
         full = {p: c for p, c in together.items() if len(c) / children[p] > threshold}
         if not full:
             break
-        # A child that is about to be filled comes first, so that the order of `scores` is no matter
-        ready = {p: c for p, c in full.items() if not any(child in full for child in c)}
+        # What is filled may fill its parent: it comes first, whatever the order of `scores`.
+        lowest = max(depth[parent] for parent in full)
+        ready = {p: c for p, c in full.items() if depth[p] == lowest}
         for parent, found in ready.items():
             mean = sum(kept.pop(node) for node in found) / len(found)
             kept[parent] = max(mean, kept.get(parent, mean))

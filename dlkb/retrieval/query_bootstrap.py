@@ -70,7 +70,7 @@ def percentile_interval(means: Array, *, level: float = 0.95) -> Interval:
     Quantiles lie on the line between neighbours, as `numpy.quantile` takes them.
 
     Args:
-        means: Shape (..., b), b ≥ 1.
+        means: Shape (..., b), b ≥ 1, no NaN.
         level: Share of them in the interval, in (0, 1).
 
     Returns:
@@ -122,7 +122,7 @@ def bootstrap_interval(
         Both ends, 0-d.
 
     Raises:
-        TypeError: If `values` is not floating-point.
+        TypeError: If `values` is not floating-point, or `generator` does not fit it.
         ValueError: If it holds no query, or an option is out of its range.
 
     Note:
@@ -137,6 +137,7 @@ def bootstrap_interval(
     """
     check_float("values", values)
     check_between("samples", samples, 1, float("inf"))
+    check_between("level", level, 0, 1, closed="neither")
     xp = namespace(values)
     if values.ndim != 1 or values.shape[0] == 0:
         raise ValueError(f"values has shape {tuple(values.shape)}: one of each query is needed")

@@ -19,17 +19,17 @@ from dlkb.arrays import (
 from dlkb.retrieval.ranking_order import running_sum
 
 
-def _check_ranking(relevance: Array, k: int | None) -> int:
+def _check_ranking(x: Array, k: int | None, name: str = "relevance") -> int:
     """Return how many documents count."""
-    check_float("relevance", relevance)
-    if relevance.ndim < 1 or relevance.shape[-1] == 0:
+    check_float(name, x)
+    if x.ndim < 1 or x.shape[-1] == 0:
         raise ValueError(
-            f"relevance has shape {tuple(relevance.shape)}: its last axis must hold the documents"
+            f"{name} has shape {tuple(x.shape)}: its last axis must hold the documents"
         )
     if k is None:
-        return int(relevance.shape[-1])
+        return int(x.shape[-1])
     check_between("k", k, 1, math.inf)
-    return min(k, int(relevance.shape[-1]))
+    return min(k, int(x.shape[-1]))
 
 
 def _positions(like: Array, start: int) -> Array:
@@ -73,7 +73,7 @@ def precision(relevance: Array, *, k: int) -> Array:
     """
     first = _check_ranking(relevance, k)
     xp = namespace(relevance)
-    share = xp.sum(widen(relevance)[..., :first] / k, axis=-1)
+    share = xp.sum(widen(relevance)[..., :first], axis=-1) / k
     return xp.astype(share, relevance.dtype, copy=False)
 
 
@@ -228,7 +228,7 @@ def dcg(gain: Array, *, k: int | None = None) -> Array:
         >>> dcg(np.asarray([3.0, 0.0, 2.0]))
         np.float64(4.0)
     """
-    first = _check_ranking(gain, k)
+    first = _check_ranking(gain, k, "gain")
     xp = namespace(gain)
     wide = widen(gain)
     discounted = wide / xp.log2(_positions(wide, 2))
@@ -247,7 +247,8 @@ def ndcg(gain: Array, ideal: Array, *, k: int | None = None) -> Array:
         k: Cutoff ≥ 1, None for all, of both.
 
     Returns:
-        Shape (...), in [0, 1] for gains ≥ 0 that stand in `ideal`; 0 where those are all 0.
+        Shape (...), in [0, 1], up to rounding, for gains ≥ 0 that stand in `ideal`; 0 where those
+        are all 0.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -259,8 +260,8 @@ def ndcg(gain: Array, ideal: Array, *, k: int | None = None) -> Array:
         >>> ndcg(grades, grades).round(4)
         np.float64(0.9608)
     """
-    _check_ranking(gain, k)
-    _check_ranking(ideal, k)
+    _check_ranking(gain, k, "gain")
+    _check_ranking(ideal, k, "ideal")
     check_same_shape("ideal[..., 0]", ideal[..., 0], "gain[..., 0]", gain[..., 0])
     xp = namespace(gain, ideal)
     best = xp.sort(widen(ideal), axis=-1, descending=True)

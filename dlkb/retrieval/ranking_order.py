@@ -5,12 +5,19 @@ from typing import Literal
 from dlkb.arrays import Array, check_float, check_same_shape, namespace, widen
 
 
-def _check_documents(relevance: Array) -> None:
-    check_float("relevance", relevance)
-    if relevance.ndim < 1 or relevance.shape[-1] == 0:
+def _check_documents(name: str, x: Array) -> None:
+    check_float(name, x)
+    if x.ndim < 1 or x.shape[-1] == 0:
         raise ValueError(
-            f"relevance has shape {tuple(relevance.shape)}: its last axis must hold the documents"
+            f"{name} has shape {tuple(x.shape)}: its last axis must hold the documents"
         )
+
+
+def _check_judged(judged: Array, relevance: Array) -> None:
+    _check_documents("relevance", relevance)
+    check_same_shape("judged", judged, "relevance", relevance)
+    if not namespace(judged).isdtype(judged.dtype, "bool"):
+        raise TypeError(f"judged has dtype {judged.dtype}: booleans are needed")
 
 
 def ranked(
@@ -34,7 +41,7 @@ def ranked(
 
     Raises:
         TypeError: If `relevance` is not floating-point.
-        ValueError: If shapes differ.
+        ValueError: If shapes differ, there is no document, or `ties` is none of the four.
 
     Reference:
         McSherry and Najork (2008).
@@ -49,7 +56,7 @@ def ranked(
         best [0. 1. 0.]
         worst [0. 0. 1.]
     """
-    _check_documents(relevance)
+    _check_documents("relevance", relevance)
     check_same_shape("scores", scores, "relevance", relevance)
     if ties not in ("first", "mean", "best", "worst"):
         raise ValueError(f'ties is {ties!r}: it must be "first", "mean", "best" or "worst"')
@@ -74,7 +81,7 @@ def running_sum(x: Array) -> Array:
     $$s_i = \sum_{j=1}^i x_j$$
 
     By doubling: after each pass an entry holds twice as many terms. (The standard's
-    `cumulative_sum` can not be compiled in one graph.)
+    `cumulative_sum` makes `torch.compile` warn.)
 
     Args:
         x: Shape (..., n), floating-point.
@@ -91,7 +98,7 @@ def running_sum(x: Array) -> Array:
         >>> running_sum(np.asarray([1.0, 0.0, 1.0, 1.0]))
         array([1., 1., 2., 3.])
     """
-    _check_documents(x)
+    _check_documents("x", x)
     xp = namespace(x)
     total, reach = widen(x), 1
     while reach < x.shape[-1]:
@@ -113,8 +120,8 @@ def condensed(relevance: Array, judged: Array) -> Array:
         An array like `relevance`, with zeros at the end in the place of what was left out.
 
     Raises:
-        TypeError: If `relevance` is not floating-point.
-        ValueError: If shapes differ.
+        TypeError: If `relevance` is not floating-point, or `judged` not boolean.
+        ValueError: If shapes differ, or there is no document.
 
     Reference:
         Sakai (2007).
@@ -125,8 +132,7 @@ def condensed(relevance: Array, judged: Array) -> Array:
         >>> condensed(relevance, judged)
         array([1., 0., 0.])
     """
-    _check_documents(relevance)
-    check_same_shape("judged", judged, "relevance", relevance)
+    _check_judged(judged, relevance)
     xp = namespace(relevance, judged)
     kept = xp.where(judged, relevance, xp.zeros_like(relevance))
     order = xp.argsort(xp.astype(judged, xp.int32), axis=-1, descending=True, stable=True)
@@ -150,11 +156,12 @@ def bpref(relevance: Array, judged: Array, total: Array, *, irrelevant: Array) -
         Shape (...), in [0, 1]; 0 where R is 0.
 
     Raises:
-        TypeError: If `relevance` or `total` is not floating-point.
-        ValueError: If shapes do not fit.
+        TypeError: If `relevance`, `total` or `irrelevant` is not floating-point, or `judged` not
+            boolean.
+        ValueError: If shapes do not fit, or there is no document.
 
     Reference:
-        Buckley and Voorhees (2004).
+        Buckley and Voorhees (2004), with min(R, N) for their R, as in trec_eval and ranx.
 
     Example:
         >>> import numpy as np
@@ -163,8 +170,7 @@ def bpref(relevance: Array, judged: Array, total: Array, *, irrelevant: Array) -
         >>> bpref(relevance, judged, np.asarray(2.0), irrelevant=np.asarray(5.0))
         np.float64(0.75)
     """
-    _check_documents(relevance)
-    check_same_shape("judged", judged, "relevance", relevance)
+    _check_judged(judged, relevance)
     xp = namespace(relevance, judged, total)
     for name, count in (("total", total), ("irrelevant", irrelevant)):
         check_float(name, count)

@@ -151,7 +151,7 @@ def longest_schedule(seconds: Array, *, limit: int) -> Array:
 
     Raises:
         TypeError: If `seconds` is not floating-point.
-        ValueError: If `limit` is below 1.
+        ValueError: If `seconds` holds no task, or `limit` is below 1.
 
     Reference:
         Graham (1969).
@@ -163,6 +163,10 @@ def longest_schedule(seconds: Array, *, limit: int) -> Array:
     """
     check_float("seconds", seconds)
     check_between("limit", limit, 1, math.inf, closed="left")
+    if len(seconds.shape) == 0 or seconds.shape[-1] == 0:
+        raise ValueError(
+            f"seconds has shape {tuple(seconds.shape)}: its last axis must hold a task or more"
+        )
     xp = namespace(seconds)
     wide = widen(seconds)
     total, longest = xp.sum(wide / limit, axis=-1), xp.max(wide, axis=-1)

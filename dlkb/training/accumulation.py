@@ -106,7 +106,7 @@ def accumulated(means: Array, counts: Array) -> Array:
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the first axes differ.
+        ValueError: If the first axes differ, or `counts` has not one axis.
 
     Example:
         >>> import numpy as np

@@ -7,7 +7,7 @@ the squared length of the true gradient, the **noise** V the trace of the covari
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 
 
 class Noise(NamedTuple):
@@ -71,14 +71,16 @@ def noise_from_examples(grads: Array) -> Noise:
             "or more is needed"
         )
     xp, n = namespace(grads), grads.shape[-2]
-    mean = xp.mean(grads, axis=-2, keepdims=True)
+    wide = widen(grads)  # sums over many parameters
+    mean = xp.mean(wide, axis=-2, keepdims=True)
     # In units of the largest entry: the quotient is then right where squares overflow.
-    unit = xp.max(xp.abs(grads), axis=(-2, -1), keepdims=True) if grads.shape[-1] else 1.0 + mean
+    unit = xp.max(xp.abs(wide), axis=(-2, -1), keepdims=True) if grads.shape[-1] else 1.0 + mean
     unit = xp.where(unit > 0, unit, 1.0)
-    noise = xp.sum(((grads - mean) / unit) ** 2, axis=(-2, -1)) / (n - 1)
+    noise = xp.sum(((wide - mean) / unit) ** 2, axis=(-2, -1)) / (n - 1)
     signal = xp.sum((mean / unit) ** 2, axis=(-2, -1)) - noise / n
     size = unit[..., 0, 0] if grads.shape[-1] else xp.ones_like(noise)
-    return Noise(signal * size * size, noise * size * size, noise / signal)
+    found = signal * size * size, noise * size * size, noise / signal
+    return Noise(*(xp.astype(part, grads.dtype, copy=False) for part in found))
 
 
 def noise_from_two_batches(small_sq: Array, big_sq: Array, *, small: float, big: float) -> Noise:

@@ -67,7 +67,7 @@ def limits(to: FloatFormat) -> Limits:
         Four Python numbers.
 
     Raises:
-        ValueError: If the format has less than two exponent bits or no fraction.
+        ValueError: If the format has not 2 to 8 exponent bits and 1 to 23 of the fraction.
 
     Reference:
         IEEE 754 for float16 and float32; Micikevicius et al. (2022) for float8.
@@ -89,7 +89,7 @@ def _spacing(x: Array, to: FloatFormat) -> Array:
     # The power of two below |x| is looked up: a logarithm may land on the wrong side of it.
     xp = namespace(x)
     found = limits(to)
-    count = round(math.log2(found.largest / found.normal) + 0.5)
+    count = math.frexp(found.largest / found.normal)[1]
     powers = [found.normal * 2.0**k for k in range(count)]
     place = {"dtype": x.dtype, "device": device(x)}
     table = xp.asarray(powers, **place)
@@ -115,8 +115,8 @@ def spacing(x: Array, *, to: FloatFormat) -> Array:
 
     $$\operatorname{ulp}(x) = 2^{\lfloor\log_2\lvert x\rvert\rfloor - m}$$
 
-    and not less than the smallest number. Half of it is what a step must exceed to change x
-    (a quarter, towards zero from a power of two).
+    and not less than the smallest number. A step below half of it does not change x (a quarter,
+    towards zero from a power of two above the smallest normal number).
 
     Args:
         x: Numbers of the format, floating-point, any shape.
@@ -127,6 +127,7 @@ def spacing(x: Array, *, to: FloatFormat) -> Array:
 
     Raises:
         TypeError: If `x` is not floating-point.
+        ValueError: As `limits`.
 
     Example:
         >>> import numpy as np
@@ -157,6 +158,7 @@ def round_to(x: Array, *, to: FloatFormat) -> Array:
 
     Raises:
         TypeError: If `x` is not floating-point.
+        ValueError: As `limits`.
 
     Note:
         Differs from PyTorch 2.13 on the CPU in float8_e4m3fn above the largest number: there the
@@ -191,7 +193,7 @@ def stochastic_round(x: Array, u: Array, *, to: FloatFormat) -> Array:
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If shapes differ.
+        ValueError: If shapes differ, or as `limits`.
 
     Reference:
         Gupta et al. (2015).
@@ -208,5 +210,11 @@ def stochastic_round(x: Array, u: Array, *, to: FloatFormat) -> Array:
     xp = namespace(x, u)
     wide = widen(x)
     ulp = _spacing(wide, to)
-    n = xp.floor(wide / ulp + xp.astype(u, wide.dtype))
+    quotient = wide / ulp
+    finite = xp.where(xp.isinf(quotient), 0.0, quotient)
+    below = xp.floor(finite)
+    # By itself, since quotient + u is rounded: of a number of the format nothing is left.
+    left = finite - below
+    n = below + xp.where(left > 0, xp.floor(left + xp.astype(u, wide.dtype)), 0.0)
+    n = xp.where(xp.isinf(quotient), quotient, n)
     return xp.astype(_times(n, ulp, to), x.dtype, copy=False)

@@ -79,7 +79,7 @@ def unscale(grads: Sequence[Array], scale: Array) -> tuple[tuple[Array, ...], Ar
 
     Note:
         Differs from `GradScaler` in the product with the rounded 1/S, which is this quotient
-        where S is a power of two.
+        where S is a power of two, and in float16 gradients, which that refuses.
 
     Example:
         >>> import numpy as np
@@ -90,8 +90,8 @@ def unscale(grads: Sequence[Array], scale: Array) -> tuple[tuple[Array, ...], Ar
     """
     if not grads:
         raise ValueError("grads is empty: pass at least one gradient")
-    for grad in grads:
-        check_float("a gradient", grad)
+    for i, grad in enumerate(grads):
+        check_float(f"grads[{i}]", grad)
     xp = namespace(*grads)
     found, finite = [], xp.asarray(True, device=device(grads[0]))
     for grad in grads:
@@ -130,7 +130,8 @@ def loss_scale_update(
         ValueError: If a hyperparameter is out of its range.
 
     Reference:
-        `torch._amp_update_scale_`, with which it agrees.
+        `torch._amp_update_scale_`, with which it agrees, up to rounding where a factor is no
+        power of two.
 
     Example:
         >>> import numpy as np
@@ -188,7 +189,7 @@ def lost(theta: Array, step: Array, *, to: FloatFormat) -> Array:
     $$\operatorname{round}(\theta + \Delta) = \theta, \qquad \Delta \ne 0$$
 
     It is so for |Δ| below half of the spacing at θ (a quarter of it, towards zero from a power
-    of two). Master weights add the steps up in a finer format.
+    of two above the smallest normal number). Master weights add the steps up in a finer format.
 
     Args:
         theta: Parameters that are numbers of the format, in a dtype with more digits.
@@ -200,7 +201,7 @@ def lost(theta: Array, step: Array, *, to: FloatFormat) -> Array:
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If shapes differ.
+        ValueError: If shapes differ, or as `limits` of the format.
 
     Example:
         >>> import numpy as np

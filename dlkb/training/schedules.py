@@ -47,9 +47,9 @@ def warm_up(step: Array, *, warmup: float, start: float = 0.0) -> Array:
         ValueError: If a hyperparameter is out of its range.
 
     Note:
-        Equals `torch.optim.lr_scheduler.LinearLR` with `end_factor=1`. With `start=0` the first
-        update does nothing, as in Transformers. Differs from warm-ups by (t + 1) / w, which are
-        `warmup = w − 1`, `start = 1 / w`.
+        Equals `torch.optim.lr_scheduler.LinearLR` with `end_factor=1` for `start` above 0, which
+        that demands. With `start=0` the first update does nothing, as in Transformers. Differs
+        from warm-ups by (t + 1) / w, which are `warmup = w − 1`, `start = 1 / w`.
 
     Reference:
         Goyal et al., Accurate, Large Minibatch SGD, 2017.
@@ -293,7 +293,7 @@ def warmup_stable_decay(
 
     Args:
         step: Number of updates made before, t ≥ 0, a floating-point array.
-        total: Step T at which 0 is reached.
+        total: Step T > w at which 0 is reached.
         decay: Number c ≥ 0 of steps that fall, with w + c ≤ T.
         warmup: Steps w ≥ 0 of `warm_up` before.
         shape: "linear" for 1 − s, "root" for 1 − √s.

@@ -192,6 +192,7 @@ def test_noise_penalty_where_squares_overflow():
 
 
 X, R = np.ones((3, 3)), np.ones((2, 2))
+MANY = Grid(*np.zeros((2, 4, 2, 2)))
 
 
 @pytest.mark.parametrize(
@@ -208,6 +209,9 @@ X, R = np.ones((3, 3)), np.ones((2, 2))
         (lambda: warp(X, Grid(R, R.astype(int))), TypeError, "columns has dtype"),
         (lambda: warp_vjp(X, Grid(R, R), R.astype(int)), TypeError, "cotangent has dtype"),
         (lambda: warp_vjp(X, Grid(R, R), X), ValueError, r"cotangent has shape \(3, 3\)"),
+        (lambda: warp_vjp(X, MANY, R), ValueError, r"cotangent has .* result, \(4, 2, 2\)"),
+        (lambda: warp(np.ones((3, 3, 3)), MANY), ValueError, r"image has .* in front"),
+        (lambda: noise_penalty(X[0], std=1.0), ValueError, r"jacobian has shape \(3,\)"),
         (lambda: noise_penalty(X, std=-1.0), ValueError, "std is -1.0"),
         (lambda: noise_penalty(X.astype(int), std=1.0), TypeError, "jacobian has dtype"),
     ],

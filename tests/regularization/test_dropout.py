@@ -349,6 +349,8 @@ KEEP = np.ones(3, bool)
             ValueError,
             r"keep has shape \(2,\): it must broadcast",
         ),
+        (lambda: dropout_vjp(KEEP, np.arange(3), p=0.5), TypeError, "cotangent has dtype int64"),
+        (lambda: dropout_vjp(KEEP, np.ones(2), p=0.5), ValueError, r"shape \(2,\) of cotangent"),
         (lambda: dropout_moments(ONES, p=1.0), ValueError, r"p is 1.0: it must lie in \[0, 1\)"),
         (lambda: dropout_moments(np.arange(3), p=0.5), TypeError, "x has dtype int64"),
         (
@@ -371,6 +373,16 @@ KEEP = np.ones(3, bool)
             ValueError,
             r"x has shape \(3,\) and weight has shape \(2, 4\): their last axes must be equal",
         ),
+        (
+            lambda: dropconnect(ONES, ONES, np.ones((1, 3), bool), p=0.5),
+            ValueError,
+            r"weight has shape \(3,\): \(out, in\) is needed",
+        ),
+        (
+            lambda: dropconnect(np.ones((2, 3)), np.ones((4, 3)), np.ones((5, 4, 3), bool), p=0.5),
+            ValueError,
+            r"keep has shape \(5, 4, 3\) and x has shape \(2, 3\)",
+        ),
         (lambda: linear_moments(ONES, np.ones(3), p=1), ValueError, r"p is 1: .* \[0, 1\)"),
         (lambda: linear_moments(ONES, np.asarray(3.0), p=0.5), ValueError, "weight has shape"),
         (
@@ -389,6 +401,16 @@ KEEP = np.ones(3, bool)
             lambda: expected_squared_loss(np.ones((2, 3)), ONES, ONES, p=0.5),
             ValueError,
             r"X has shape \(2, 3\) and y has shape \(3,\): \(n, d\) and \(n,\) are needed",
+        ),
+        (
+            lambda: expected_squared_loss(torch.ones(4, 2), torch.ones(4), torch.ones(3), p=0.5),
+            ValueError,
+            r"X has shape \(4, 2\) and w has shape \(3,\)",
+        ),
+        (
+            lambda: expected_squared_loss(np.ones((4, 1)), np.ones(4), np.ones((1, 1)), p=0.5),
+            ValueError,
+            r"w has shape \(1, 1\): \(n, d\) and \(d,\) are needed",
         ),
         (
             lambda: ridge_equivalent_solution(np.ones((3, 2)), ONES, p=1.0),

@@ -414,6 +414,14 @@ def test_ridge_norm_falls_but_a_coefficient_may_grow(diabetes):
     assert (np.diff(abs(path), axis=0) > 0).any()
 
 
+def test_filter_and_bounds_where_a_step_on_the_way_overflows():
+    assert ridge_filter(np.asarray(0.9, dtype=np.float16), l2=6e4) == pytest.approx(
+        0.81 / 6e4, 0.01
+    )
+    assert ista_bound(100, lr=1e200, distance=1e200) == pytest.approx(5e197)
+    assert fista_bound(9, lr=1e200, distance=1e200) == pytest.approx(2e198)
+
+
 # --- errors ---
 
 ONE, TWO = np.ones(1), np.ones(2)
@@ -429,6 +437,7 @@ ONE, TWO = np.ones(1), np.ones(2)
         (lambda: penalty_vjp(ONE, 1.0, l1=-1.0), ValueError, "l1 is -1"),
         (lambda: penalty_vjp(np.arange(3), 1.0), TypeError, "theta has dtype int64"),
         (lambda: min_subgradient(ONE, TWO, l1=1.0), ValueError, r"grad has shape \(2,\)"),
+        (lambda: min_subgradient(TWO, np.arange(2)), TypeError, "grad has dtype int64"),
         (lambda: l1_max(np.ones((2, 0))), ValueError, r"grad has shape \(2, 0\): at least one"),
         (lambda: l1_max(np.arange(3)), TypeError, "grad has dtype int64"),
         (lambda: soft_threshold(ONE, threshold=-1.0), ValueError, r"threshold is -1\.0"),
@@ -436,13 +445,35 @@ ONE, TWO = np.ones(1), np.ones(2)
         (lambda: soft_threshold(np.arange(3), threshold=1.0), TypeError, "z has dtype int64"),
         (lambda: soft_threshold_vjp(ONE, ONE, threshold=-1.0), ValueError, "threshold is -1"),
         (lambda: soft_threshold_vjp(ONE, TWO, threshold=1.0), ValueError, "cotangent has shape"),
+        (
+            lambda: soft_threshold_vjp(TWO, np.arange(2), threshold=1.0),
+            TypeError,
+            "cotangent has dtype int64",
+        ),
         (lambda: prox(ONE, lr=-0.1), ValueError, r"lr is -0\.1"),
         (lambda: prox(ONE, lr=0.1, l2=-1.0), ValueError, "l2 is -1"),
         (lambda: ista(ONE, TWO, lr=0.1), ValueError, r"grad has shape \(2,\) but theta"),
+        (lambda: ista(np.arange(2), TWO, lr=0.1), TypeError, "theta has dtype int64"),
+        (lambda: ista(TWO, np.arange(2), lr=0.1), TypeError, "grad has dtype int64"),
         (
             lambda: fista(ONE, ONE, FistaState(TWO, 1.0), lr=0.1),
             ValueError,
             r"state\.theta has shape \(2,\) but lookahead",
+        ),
+        (
+            lambda: fista(ONE, TWO, FistaState(ONE, 1.0), lr=0.1),
+            ValueError,
+            r"grad has shape \(2,\) but lookahead",
+        ),
+        (
+            lambda: fista(TWO, TWO, FistaState(np.arange(2), 1.0), lr=0.1),
+            TypeError,
+            r"state\.theta has dtype int64",
+        ),
+        (
+            lambda: fista(np.arange(2), TWO, FistaState(TWO, 1.0), lr=0.1),
+            TypeError,
+            "lookahead has dtype int64",
         ),
         (lambda: ridge_filter(ONE, l2=0.0), ValueError, r"l2 is 0\.0: it must lie in \(0, inf\)"),
         (lambda: ridge(np.ones((2, 1)), TWO, l2=0), ValueError, "l2 is 0"),

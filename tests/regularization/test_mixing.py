@@ -102,6 +102,11 @@ def test_mixed_variance_is_that_of_draws(alpha):
     assert abs(mixed.var() - mixed_variance(np.asarray(alpha))) < 0.01
 
 
+def test_mixed_variance_where_twice_alpha_does_not_fit():
+    assert mixed_variance(np.asarray([1e308, np.inf])).tolist() == [0.5, 0.5]
+    assert mixed_variance(np.asarray(4e4, dtype=np.float16)) == 0.5
+
+
 @pytest.mark.parametrize("size", [(8, 8), (5, 9), (1, 1)])
 def test_box_is_that_of_torchvision(size):
     """`int(r - h)`, cut off, as in the source of its CutMix."""
@@ -164,6 +169,8 @@ ONE, X = np.ones(()), np.ones((3, 3))
         (lambda: mix(X, X, X), ValueError, r"weight has shape \(3, 3\)"),
         (lambda: mix(X.astype(int), X, ONE), TypeError, "x has dtype"),
         (lambda: mix(X, X, ONE.astype(int)), TypeError, "weight has dtype"),
+        (lambda: mix_vjp(X, ONE, X[:1]), ValueError, r"cotangent has shape \(1, 3\)"),
+        (lambda: mix_vjp(X, ONE, X.astype(int)), TypeError, "cotangent has dtype"),
         (lambda: mixed_variance(X.astype(int)), TypeError, "alpha has dtype"),
         (lambda: cut_box(ONE, X, ONE, height=1, width=1), ValueError, "column has shape"),
         (lambda: cut_box(ONE, ONE, X, height=1, width=1), ValueError, "weight has shape"),
@@ -175,6 +182,10 @@ ONE, X = np.ones(()), np.ones((3, 3))
         (lambda: cut_mix(X, X[:1], box(0, 1, 0, 1)), ValueError, "partner has shape"),
         (lambda: cut_mix(X[0], X[0], box(0, 1, 0, 1)), ValueError, r"x has shape \(3,\)"),
         (lambda: cut_mix(X, X.astype(int), box(0, 1, 0, 1)), TypeError, "partner has dtype"),
+        (lambda: cut_mix(X, X, Box(*np.ones((4, 1), int))), TypeError, "box.top has dtype int64"),
+        (lambda: cut_mix(X, X, Box(*np.ones((4, 2)))), ValueError, r"box.top has shape \(2,\)"),
+        (lambda: cut_mix_vjp(box(0, 1, 0, 1), X[0]), ValueError, r"cotangent has shape \(3,\)"),
+        (lambda: cut_mix_vjp(box(0, 1, 0, 1), X.astype(int)), TypeError, "cotangent has dtype"),
     ],
 )
 def test_errors_name_the_argument(call, error, message):

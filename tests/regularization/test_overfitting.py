@@ -240,6 +240,15 @@ def test_no_factor_beats_the_best_filter():
     assert_close(best_filter(np.zeros(2), noise_variance=1.0), np.zeros(2))
 
 
+def test_half_precision_is_computed_in_float32():
+    large, accuracy = np.asarray(4e4, dtype=np.float16), np.asarray(0.5, dtype=np.float16)
+    assert ridge_filter(large, penalty=float(large)) == 0.5
+    assert best_filter(large, noise_variance=float(large)) == 0.5
+    found = standard_error(accuracy, n=100_000)
+    assert found.dtype == np.float16
+    assert found == pytest.approx(0.5 / math.sqrt(100_000), rel=1e-3)
+
+
 # Patience
 
 

@@ -84,8 +84,22 @@ def test_survivors_are_drawn_with_one_minus_p(mode, p):
         assert np.abs(np.corrcoef(drawn, rowvar=False) - np.eye(50)).max() < 0.3
 
 
+class Highest:
+    """A generator that draws the largest double below 1, which float32 rounds to 1."""
+
+    def random(self, shape):
+        return np.full(shape, np.nextafter(1.0, 0.0))
+
+
+@pytest.mark.parametrize("mode", ["row", "batch"])
+def test_without_dropping_all_survive_whatever_is_drawn(mode):
+    like = np.zeros((3, 2), dtype=np.float32)
+    assert survivors(like, p=0.0, mode=mode, generator=Highest()).all()
+
+
 def test_draws_of_an_empty_batch():
     rng = np.random.default_rng(0)
+    assert survivors(np.zeros((3, 0)), p=0.5, generator=rng).shape == (3,)
     assert survivors(np.zeros((0, 3)), p=0.5, generator=rng).shape == (0,)
     assert survivors(np.zeros((0, 3)), p=0.5, mode="batch", generator=rng).shape == ()
 
@@ -150,6 +164,16 @@ def test_moments_are_those_of_the_distribution():
         (lambda: stochastic_depth(np.ones(3), np.ones(3), p=0.5), TypeError, "keep has dtype"),
         (lambda: stochastic_depth(np.ones((2, 3)), KEEP, p=0.5), ValueError, r"keep has shape \(3"),
         (lambda: stochastic_depth(np.ones(3), KEEP[:1], p=0.5), ValueError, r"keep has shape \(1"),
+        (
+            lambda: stochastic_depth_vjp(KEEP, np.ones(3, int), p=0.5),
+            TypeError,
+            "cotangent has dtype int64",
+        ),
+        (
+            lambda: stochastic_depth_vjp(KEEP, np.ones((2, 3)), p=0.5),
+            ValueError,
+            r"cotangent has shape \(2, 3\)",
+        ),
         (lambda: block_moments(np.ones(3), np.ones(1), p=0.5), ValueError, "shortcut has shape"),
         (lambda: block_moments(np.ones(1), np.ones(1), p=1.0), ValueError, "p is 1.0"),
         (lambda: linear_survival(np.ones(1), blocks=0), ValueError, "blocks is 0"),
@@ -168,7 +192,7 @@ def test_errors_name_the_argument(call, error, message):
     ("keywords", "shape", "message"),
     [
         ({"p": 0.5, "mode": "column"}, (2, 3), "mode is 'column'"),
-        ({"p": -0.5}, (2, 3), "p is 1.5"),
+        ({"p": -0.5}, (2, 3), "p is -0.5"),
         ({"p": 0.5}, (), "like has shape"),
     ],
 )

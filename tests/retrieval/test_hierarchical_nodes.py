@@ -120,6 +120,13 @@ def test_the_order_of_what_was_found_does_not_matter():
         assert one == pytest.approx(other)
 
 
+def test_the_lowest_are_merged_first():
+    # Two of three pages were found; the third is filled by its pieces, and counts in the mean.
+    tree = {"book": None, **dict.fromkeys("abc", "book"), "left": "c", "right": "c"}
+    scores = {"a": 0.9, "b": 0.8, "left": 0.1, "right": 0.1}
+    assert merge_parents(scores, tree) == {"book": pytest.approx(0.6)}
+
+
 def test_merging_goes_on_up_to_the_root():
     scores = {"a": 0.9, "b": 0.5, "c": 0.1, "e": 0.7}
     assert merge_parents(scores, TREE) == {"book": pytest.approx(0.6)}

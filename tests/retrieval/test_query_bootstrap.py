@@ -93,5 +93,7 @@ def test_a_torch_generator_draws_for_tensors():
     ],
 )
 def test_errors_name_the_argument(call, error, message):
+    generator = np.random.default_rng(0)
     with pytest.raises(error, match=message):
-        call(np.random.default_rng(0))
+        call(generator)
+    assert generator.random() == np.random.default_rng(0).random(), "nothing was drawn"

@@ -146,6 +146,12 @@ def test_without_relevant_documents_a_query_scores_zero():
         assert_close(value, np.zeros(2))
 
 
+def test_precision_is_one_where_all_are_relevant():
+    for k in range(1, 100):
+        assert precision(np.ones(k), k=k) == 1
+    assert precision(np.asarray([1.0, 1.0, 1.0, 0.0]), k=10) == 0.3
+
+
 def test_half_precision_counts_beyond_its_integers():
     many = torch.ones(3000, dtype=torch.float16)  # float16 counts to 2048
     assert precision(many, k=3000) == 1
@@ -174,7 +180,10 @@ def test_half_precision_counts_beyond_its_integers():
         (lambda x: gains(x.astype(int), gain="linear"), TypeError, "relevance has dtype"),
         (lambda x: dcg(x, k=-1), ValueError, "k is -1"),
         (lambda x: ndcg(x, x[0]), ValueError, r"ideal\[..., 0\] has shape"),
-        (lambda x: ndcg(x, np.zeros((2, 0))), ValueError, "must hold the documents"),
+        (lambda x: ndcg(x, np.zeros((2, 0))), ValueError, r"ideal has shape \(2, 0\): its last"),
+        (lambda x: ndcg(x, x.astype(int)), TypeError, "ideal has dtype"),
+        (lambda x: ndcg(x.astype(int), x), TypeError, "gain has dtype"),
+        (lambda x: dcg(x.astype(int)), TypeError, "gain has dtype"),
     ],
 )
 def test_errors_name_the_argument(call, error, message):

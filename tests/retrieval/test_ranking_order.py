@@ -139,7 +139,15 @@ def test_bpref_at_its_ends():
         (lambda x: ranked(x[:, :0], x[:, :0]), ValueError, "must hold the documents"),
         (lambda x: condensed(x, x[0] > 0), ValueError, "judged has shape"),
         (lambda x: condensed(x.astype(int), x > 0), TypeError, "relevance has dtype"),
+        (lambda x: condensed(x, x.astype(int)), TypeError, "judged has dtype int64: booleans"),
+        (lambda x: running_sum(x.astype(int)), TypeError, "x has dtype"),
+        (lambda x: running_sum(x[:, :0]), ValueError, r"x has shape \(2, 0\)"),
         (lambda x: bpref(x, x[0] > 0, x[:, 0], irrelevant=x[:, 0]), ValueError, "judged has"),
+        (
+            lambda x: bpref(x, x.astype(int), x[:, 0], irrelevant=x[:, 0]),
+            TypeError,
+            "judged has dtype int64: booleans",
+        ),
         (lambda x: bpref(x, x > 0, x[0], irrelevant=x[:, 0]), ValueError, "total has shape"),
         (lambda x: bpref(x, x > 0, x[:, 0], irrelevant=x[0]), ValueError, "irrelevant has"),
         (

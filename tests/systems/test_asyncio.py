@@ -188,6 +188,12 @@ def test_half_precision_adds_up_in_float32():
         (lambda: finish_times(np.asarray(1.0), limit=1), ValueError, "seconds has no axis"),
         (lambda: longest_schedule(np.ones(2, int), limit=1), TypeError, "seconds has dtype"),
         (lambda: longest_schedule(np.ones(2), limit=0), ValueError, "limit is 0"),
+        (
+            lambda: longest_schedule(np.ones((2, 0)), limit=1),
+            ValueError,
+            r"seconds has shape \(2, 0\)",
+        ),
+        (lambda: longest_schedule(np.asarray(1.0), limit=1), ValueError, r"seconds has shape \(\)"),
     ],
 )
 def test_errors_name_the_argument(call, error, message):

@@ -116,6 +116,14 @@ def test_the_quotient_where_squares_overflow():
     assert noise_from_examples(ones).signal == 4
 
 
+def test_half_precision_adds_up_in_float32():
+    grads = np.random.default_rng(0).normal(size=(4, 100_000)).astype(np.float16)
+    with np.errstate(over="ignore"):  # signal and noise do not fit into float16
+        found = noise_from_examples(grads)
+    assert found.scale.dtype == np.float16
+    assert_close(found.scale, noise_from_examples(grads.astype(float)).scale, dtype="float16")
+
+
 def test_shapes():
     assert noise_from_examples(np.ones((0, 2, 3))).scale.shape == (0,)
     assert noise_from_examples(np.ones((2, 1))).signal == 1

@@ -122,6 +122,22 @@ def test_stochastic_rounding_is_unbiased_and_chooses_a_neighbour(to):
     assert (stochastic_round(numbers_of, 0 * grid + 0.999, to=to) == numbers_of).all()
 
 
+@pytest.mark.parametrize("highest", [1 - 2.0**-24, 1.0])  # a draw may round up to 1
+def test_no_draw_moves_a_number_of_the_format(highest):
+    x = np.asarray([1.5, 1.0, -1.5, 65504.0, 0.0], dtype=np.float32)
+    u = np.full(5, highest, dtype=np.float32)
+    np.testing.assert_array_equal(stochastic_round(x, u, to=FLOAT16), x)
+
+
+def test_a_finite_format_with_one_bit_of_fraction():
+    to = FloatFormat(4, 1, finite=True)
+    assert limits(to).largest == 256
+    x = np.asarray([192.0, 200.0, 256.0, 300.0, 320.0, 400.0, math.inf])
+    expected = [192.0, 192.0, 256.0, 256.0, 256.0, math.nan, math.nan]
+    np.testing.assert_array_equal(round_to(x, to=to), expected)
+    assert spacing(np.asarray(256.0), to=to) == 128
+
+
 def test_stochastic_rounding_keeps_what_is_not_finite():
     x = np.asarray([math.inf, -math.inf, math.nan, 65519.0, 65519.0])
     y = stochastic_round(x, np.asarray([0.5, 0.5, 0.5, 0.1, 0.9]), to=FLOAT16)
