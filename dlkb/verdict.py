@@ -1,7 +1,7 @@
 """The verdict on a statement, from what the code before it computed.
 
-Pages end the evidence of each claim with one of these calls, so that a verdict cannot stand where
-its computation says another. What the words mean is on the page of claims.
+Pages end the evidence of each claim that code decides with one of these calls, so that a verdict
+cannot stand where its computation says another. What the words mean is on the page of claims.
 """
 
 
@@ -21,6 +21,9 @@ def verdict(
 
     Returns:
         `holds`, else `conditional`, else `imprecise`, else `refuted`.
+
+    Raises:
+        ValueError: If an argument that is looked at is an array of several entries.
 
     Example:
         >>> verdict(as_stated=2 + 2 == 5)
@@ -47,7 +50,8 @@ def code_verdict(*, runs: object, agrees: object, repaired_agrees: object = Fals
         `holds` for code that runs and agrees, else `buggy`.
 
     Raises:
-        ValueError: If the repaired code does not agree either.
+        ValueError: If the repaired code does not agree either, or an argument that is looked at
+            is an array of several entries.
 
     Example:
         >>> code_verdict(runs=True, agrees=False, repaired_agrees=True)

@@ -186,7 +186,9 @@ def figures(
 def export(
     page: OnePage,
     to: Annotated[str, typer.Option(help="ipynb or py.")] = "ipynb",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file; FAMILY_TOPIC.ipynb by default.")
+    ] = None,
 ) -> None:
     """Export a page that runs as a notebook or a script."""
     from dlkb.book.draw.figures import draw, figure_stems
@@ -198,6 +200,9 @@ def export(
         raise PageError(f"--to is '{to}': choose ipynb or py")
     root = find_root()
     found = read_book(root, [page])[0]
+    path = output or Path(f"{found.stem.replace('/', '_')}.{to}")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise PageError(f"--output is '{output}': name a file, in a folder that is there")
     drawn = draw(root, [found.stem]) if found.stem in figure_stems(root) else None
     if drawn and drawn.failed:
         drawn.show(console)
@@ -206,18 +211,20 @@ def export(
         raise PageError("\n".join(str(problem) for problem in problems))
     whole = ran(root, found)
     text = to_notebook(whole, root) if to == "ipynb" else to_script(whole, root)
-    path = output or Path(f"{found.stem.replace('/', '_')}.{to}")
     draft = path.with_name(path.name + ".part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
-    console.print(f"wrote {path}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise PageError(f"cannot write {path}: {error.strerror}: try another --output") from None
+    console.print(f"wrote {escape(str(path))}", soft_wrap=True)
 
 
 @app.command()
 def claims(
     as_json: Annotated[bool, typer.Option("--json", help="As data, on standard output.")] = False,
 ) -> None:
-    """List every claim of the notes with verdict, source, evidence and anchor."""
+    """List every claim of the notes with verdict, evidence, source, page; as data with anchor."""
     from dlkb.book.publish.ledger import claim_rows
 
     rows = claim_rows(read_book(find_root()))

@@ -85,7 +85,7 @@ def contexts(rng: np.random.Generator, *, exchanged: int, count: int, place: int
 
 
 def draw_encoder(*, seeds: int, d: int = 16, seed: int = 0) -> Encoder:
-    """Draw weights of mean square 1/d, and word vectors of length 1 on average.
+    """Draw weights of mean square 1 / fan-in, word and position vectors of mean square 1/d.
 
     Args:
         seeds: How many networks.
@@ -167,7 +167,8 @@ def pretrain(
         encoder: Where to start.
         steps: How many.
         causal: Whether the next word is predicted, from those before it.
-        batch: Sentences a step.
+        batch: Sentences a step, ≥ 1. A network without a masked word among them has loss and
+            gradient 0 in that step.
         lr: Of Adam.
 
     Returns:
@@ -196,7 +197,7 @@ def pretrain(
         each = cross_entropy(
             logits.flatten(0, 2), labels.flatten(), ignore_index=IGNORED, reduction="none"
         )
-        losses = each.view(seeds, -1).sum(1) / (labels != IGNORED).sum((1, 2))
+        losses = each.view(seeds, -1).sum(1) / (labels != IGNORED).sum((1, 2)).clamp(min=1)
         optimizer.zero_grad()
         losses.sum().backward()
         optimizer.step()

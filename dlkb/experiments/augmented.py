@@ -16,8 +16,9 @@ from dlkb.regularization.mixing import cut_box, cut_mix, kept_area, mix
 
 Kind = Literal["shift", "rotate", "turn", "mirror", "noise", "mixup", "cutmix"]
 KINDS: tuple[Kind, ...] = ("shift", "rotate", "turn", "mirror", "noise", "mixup", "cutmix")
-"""By up to 0.7 pixels; by up to 15 degrees; by any angle; left and right exchanged in one half of
-them; noise of standard deviation 0.1; mixed with another digit; with a box of another digit."""
+"""By up to 0.7 pixels; by up to 15 degrees; by any angle; left and right exchanged with probability
+1/2; noise of standard deviation 0.1; mixed with a random digit, now and then itself; with a box of
+such a digit."""
 SIZE = 8
 
 Array = NDArray[Any]

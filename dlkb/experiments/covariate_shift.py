@@ -1,8 +1,8 @@
 """Networks whose layers get inputs that shift, on purpose, and how fast they learn all the same.
 
-After Santurkar et al., How Does Batch Normalization Help Optimization? (2018): noise whose mean
-and scale are drawn anew for each unit and step is put behind the normalization, or into a plain
-network.
+After Santurkar et al., How Does Batch Normalization Help Optimization? (2018): a scale and a shift,
+drawn anew for each unit and step, are put behind the normalization, or into a plain network. In the
+paper they are those of noise, which each example draws for itself.
 """
 
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dlkb.arrays import check_between
 from dlkb.experiments.digits import Split
 from dlkb.experiments.networks import Networks, layers, normalize
 from dlkb.experiments.scores import as_numpy, as_tensor, cross_entropy
@@ -47,11 +48,14 @@ def train_shifted(
         data: Images and labels; those to train on are used.
         noise: τ ≥ 0, the size of the shifts.
         lr: Learning rate.
-        steps: Number of steps.
+        steps: Number of steps ≥ 1.
         seed: Of the shifts.
 
     Returns:
         The curves.
+
+    Raises:
+        ValueError: If `steps` is below 1.
 
     Example:
         >>> from dlkb.experiments.digits import digits
@@ -64,6 +68,7 @@ def train_shifted(
         >>> bool((shifted.shift[:, 1:] > 0.8).all())
         True
     """
+    check_between("steps", steps, 1, np.inf, closed="left")
     x, y = as_tensor(data.x_train, networks), as_tensor(data.y_train, networks)
     rng = np.random.default_rng(seed)
     theta, losses, means = networks.theta.detach(), [], []
@@ -76,7 +81,7 @@ def train_shifted(
         losses.append(loss.detach())
         means.append(mean)
     moved = torch.stack(means, dim=1).diff(dim=1).abs().mean(2)
-    shift = torch.cat([torch.zeros_like(moved[:, :1]), moved], dim=1)
+    shift = torch.cat([moved.new_zeros((len(moved), 1)), moved], dim=1)
     return Shifted(as_numpy(torch.stack(losses, dim=1)), as_numpy(shift))
 
 

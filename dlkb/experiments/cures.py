@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dlkb.arrays import check_between
 from dlkb.experiments.digits import Split, all_digits
 from dlkb.experiments.networks import draw
 from dlkb.experiments.rules import adam_rule
@@ -71,19 +72,24 @@ def try_cures(*, noise: float, images: int, steps: int = 100, seeds: int = 12) -
     """Train 64-64-5 networks with each cure alone.
 
     Args:
-        noise: Share of the training labels that are drawn anew.
-        images: Number of images to train on, up to 150.
+        noise: Share of the training labels that are drawn anew, in [0, 1].
+        images: Number of images to train on, 1 … 150.
         steps: Number of steps, all images in each.
         seeds: Number of networks, each with its own images.
 
     Returns:
         The scores at the end.
 
+    Raises:
+        ValueError: If an argument is out of its range.
+
     Example:
         >>> scores = try_cures(noise=0.0, images=20, steps=30, seeds=3)
         >>> bool((scores.loss["4 × the data"] < scores.loss["none"]).all())
         True
     """
+    check_between("noise", noise, 0, 1)
+    check_between("images", images, 1, 150)
     data, more = _split(images, noise, seeds), _split(4 * images, noise, seeds)
     square = data.x_train.reshape(seeds, -1, 8, 8)
     moved = [data.x_train, *(shift(data.x_train, *by) for by in SHIFTS)]

@@ -16,7 +16,9 @@ MIDDLE, SPREAD = np.asarray([0.5, 0.25]), np.asarray([0.75, 0.5625 - 1 / np.pi])
 
 
 def moons(count: int, *, noise: float = 0.05, seed: int = 0) -> NDArray[np.float64]:
-    """Draw points near two half circles that reach into each other, of mean 0 and variance 1.
+    """Draw points near two half circles that reach into each other, centred and scaled.
+
+    Without noise the mean of each coordinate is 0 and its variance 1; noise adds to the variance.
 
     Args:
         count: Number of points ≥ 0.
@@ -134,7 +136,7 @@ def fit(
         share: Of the data, at t = 0 … T, shape (T + 1,).
         predicts: "noise", "x0" or "velocity".
         steps: Number of steps of Adam ≥ 1.
-        batch: Arrays in a step; each gets its own t and noise.
+        batch: Arrays in a step ≥ 1; each gets its own t and noise.
         lr: Learning rate at the start.
         drop: Probability that a label is replaced by none.
         seed: Decides rows, steps, noise and dropped labels.
@@ -154,6 +156,9 @@ def fit(
     """
     check_between("drop", drop, 0, 1)
     check_between("steps", steps, 1, np.inf)
+    check_between("batch", batch, 1, np.inf)
+    if predicts not in Parts._fields:
+        raise ValueError(f"predicts is {predicts!r}: it must be one of {Parts._fields}")
     rng = np.random.default_rng(seed)
     optimizer = torch.optim.Adam(denoiser.parameters(), lr=lr, fused=True)
     decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
@@ -197,7 +202,7 @@ def sample(
     Args:
         predict: From a state and its t to what `predicts` says.
         x: The first state, shape (n, size).
-        share: Of the data, at t = 0 … T.
+        share: Of the data, at t = 0 … T; above 0 at the first of `times`.
         times: The steps that are visited, falling, from that of `x` on; 0 is the data.
         predicts: "noise", "x0" or "velocity".
         eta: 0 for DDIM, 1 for DDPM's steps with the posterior's variance.
@@ -206,6 +211,9 @@ def sample(
 
     Returns:
         The states at `times`, the first included.
+
+    Raises:
+        ValueError: If a share does not allow its step, or `eta` or `predicts` is out of its range.
 
     Example:
         >>> share = np.linspace(1.0, 0.01, 11)

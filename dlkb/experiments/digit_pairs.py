@@ -32,7 +32,8 @@ class Aligned(NamedTuple):
         seen: Share of new images whose pair is named rightly out of all hundred, of the pairs that
             were in training, shape (seeds,).
         unseen: The same of the pairs that were not.
-        cosines: Mean cosine of the images of each pair with each name, shape (seeds, 100, 100).
+        cosines: Mean cosine of the images of each pair with each name, shape (seeds, 100, 100); 0
+            in the row of a pair of which no image was drawn.
     """
 
     loss: Array
@@ -81,7 +82,7 @@ def align(
     Args:
         loss: "clip" or "siglip"; the latter learns a bias, too, from −10 on.
         temperature: τ > 0 at the start.
-        learned: Whether τ is learned, as log 1/τ, at most log 100.
+        learned: Whether τ is learned, as log 1/τ, from the first step on at most log 100.
         batch: Pairs in a step, ≥ 2.
         steps: Steps ≥ 1.
         width: Entries of an embedding, ≥ 1.
@@ -105,6 +106,7 @@ def align(
     check_between("temperature", temperature, 0, np.inf, closed="neither")
     for name, value, low in (("batch", batch, 2), ("steps", steps, 1), ("seeds", seeds, 1)):
         check_between(name, value, low, np.inf, closed="left")
+    check_between("width", width, 1, np.inf, closed="left")
     data = digits(train=1200, seeds=seeds, seed=seed, dtype="float32")
     rngs = [np.random.default_rng([3, seed + s]) for s in range(seeds)]
     shapes = {"first": (128, HIDDEN), "second": (HIDDEN, width), "words": (20, width)}
@@ -131,7 +133,8 @@ def align(
         value = LOSSES[loss](logits + theta[:, -1, None, None])
         (grad,) = torch.autograd.grad(value.sum(), theta)
         new, state = adam(theta.detach(), grad * still, state, lr=lr)
-        new[:, -2] = new[:, -2].clamp(max=float(np.log(100)))
+        if learned:
+            new[:, -2] = new[:, -2].clamp(max=float(np.log(100)))
         theta = new.requires_grad_()
         losses.append(value.detach())
     with torch.no_grad():
@@ -146,9 +149,11 @@ def _batches(
     """Draw which images stand left and right, shape (seeds, count), of pairs kept out or not."""
     rows = []
     for y, rng in zip(labels, rngs, strict=True):
-        drawn = rng.integers(0, len(y), (2, 20 * count if kept else 2 * count))
-        fits = np.flatnonzero(kept_out(*y[drawn]) == kept)[:count]
-        rows.append(drawn[:, fits])
+        drawn = np.empty((2, 0), dtype=np.int64)
+        while drawn.shape[1] < count:  # twice for a small count alone
+            new = rng.integers(0, len(y), (2, 20 * count if kept else 2 * count))
+            drawn = np.concatenate([drawn, new[:, kept_out(*y[new]) == kept]], axis=1)
+        rows.append(drawn[:, :count])
     left, right = np.stack(rows, axis=1)
     return left, right
 

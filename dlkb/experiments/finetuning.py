@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlkb.arrays import check_between
-from dlkb.experiments.digits import Split, digits, turned
+from dlkb.arrays import check_between, check_float
+from dlkb.experiments.digits import IMAGES, Split, digits, turned
 from dlkb.experiments.networks import Networks, draw, forward, layer_sizes, layers
 from dlkb.experiments.rules import adam_rule
 from dlkb.experiments.scores import as_tensor, cross_entropy, evaluate
@@ -57,11 +57,14 @@ def rotated(images: Array, *, angle: float) -> Array:
     """Return the digits turned to the left by any angle, about their centre.
 
     Args:
-        images: Shape (..., 64).
+        images: Shape (..., 64), floating-point.
         angle: In degrees. What comes from beyond the edge is 0.
 
     Returns:
         An array like `images`.
+
+    Raises:
+        TypeError: If `images` is not floating-point.
 
     Example:
         >>> import numpy as np
@@ -69,6 +72,7 @@ def rotated(images: Array, *, angle: float) -> Array:
         >>> bool(np.allclose(rotated(image, angle=90), turned(image)))
         True
     """
+    check_float("images", images)
     square = images.reshape(*images.shape[:-1], 8, 8)
     grid = rotation_grid(square, angle=np.asarray(np.radians(angle), images.dtype))
     read: Array = warp(square, grid).reshape(images.shape)
@@ -88,14 +92,17 @@ def pretrained(
 
     Args:
         width: Units of each hidden layer.
-        old: Number of upright digits to train on.
-        new: Number of other digits, turned, to tune on.
+        old: Number of upright digits to train on, ≥ 1.
+        new: Number of other digits, turned, to tune on; at most 1796 with those of `old`.
         angle: By how many degrees to the left; a quarter moves pixels without interpolation.
         seeds: Number of networks, each with its own split of the digits.
         dtype: "float64" or "float32".
 
     Returns:
         The networks and the two tasks.
+
+    Raises:
+        ValueError: If an argument is out of its range.
 
     Example:
         >>> start = pretrained(width=32, seeds=2)
@@ -105,6 +112,9 @@ def pretrained(
         >>> bool((score.accuracy > 0.9).all())
         True
     """
+    check_between("old", old, 1, IMAGES - 1)
+    check_between("new", new, 0, IMAGES - 1)
+    check_between("old + new", old + new, 1, IMAGES - 1)
     x, y, x_test, y_test = digits(train=old + new, seeds=seeds, dtype=dtype)
     upright = Split(x[:, :old], y[:, :old], x_test, y_test)
     turn = turned if angle == 90 else partial(rotated, angle=angle)

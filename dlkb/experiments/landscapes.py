@@ -154,7 +154,8 @@ def descend(
         The path, the start included.
 
     Raises:
-        ValueError: If the last axis of `start` has not two entries, or `noise` is negative.
+        ValueError: If the last axis of `start` has not two entries, or `noise` or `steps` is
+            negative.
 
     Example:
         >>> from dlkb.experiments.rules import sgd_rule

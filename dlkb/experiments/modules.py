@@ -112,6 +112,7 @@ def train_modules(
     like = parameters[names[0]]
     inputs, targets = (torch.as_tensor(part, device=like.device) for part in (x, y))
     inputs = inputs.to(like.dtype) if inputs.is_floating_point() else inputs
+    targets = targets if targets.is_floating_point() else targets.long()
     for argument, given in (("x", inputs), ("y", targets)):
         if given.ndim < 2 or len(given) != len(models):
             raise ValueError(

@@ -27,7 +27,7 @@ NORMS = ("", "batch", "layer", "rms", "center")
 class Networks(NamedTuple):
     r"""Networks of one architecture, one a row.
 
-    $$\mathbf{z}_1 = \mathbf{x}\mathbf{W}_1 + \mathbf{b}_1,\qquad
+    $$\mathbf{z}_1 = N\bigl(\mathbf{x}\mathbf{W}_1 + \mathbf{b}_1\bigr),\qquad
       \mathbf{z}_{k+1} = \alpha'\mathbf{z}_k + \alpha N\bigl(\phi(\mathbf{z}_k)\,
       \mathbf{W}_{k+1} + \mathbf{b}_{k+1}\bigr)$$
 
@@ -222,13 +222,14 @@ def forward(
         networks: The networks.
         x: Examples for all networks, shape (batch, in), or for each, (seeds, batch, in).
         dropout: Probability with which a hidden unit's activation is dropped, in [0, 1).
-        generators: One a network, needed with dropout.
+        generators: One a network, needed with dropout; they advance.
 
     Returns:
         A tensor of shape (seeds, batch, units) for each layer.
 
     Raises:
-        ValueError: If `x` does not fit the networks, or dropout has no generators.
+        ValueError: If `x` does not fit the networks, or dropout is out of its range or has not
+            one generator a network.
 
     Example:
         >>> import torch
@@ -244,8 +245,10 @@ def forward(
             f"x has shape {tuple(x.shape)}: it must be (batch, {inputs}) or "
             f"({seeds}, batch, {inputs})"
         )
-    if dropout and generators is None:
-        raise ValueError("generators is None: dropout needs one a network")
+    check_between("dropout", dropout, 0, 1, closed="left")
+    if dropout and (generators is None or len(generators) != seeds):
+        given = generators if generators is None else f"a list of {len(generators)}"
+        raise ValueError(f"generators is {given}: dropout needs one a network, {seeds}")
     signals: list[Tensor] = []
     last = len(networks.widths) - 2
     z, h = x, x

@@ -1,4 +1,4 @@
-"""Blocks with the norm before each part, after each sum, or nowhere: the gradient by depth."""
+"""Blocks with the norm before each part or after each sum: the gradient by depth."""
 
 import math
 from typing import Any

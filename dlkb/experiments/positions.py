@@ -31,7 +31,7 @@ class Head(NamedTuple):
         q: What makes queries: a matrix (seeds, WIDTH, WIDTH), or a vector (seeds, 1, WIDTH).
         k: What makes keys, likewise.
         table: Learned encodings, (seeds, LONGEST, WIDTH), of which only trained positions have
-            moved; zeros for other encodings.
+            moved; drawn and not read for other encodings.
         slope: Index of the best of eight slopes, for "alibi".
     """
 
@@ -60,7 +60,10 @@ def weights(
         last: How many queries there are, up to the last position; `length` by default.
 
     Returns:
-        Shape (seeds, last, length); (1, last, length) for "alibi".
+        Shape (seeds, last, length); for "none" and "alibi" the same for all seeds, up to rounding.
+
+    Raises:
+        ValueError: If `window` is below 1.
 
     Example:
         >>> weights(start("rotary", seeds=2), 5).shape

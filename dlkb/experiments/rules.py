@@ -60,7 +60,7 @@ def sgd_rule(
     Args:
         lr: Learning rate η ≥ 0.
         momentum: β in [0, 1).
-        nesterov: Step along $g_t + \beta v_t$ instead.
+        nesterov: Step along $g_t + \lambda\theta_{t-1} + \beta v_t$ instead.
         weight_decay: λ ≥ 0, added to the gradient.
 
     Returns:
@@ -89,7 +89,7 @@ def sgd_rule(
 
 
 def _adam_start(theta: Array, amsgrad: bool = False) -> AdamState:
-    # A Python number as counter: 1 − βᵗ is then exact in every dtype.
+    # A Python number as counter: 1 − βᵗ is then computed in float64, whatever the dtype.
     return adam_init(theta, amsgrad=amsgrad)._replace(step=0)
 
 

@@ -110,10 +110,14 @@ def sharpness(
         x: Examples, shape (batch, in) or (seeds, batch, in), an array or a tensor.
         y: Labels or targets, as `loss` takes them.
         loss: One loss a network.
-        steps: Steps of the power iteration, one Hessian-vector product each.
+        steps: Steps of the power iteration ≥ 1, one Hessian-vector product each.
 
     Returns:
-        The Hessian's eigenvalue of largest absolute value, from below, shape (seeds,).
+        About the Hessian's eigenvalue of largest absolute value, shape (seeds,): no larger in
+        absolute value; a number between where two of opposite signs are about as large.
+
+    Raises:
+        ValueError: If `steps` is below 1.
 
     Example:
         >>> from dlkb.experiments.digits import digits

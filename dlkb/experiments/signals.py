@@ -85,8 +85,8 @@ def jacobian(networks: Networks, x: Any) -> Array:
         raise ValueError("networks has batch normalization: one example has no Jacobian of its own")
     seeds, outputs = len(networks.theta), networks.widths[-1]
     point = as_tensor(x, networks)
-    if point.ndim not in (1, 2):
-        raise ValueError(f"x has shape {tuple(point.shape)}: it must be (in,) or (seeds, in)")
+    if point.ndim not in (1, 2) or (point.ndim == 2 and len(point) not in (1, seeds)):
+        raise ValueError(f"x has shape {tuple(point.shape)}: it must be (in,) or ({seeds}, in)")
     # A copy of the example for each output: one pass back gives all rows.
     copies = point.expand(seeds, point.shape[-1])[:, None].repeat(1, outputs, 1)
     copies = copies.detach().requires_grad_()

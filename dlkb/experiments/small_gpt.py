@@ -30,7 +30,7 @@ def encode(text: str) -> tuple[Tensor, str]:
         (tensor([0, 1, 1, 0]), 'ab')
     """
     alphabet = "".join(sorted(set(text)))
-    return torch.tensor([alphabet.index(c) for c in text]), alphabet
+    return torch.tensor([alphabet.index(c) for c in text], dtype=torch.int64), alphabet
 
 
 def draw_gpt(
@@ -110,13 +110,16 @@ def train_gpt(
 
     Args:
         params: Changed in place.
-        tokens: The text.
+        tokens: The text, longer than there are positions.
         steps: Of Adam.
         batch: Pieces a step, each as long as there are positions.
-        lr: Falls linearly to a tenth.
+        lr: At the first step. It falls linearly towards a tenth, due after the last step.
 
     Returns:
         An iterator over the losses, in nats a token, each before its step.
+
+    Raises:
+        ValueError: If the text is too short, once a loss is asked for.
 
     Example:
         >>> tokens, alphabet = encode("abcd" * 20)
@@ -128,6 +131,8 @@ def train_gpt(
     weights = [p.requires_grad_() for p in parameters(params)]
     optimizer = Adam(weights, lr=lr)
     length = params.position.shape[0]
+    if len(tokens) <= length:
+        raise ValueError(f"tokens has {len(tokens)} entries: it must have more than {length}")
     rng = np.random.default_rng(0)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = lr * (1 - 0.9 * step / steps)

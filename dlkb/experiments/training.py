@@ -61,7 +61,8 @@ def train(
 
     Args:
         networks: The networks to start from; they are not changed.
-        data: Images and labels, for all networks or stacked for each.
+        data: Images and labels to train on, for all networks or stacked for each: both alike with
+            `batch`. The test images likewise.
         rule: Update rule, or a function from the number of the step, 1 … `steps`, to one.
         steps: Number of steps ≥ 0.
         batch: Examples in a step. They come from fresh permutations of the training set, one
@@ -71,7 +72,7 @@ def train(
         clip: Largest norm of a network's gradient; longer ones are scaled down to it.
         trained: Indices of the layers that are trained, from 0; None for all.
         every: Test every that many steps, from step 0 on. The end is tested always.
-        watch: Called before each step with the networks and the gradient in the shape of
+        watch: Called before each step with the networks and the gradient, clipped, in the shape of
             `theta`; returns a tensor whose first axis is the seeds. All are kept.
         seed: Network s takes its batches and masks from the seeds 1 and `seed + s`.
 
@@ -99,7 +100,9 @@ def train(
     if every is not None:
         check_between("every", every, 1, np.inf)
     x, y = as_tensor(data.x_train, networks), as_tensor(data.y_train, networks)
-    seeds, examples = len(networks.theta), x.shape[-2]
+    seeds = len(networks.theta)
+    _check_data(x, y, seeds, paired=batch is not None)
+    examples = x.shape[-2]
     if batch is not None:
         check_between("batch", batch, 1, examples)
     sizes = layer_sizes(networks)
@@ -146,6 +149,18 @@ def train(
         np.stack([score.accuracy for score in tests.values()], axis=1),
         as_numpy(torch.stack(watched, dim=1)) if watched else None,
     )
+
+
+def _check_data(x: Tensor, y: Tensor, seeds: int, *, paired: bool) -> None:
+    """Raise unless examples fit the networks and targets the examples; `paired`: seed by seed."""
+    lead = tuple(x.shape[:-1])
+    fits = len(lead) == 1 or (len(lead) == 2 and lead[0] == seeds)
+    allowed = (lead,) if paired else (lead[-1:], (seeds, *lead[-1:]))
+    if not fits or not any(tuple(y.shape[: len(axes)]) == axes for axes in allowed):
+        raise ValueError(
+            f"data.x_train has shape {tuple(x.shape)} and data.y_train {tuple(y.shape)}: they must "
+            f"be (batch, in) and (batch,), or ({seeds}, batch, in) and ({seeds}, batch)"
+        )
 
 
 def _order(

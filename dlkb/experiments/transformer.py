@@ -13,7 +13,7 @@ class Attention(nn.Module):
     Args:
         hidden: Width, a multiple of `heads`.
         heads: Number of heads.
-        dropout: Probability of dropping a score; the fused form has none.
+        dropout: Probability of dropping a weight, behind the softmax; the fused form has none.
         fused: Whether PyTorch's fused kernel computes it, which keeps no scores.
 
     Example:
@@ -46,12 +46,15 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A block as in GPT-2: norm, attention, dropout, sum; norm, MLP of 4 widths, dropout, sum.
+    """A block as GPT-2's, but for the mask: norm, attention, dropout, sum; norm, MLP, dropout, sum.
+
+    The MLP's hidden layer has four widths.
 
     Args:
         hidden: Width, a multiple of `heads`.
         heads: Number of heads.
-        dropout: Probability of dropping, on the scores and behind both parts.
+        dropout: Probability of dropping, on attention's weights and behind both parts; the fused
+            form has none on the weights.
         fused: As in `Attention`.
 
     Example:

@@ -127,6 +127,18 @@ def test_export(dlkb, book):
     assert "choose ipynb or py" in text
 
 
+def test_where_an_export_cannot_be_written_is_said(dlkb, book):
+    for place in ("nowhere/x.ipynb", ".", "/proc/x.ipynb"):
+        status, text = dlkb("export", "toy", "-o", place)
+        assert status == 2
+        assert place in text
+        assert "--output" in text
+    assert not list(book.root.glob("*.part"))
+    status, text = dlkb("export", "toy", "-o", "x[b].ipynb")
+    assert status == 0
+    assert "wrote x[b].ipynb" in text
+
+
 def test_a_page_that_fails_is_not_exported(dlkb, book):
     book.edit("```output\n4", "```output\n5")
     status, text = dlkb("export", "toy", "--to", "py")

@@ -102,3 +102,17 @@ def test_static_vectors_lie_with_both_topics():
     assert (of_word[1] < 0.4).all()
     assert (of_bank.max(0).values < 0.6).all()
     assert ((of_bank[0] - of_bank[1]).abs() < 0.4).all()
+
+
+def test_weights_keep_the_size_of_their_inputs():
+    drawn = draw_encoder(seeds=50)
+    squares = [16 * part.square().mean().item() for part in drawn]
+    np.testing.assert_allclose(squares, [1, 1, 1, 1, 0.25], rtol=0.03)
+
+
+def test_a_step_without_a_masked_word_leaves_numbers():
+    found = list(pretrain(draw_encoder(seeds=6), steps=4, batch=1))
+    losses = torch.stack([loss for _, loss in found])
+    assert (losses == 0).any()
+    assert losses.isfinite().all()
+    assert all(part.isfinite().all() for part in found[-1][0])

@@ -54,3 +54,12 @@ def test_all_networks_get_the_same_shifts_and_the_seed_decides_them():
     assert (same.loss[0] == same.loss[1]).all()
     other = train_shifted(twice, DATA, noise=0.5, lr=0.1, steps=4, seed=1)
     assert (same.loss != other.loss).all()
+
+
+def test_one_step_has_no_shift_before_it_and_none_is_refused():
+    networks = draw(SIZES, seeds=2)
+    one = train_shifted(networks, DATA, noise=1.0, lr=0.1, steps=1)
+    assert one.loss.shape == one.shift.shape == (2, 1)
+    assert (one.shift == 0).all()
+    with pytest.raises(ValueError, match="steps is 0"):
+        train_shifted(networks, DATA, noise=1.0, lr=0.1, steps=0)

@@ -51,3 +51,16 @@ def test_every_cure_is_another_network():
     assert all((loss > 0).all() for loss in scores.loss.values())
     assert all(((hits >= 0) & (hits <= 1)).all() for hits in scores.accuracy.values())
     assert scores.shifted["none"].mean() > scores.loss["none"].mean()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"images": 151}, "images is 151"),
+        ({"images": 0}, "images is 0"),
+        ({"noise": 2}, "noise is 2"),
+    ],
+)
+def test_errors_name_the_argument(options, message):
+    with pytest.raises(ValueError, match=message):
+        try_cures(**{"noise": 0.0, "images": 20, "steps": 1, "seeds": 1} | options)

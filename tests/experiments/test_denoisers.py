@@ -132,7 +132,12 @@ def test_eta_seed_and_clip():
 
 @pytest.mark.parametrize(
     ("options", "match"),
-    [({"drop": 1.5}, "drop is 1.5"), ({"steps": 0}, "steps is 0")],
+    [
+        ({"drop": 1.5}, "drop is 1.5"),
+        ({"steps": 0}, "steps is 0"),
+        ({"batch": 0}, "batch is 0"),
+        ({"predicts": "mean"}, "predicts is 'mean': it must be one of"),
+    ],
 )
 def test_bad_input_is_named(options, match):
     with pytest.raises(ValueError, match=match):
@@ -168,3 +173,15 @@ def test_several_laws_at_once_are_each_alone():
     for k in range(2):
         alone = gaussian_law(ddim_step, mean=means[k], std=stds[k], **options)
         np.testing.assert_allclose(both[:, :, k], alone)
+
+
+def test_noise_adds_to_the_variance_of_the_moons():
+    for noise in (0.0, 1.0):
+        points = moons(100_000, noise=noise)
+        np.testing.assert_allclose(points.mean(0), 0, atol=0.03)
+        np.testing.assert_allclose(points.var(0), 1 + noise**2 / SPREAD**2, rtol=0.03)
+
+
+def test_a_share_of_zero_leads_nowhere():
+    with pytest.raises(ValueError, match="alpha_bar is 0"):
+        sample(lambda x, t: 0 * x, torch.ones(1, 2), share=np.asarray([1.0, 0.0]), times=[1, 0])

@@ -58,6 +58,16 @@ def test_the_temperature_has_a_floor():
     assert (found.temperature >= 0.01 - 1e-6).all()
 
 
+def test_a_temperature_that_is_not_learned_stays_below_the_floor():
+    found = align(temperature=0.005, learned=False, **SMALL)
+    np.testing.assert_allclose(found.temperature, 0.005, rtol=1e-5)
+
+
+def test_few_pairs_are_drawn_until_there_are_enough():
+    found = align(batch=2, steps=1, seeds=60)
+    assert found.loss.shape == (60, 1)
+
+
 def test_siglip_starts_with_its_bias_and_learns():
     found = align(loss="siglip", temperature=0.1, **SMALL)
     assert (found.loss[:, 0] < 20).all()  # 32 log 2 = 22 without the bias
@@ -77,6 +87,7 @@ def test_equal_at_the_start_is_chance():
         ({"temperature": 0.0}, "temperature is 0.0"),
         ({"batch": 1}, "batch is 1"),
         ({"steps": 0}, "steps is 0"),
+        ({"width": 0}, "width is 0"),
         ({"seeds": 0}, "seeds is 0"),
     ],
 )

@@ -159,3 +159,13 @@ def test_rank_and_batch_are_checked():
         finetune(SMALL, rates=RATES, batch=301)
     with pytest.raises(ValueError, match="r is 0"):
         finetune(SMALL, rates=RATES, r=0)
+
+
+def test_images_are_counted_and_floating_point():
+    with pytest.raises(ValueError, match=r"old \+ new is 1800"):
+        pretrained(old=1500, new=300, seeds=1)
+    for options, message in (({"old": 0}, "old is 0"), ({"new": -1}, "new is -1")):
+        with pytest.raises(ValueError, match=message):
+            pretrained(seeds=1, **options)
+    with pytest.raises(TypeError, match="images has dtype int64"):
+        rotated(np.arange(64), angle=90)

@@ -105,6 +105,16 @@ def test_errors_name_the_argument(options, message):
         as_modules(draw((4, 3, 2), **options))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_labels_may_be_integers_of_any_size(dtype):
+    rule = sgd_rule(lr=0.3)
+    found, wide = (
+        train_modules(as_modules(draw((64, 10), seeds=3)), DATA.x_train, y, rule=rule, steps=2)
+        for y in (DATA.y_train.astype(dtype), DATA.y_train)
+    )
+    np.testing.assert_array_equal(found, wide)
+
+
 def test_inputs_must_fit():
     models = as_modules(draw((64, 10), seeds=3))
     x, y, rule = DATA.x_train, DATA.y_train, sgd_rule(lr=1.0)

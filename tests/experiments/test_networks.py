@@ -147,3 +147,9 @@ def test_examples_must_fit():
             forward(networks, torch.zeros(shape).double())
     with pytest.raises(ValueError, match="generators is None"):
         forward(networks, torch.tensor(X), dropout=0.5)
+    one = [np.random.default_rng(0)]
+    with pytest.raises(ValueError, match="a list of 1: dropout needs one a network, 2"):
+        forward(networks, torch.tensor(X), dropout=0.5, generators=one)
+    for dropout in (-0.1, 1.0):
+        with pytest.raises(ValueError, match=f"dropout is {dropout}"):
+            forward(networks, torch.tensor(X), dropout=dropout, generators=2 * one)

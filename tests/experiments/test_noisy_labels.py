@@ -50,3 +50,5 @@ def test_noise_is_in_training_and_validation_alone():
 def test_arguments_out_of_range():
     with pytest.raises(ValueError, match="noise"):
         follow(noise=1.5, images=10, rule=RULE, steps=1)
+    with pytest.raises(ValueError, match="steps is 0"):
+        follow(noise=0.5, images=10, rule=RULE, steps=0)

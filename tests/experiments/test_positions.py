@@ -25,7 +25,7 @@ def test_patterns():
 @pytest.mark.parametrize("encoding", ["none", "learned", "sinusoidal", "rotary", "alibi"])
 def test_weights_are_causal_and_windows_hold(encoding):
     found = weights(start(encoding, seeds=3), 9)
-    assert found.shape[-2:] == (9, 9)
+    assert found.shape == (3, 9, 9)
     assert torch.allclose(found.sum(-1), torch.ones((), dtype=torch.float64))
     assert not found.triu(1).any()
     near = weights(start(encoding, seeds=3), 9, window=2)

@@ -68,5 +68,7 @@ def test_errors_name_the_argument():
         propagate(networks, X[:, :5])
     with pytest.raises(ValueError, match=r"x has shape \(1, 5, 6\)"):
         jacobian(networks, X[None])
+    with pytest.raises(ValueError, match=r"x has shape \(3, 6\): it must be \(in,\) or \(2, in\)"):
+        jacobian(networks, X[:3])
     with pytest.raises(ValueError, match="networks has batch normalization"):
         jacobian(networks._replace(norm="batch"), X[0])

@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from dlkb.experiments.small_gpt import HEADS, draw_gpt, encode, parameters, train_gpt, write
@@ -77,3 +78,11 @@ def test_draws_follow_the_softmax():
         p = gpt(prompt, model, heads=HEADS)[-1].softmax(-1)
     shares = np.bincount(drawn, minlength=3) / 600
     np.testing.assert_allclose(shares, p.numpy(), atol=0.07)
+
+
+def test_a_text_is_longer_than_the_positions_and_may_be_empty_to_number():
+    assert encode("")[0].dtype == torch.int64
+    model, text = draw_gpt(vocabulary=4, length=8), torch.zeros(8, dtype=torch.int64)
+    with pytest.raises(ValueError, match="tokens has 8 entries: it must have more than 8"):
+        next(train_gpt(model, text, steps=1))
+    assert len(list(train_gpt(model, torch.zeros(9, dtype=torch.int64), steps=1))) == 1

@@ -220,7 +220,16 @@ def test_errors_name_the_argument(options, message):
 
 
 def test_data_must_fit():
+    two, rule = draw((64, 10), seeds=2), sgd_rule(lr=0.1)
+    for batch in (None, 4):
+        with pytest.raises(ValueError, match=r"data.x_train has shape \(3, 40, 64\)"):
+            train(two, SMALL, rule=rule, steps=1, batch=batch)
+        for short in (SMALL.y_train[:, :30], SMALL.y_train[:2]):
+            data = SMALL._replace(y_train=short)
+            with pytest.raises(ValueError, match=r"and data\.y_train"):
+                train(draw((64, 10), seeds=3), data, rule=rule, steps=1, batch=batch)
+    thin = SMALL._replace(x_train=SMALL.x_train[..., :9])
     with pytest.raises(ValueError, match="x has shape"):
-        train(draw((64, 10), seeds=2), SMALL, rule=sgd_rule(lr=0.1), steps=1)
+        train(draw((64, 10), seeds=3), thin, rule=rule, steps=1)
     whole = train(draw((64, 10), seeds=3), SMALL, rule=sgd_rule(lr=0.1), steps=1, batch=40)
     assert whole.loss.shape == (3, 1)

@@ -10,7 +10,7 @@ _FLIPPED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<", "!=": "="}
 
 
 def mutants(statement: Statement) -> Iterator[Statement]:
-    r"""Yield every statement that differs in one sign, exponent, factor or relation."""
+    r"""Yield statements that differ in one sign, exponent, factor or relation other than `=`."""
     for place, side in enumerate(statement.sides):
         before, after = statement.sides[:place], statement.sides[place + 1 :]
         for changed in (Node("neg", args=(side,)), *changes(side)):

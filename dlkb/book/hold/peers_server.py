@@ -1,4 +1,4 @@
-"""Run the libraries of tables: import each library once, and fork for each table.
+"""Run the libraries of tables: import each library once, and fork for each page's module.
 
 `peers.run` starts this file as a script, so that no module of the checkout is imported before the
 fork: a child sees the modules of the folder that its request names. Requests and answers are lines

@@ -1,7 +1,8 @@
 """The gate: all that is held of a page, its rules and what its code prints.
 
-`dlkb run`, `prepare`, `build`, `serve` and pytest ask here, so that none lets pass what another
-would not. A page that passed is not run again until something changes that it depends on.
+`dlkb prepare`, `build`, `serve` and pytest ask here, so that none lets pass what another would not.
+`dlkb run` asks for what the code prints and for the ties, not for the rules. `verify` does not run
+a page that passed again until something changes that it depends on.
 """
 
 import json

@@ -53,7 +53,7 @@ def legend(verdicts: tuple[tuple[str, int], ...]) -> Element:
 
 
 def family_cards(topics: list[Summary], docs: Path) -> Element:
-    """Return a card for each topic: picture, title, level, minutes, one line, verdicts."""
+    """Return a card for each topic: picture, title, level, minutes, description, verdicts."""
     cards = Element("ul", {"class": "cards"})
     for topic in topics:
         card = SubElement(cards, "li")

@@ -15,7 +15,10 @@ from pathlib import Path
 
 from dlkb.book.read.parts import Page
 
-LIBRARIES = tuple("array-api-compat matplotlib numpy scipy scikit-learn sympy torch".split())
+LIBRARIES = tuple(
+    "array-api-compat lightgbm matplotlib numpy scipy scikit-learn sympy torch xgboost".split()
+)
+_PACKAGES = {"xgboost": "xgboost-cpu"}  # where the extra `docs` installs it under another name
 _DATA = re.compile(r"[\w./-]+\.(?:json|csv|npy|npz|toml|bib)")
 
 
@@ -133,11 +136,16 @@ def versions() -> list[str]:
     """Return Python and the libraries that pages use, each with its version."""
     found = ["Python " + ".".join(platform.python_version_tuple()[:2])]
     for library in LIBRARIES:
-        try:
-            found.append(f"{library} {version(library)}")
-        except PackageNotFoundError:
-            found.append(f"no {library}")
+        number = _version(library) or _version(_PACKAGES.get(library, library))
+        found.append(f"{library} {number}" if number else f"no {library}")
     return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def digest(content: bytes) -> str:

@@ -21,7 +21,7 @@ VERDICTS = (
 
 
 class PageError(Exception):
-    """A page that cannot be read, or breaks a rule; the message names file and line."""
+    """What readers and authors can mend: a page, a name, an option. Of pages it names the file."""
 
 
 @dataclass(frozen=True)

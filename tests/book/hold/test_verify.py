@@ -18,6 +18,7 @@ from dlkb.book.hold.verify import (
     stale,
     verify,
 )
+from dlkb.book.publish.notebook import PACKAGES
 from dlkb.book.read import freshness
 from dlkb.book.read.book import read_book
 from dlkb.book.read.parts import PageError
@@ -115,6 +116,11 @@ def test_a_page_runs_again_when_a_library_or_the_engine_changes(book, monkeypatc
         changed = lambda path: "x" if path.name == "rounding.py" else old(path)  # noqa: E731
         monkeypatch.setattr(freshness, name, changed)
     assert due(book) == ["optimizers/toy"]
+
+
+def test_the_libraries_that_pages_import_are_those_whose_versions_count():
+    said = {row.rpartition(" ")[0] for row in freshness.versions()}
+    assert {"numpy", "torch", *PACKAGES.values()} <= said
 
 
 def test_what_was_not_verified_is_not_given(book):
