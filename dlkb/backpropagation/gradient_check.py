@@ -189,7 +189,7 @@ def relative_error(a: Sequence[Array], b: Sequence[Array]) -> Array:
     q = xp.concat([xp.reshape(x, (-1,)) for x in b])
     if p.shape[0] == 0:
         return xp.sum(p)
-    dtype = xp.result_type(p.dtype, q.dtype)
+    dtype = (p[:0] + q[:0]).dtype
     p, q = widen(p), widen(q)
     largest = xp.maximum(xp.max(xp.abs(p)), xp.max(xp.abs(q)))
     unit = xp.where(largest == 0, xp.ones_like(largest), largest)  # squares cannot overflow then
