@@ -1,7 +1,8 @@
 r"""GELU, SiLU (Swish) and Mish: activations that weight their input by a smooth gate.
 
-Each is x times a gate that rises from 0 to 1. Where a gate has saturated in the working
-precision, what goes into its exponentials is clipped: the value stays, and no square overflows.
+Each is x times a gate that rises from 0 to 1. Where the gate of GELU or Mish has saturated in the
+working precision, what goes into its exponentials is clipped: no square overflows. −∞ gives NaN,
+as in PyTorch and JAX.
 """
 
 import math
@@ -141,8 +142,8 @@ def gelu_vjp(x: Array, cotangent: Array, *, approximate: str = "none") -> Array:
         The gradient with respect to `x`.
 
     Raises:
-        TypeError: As `gelu`.
-        ValueError: As `gelu`.
+        TypeError: If an array is not floating-point.
+        ValueError: As `gelu`, or if the shapes differ.
 
     Reference:
         Hendrycks and Gimpel, Gaussian Error Linear Units, 2016.
@@ -171,7 +172,8 @@ def swish(x: Array, *, beta: float | Array = 1.0) -> Array:
 
     Args:
         x: Any shape.
-        beta: Sharpness of the gate: 0 gives x/2, ∞ would be ReLU. A number or a 0-d array.
+        beta: Sharpness of the gate: 0 gives x/2 of finite x, ∞ would be ReLU. A number or a 0-d
+            array.
 
     Returns:
         An array like `x`.
@@ -207,7 +209,8 @@ def swish_vjp(x: Array, cotangent: Array, *, beta: float | Array = 1.0) -> Swish
         Gradients with respect to `x`, and to β, summed over all entries.
 
     Raises:
-        TypeError: If `x` is not floating-point.
+        TypeError: If an array is not floating-point.
+        ValueError: If the shapes differ.
 
     Reference:
         Ramachandran et al., Searching for Activation Functions, 2017, section 4.
@@ -263,7 +266,8 @@ def silu_vjp(x: Array, cotangent: Array) -> Array:
         The gradient with respect to `x`.
 
     Raises:
-        TypeError: If `x` is not floating-point.
+        TypeError: If an array is not floating-point.
+        ValueError: If the shapes differ.
 
     Reference:
         Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, who named it.
@@ -341,7 +345,8 @@ def mish_vjp(x: Array, cotangent: Array) -> Array:
         The gradient with respect to `x`.
 
     Raises:
-        TypeError: If `x` is not floating-point.
+        TypeError: If an array is not floating-point.
+        ValueError: If the shapes differ.
 
     Reference:
         Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019.

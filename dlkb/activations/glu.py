@@ -7,6 +7,7 @@ The **value** enters as it is, the **gate** through an activation. Weights have 
 from typing import NamedTuple
 
 from dlkb.activations.gelu import gelu, gelu_vjp, swish, swish_vjp
+from dlkb.activations.relu import relu, relu_vjp
 from dlkb.activations.sigmoid import sigmoid, sigmoid_vjp
 from dlkb.arrays import Array, check_float, check_same_shape, namespace
 
@@ -28,14 +29,13 @@ def _check_pair(name: str, x: Array, other_name: str, other: Array) -> None:
 
 def _activation(gate: Array, variant: str, beta: float | Array) -> tuple[Array, Array]:
     """Return what the value is multiplied by, and its derivative."""
-    xp = namespace(gate)
-    ones = xp.ones_like(gate)
+    ones = namespace(gate).ones_like(gate)
     if variant == "bilinear":
         return gate, ones
     if variant == "glu":
         return sigmoid(gate), sigmoid_vjp(gate, ones)
     if variant == "reglu":
-        return xp.where(gate > 0, gate, 0.0), xp.where(gate > 0, ones, 0.0)
+        return relu(gate), relu_vjp(gate, ones)
     if variant == "geglu":
         return gelu(gate), gelu_vjp(gate, ones)
     if variant == "swiglu":
@@ -113,6 +113,7 @@ def gated_vjp(
         array([0.8808])
     """
     _check_pair("gate", gate, "value", value)
+    check_float("cotangent", cotangent)
     check_same_shape("cotangent", cotangent, "value", value)
     opened, slope = _activation(gate, variant, beta)
     # A slope of 0 comes first: the product of the others may overflow.
@@ -191,8 +192,14 @@ def glu_vjp(x: Array, cotangent: Array, *, axis: int = -1) -> Array:
         >>> glu_vjp(np.asarray([5.0, 2.0]), np.ones(1)).round(4)
         array([0.8808, 0.525 ])
     """
-    xp = namespace(x, cotangent)
     value, gate = _halves(x, axis)
+    check_float("cotangent", cotangent)
+    xp = namespace(x, cotangent)
+    needed = tuple(xp.moveaxis(value, -1, axis).shape)
+    if tuple(cotangent.shape) != needed:
+        raise ValueError(
+            f"cotangent has shape {tuple(cotangent.shape)}: {needed}, that of the output, is needed"
+        )
     pair = gated_vjp(value, gate, xp.moveaxis(cotangent, axis, -1))
     return xp.moveaxis(xp.concat(pair, axis=-1), -1, axis)
 
@@ -244,7 +251,10 @@ def gated_linear(
             f"{tuple(gate_weight.shape)}: (…, in) and (out, in) are needed"
         )
     for name, bias in (("gate_bias", gate_bias), ("value_bias", value_bias)):
-        if bias is not None and tuple(bias.shape) != (gate_weight.shape[0],):
+        if bias is None:
+            continue
+        check_float(name, bias)
+        if tuple(bias.shape) != (gate_weight.shape[0],):
             raise ValueError(
                 f"{name} has shape {tuple(bias.shape)}: ({gate_weight.shape[0]},) is needed"
             )

@@ -15,6 +15,7 @@ from dlkb.arrays import (
     check_same_shape,
     erf,
     namespace,
+    widen,
 )
 
 
@@ -226,8 +227,10 @@ def prelu_vjp(x: Array, alpha: Array, cotangent: Array) -> PReLUGradients:
     axes = tuple(
         axis for axis in range(x.ndim) if axis < new or alpha.shape[axis - new] != x.shape[axis]
     )
-    to_alpha = xp.sum(products, axis=axes) if axes else products
-    return PReLUGradients(to_x, xp.reshape(to_alpha, alpha.shape))
+    to_alpha = xp.reshape(xp.sum(products, axis=axes) if axes else products, alpha.shape)
+    return PReLUGradients(
+        xp.astype(to_x, x.dtype, copy=False), xp.astype(to_alpha, alpha.dtype, copy=False)
+    )
 
 
 def elu(x: Array, *, alpha: float = 1.0) -> Array:
@@ -306,7 +309,7 @@ def dead_unit_probability(margin: Array, *, samples: int) -> Array:
         ValueError: If `samples` is negative.
 
     Note:
-        Differs from what real inputs give: they are correlated, and the probability is larger.
+        Differs from what positively correlated samples give: the probability is then larger.
 
     Example:
         >>> import numpy as np
@@ -316,7 +319,9 @@ def dead_unit_probability(margin: Array, *, samples: int) -> Array:
     """
     check_float("margin", margin)
     check_between("samples", samples, 0, math.inf, closed="left")
-    return ((1 - erf(margin / math.sqrt(2))) / 2) ** samples
+    # In half precision the power would amplify the rounding of a probability near 1.
+    probability = ((1 - erf(widen(margin) / math.sqrt(2))) / 2) ** samples
+    return namespace(margin).astype(probability, margin.dtype, copy=False)
 
 
 def dead_network_probability(*, width: int, depth: int) -> float:

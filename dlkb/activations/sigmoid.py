@@ -35,7 +35,7 @@ def sigmoid(x: Array) -> Array:
         x: Logits, any shape.
 
     Returns:
-        An array like `x`. It rounds to 1 beyond `saturation`, to 0 where e^x underflows.
+        An array like `x`. It is 1 from about ln 2 below `saturation` on, 0 where e^x underflows.
 
     Raises:
         TypeError: If `x` is not floating-point.

@@ -2,7 +2,8 @@ r"""Backpropagation by hand: products, sums, softmax with cross entropy, and a t
 
 A bar marks the gradient of the loss: $\bar{\mathbf{x}} = \nabla_{\mathbf{x}} L$ has the shape of
 $\mathbf{x}$. Each `*_vjp` takes what the forward pass took (or gave) and the gradient of its
-output, called `cotangent`, and returns the gradients of its inputs.
+output, called `cotangent`, and returns the gradients of its inputs. `mlp_vjp` starts at the loss
+and takes no `cotangent`.
 """
 
 import math
@@ -87,8 +88,7 @@ def matmul_vjp(a: Array, b: Array, cotangent: Array) -> tuple[Array, Array]:
         if x.ndim < 2:
             raise ValueError(f"{name} has shape {tuple(x.shape)}: two axes or more are needed")
     xp = namespace(a, b, cotangent)
-    rows, columns = a.shape[-2], b.shape[-1]
-    if a.shape[-1] != b.shape[-2] or tuple(cotangent.shape[-2:]) != (rows, columns):
+    if a.shape[-1] != b.shape[-2] or tuple(cotangent.shape) != _product_shape(a, b):
         raise ValueError(
             f"a has shape {tuple(a.shape)}, b {tuple(b.shape)} and cotangent "
             f"{tuple(cotangent.shape)}: (..., n, k), (..., k, m) and (..., n, m) are needed"
@@ -122,11 +122,11 @@ def linear(x: Array, W: Array, b: Array | None = None) -> Array:
         array([[11.5]])
     """
     _check_layer(x, W)
-    check_float("W", W)
     xp = namespace(x, W, b)
     y = xp.matmul(x, xp.matrix_transpose(W))
     if b is None:
         return y
+    check_float("b", b)
     if tuple(b.shape) != (W.shape[0],):
         raise ValueError(f"b has shape {tuple(b.shape)}: ({W.shape[0]},) fits W's outputs")
     return y + b
@@ -219,7 +219,7 @@ def softmax_cross_entropy(logits: Array, target: Array) -> Array:
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or there is no class.
 
     Note:
         Differs from `torch.nn.functional.cross_entropy` with probabilities: classes last, no
@@ -448,6 +448,15 @@ def matmul_flops(
     forward = 2 * batch * sum(m * n for m, n in pairwise(widths))
     first = 0 if input_gradient else 2 * batch * widths[0] * widths[1]
     return forward, 2 * forward - first
+
+
+def _product_shape(a: Array, b: Array) -> tuple[int, ...] | None:
+    """Return the shape of `a @ b`, None if the batch axes do not broadcast."""
+    axes = max(a.ndim, b.ndim) - 2
+    of_a, of_b = ((1,) * (axes + 2 - x.ndim) + tuple(x.shape[:-2]) for x in (a, b))
+    batch = tuple(m if n == 1 else n for n, m in zip(of_a, of_b, strict=True))
+    fits = all(m in (1, n) for n, m in zip(batch, of_b, strict=True))
+    return (*batch, a.shape[-2], b.shape[-1]) if fits else None
 
 
 def _check_layer(x: Array, W: Array) -> None:

@@ -225,8 +225,17 @@ def conv_weight_vjp(
     """
     check_float("x", x)
     check_float("cotangent", cotangent)
+    if x.ndim < 3 or cotangent.ndim != x.ndim or cotangent.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)} and cotangent {tuple(cotangent.shape)}: "
+            "(examples, channels, *space) and (examples, out, *positions) are needed"
+        )
+    check_between("groups", groups, 1, math.inf, closed="left")
+    if x.shape[1] % groups:
+        raise ValueError(f"groups is {groups}: it must divide x's {x.shape[1]} channels")
+    _per_axis("kernel", tuple(kernel), x.ndim - 2, 1)
     xp = namespace(x, cotangent)
-    channels, out = x.shape[1] // max(groups, 1), cotangent.shape[1]
+    channels, out = x.shape[1] // groups, cotangent.shape[1]
     W_like = xp.zeros((out, channels, *kernel), dtype=x.dtype, device=device(x))
     s, p, d = _geometry(W_like, stride, padding, dilation)
     _check_channels(x, W_like, groups)
@@ -335,11 +344,12 @@ def _check_cotangent(
 
 
 def _pad(x: Array, before: Sequence[int], after: Sequence[int]) -> Array:
-    """Add zeros at the ends of the axes of space; a negative number cuts entries off."""
+    """Add zeros at the ends of the axes of space; a negative number cuts entries off.
+
+    It may cut off all entries, and zeros that were added at the other end.
+    """
     xp = namespace(x)
     for axis, (lo, hi) in enumerate(zip(before, after, strict=True), start=2):
-        cut = slice(max(-lo, 0), x.shape[axis] - max(-hi, 0))
-        x = x[(*((slice(None),) * axis), cut, ...)]
         ends = [
             xp.zeros(
                 (*x.shape[:axis], max(n, 0), *x.shape[axis + 1 :]), dtype=x.dtype, device=device(x)
@@ -348,6 +358,8 @@ def _pad(x: Array, before: Sequence[int], after: Sequence[int]) -> Array:
         ]
         if lo > 0 or hi > 0:
             x = xp.concat([ends[0], x, ends[1]], axis=axis)
+        cut = slice(max(-lo, 0), x.shape[axis] - max(-hi, 0))
+        x = x[(*((slice(None),) * axis), cut, ...)]
     return x
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
 
 Scheme = Literal["forward", "central"]
 """Which difference: one evaluation beside f(x), or one on either side."""
@@ -189,11 +189,14 @@ def relative_error(a: Sequence[Array], b: Sequence[Array]) -> Array:
     q = xp.concat([xp.reshape(x, (-1,)) for x in b])
     if p.shape[0] == 0:
         return xp.sum(p)
+    dtype = (p[:0] + q[:0]).dtype
+    p, q = widen(p), widen(q)
     largest = xp.maximum(xp.max(xp.abs(p)), xp.max(xp.abs(q)))
     unit = xp.where(largest == 0, xp.ones_like(largest), largest)  # squares cannot overflow then
     p, q = p / unit, q / unit
     norms = xp.maximum(xp.linalg.vector_norm(p), xp.linalg.vector_norm(q))
-    return xp.linalg.vector_norm(p - q) / xp.where(norms == 0, xp.ones_like(norms), norms)
+    apart = xp.linalg.vector_norm(p - q) / xp.where(norms == 0, xp.ones_like(norms), norms)
+    return xp.astype(apart, dtype, copy=False)
 
 
 def _check(x: Array, v: Array, step: float) -> None:

@@ -99,8 +99,8 @@ def mlp_bytes(
     $$A = e\,b\,\Bigl(n_0 + c \sum_{l=1}^{L-1} n_l\Bigr)$$
 
     A linear layer keeps its input, for the gradient of its weight. That is the output of the
-    activation in front, which most activations keep as well: one array for both, c = 1. One that
-    needs its own input for its slope keeps that too, c = 2.
+    activation in front. ReLU, tanh and sigmoid keep it as well: one array for both, c = 1. An
+    activation that needs its own input for its slope keeps that too, c = 2.
 
     Args:
         widths: Sizes n₀, …, n_L of input, hidden layers and output, two or more, each ≥ 1.
@@ -204,7 +204,7 @@ def checkpoint_bytes(segment: Array, *, depth: float, boundary: float, inner: fl
 
     Returns:
         An array like `segment`: the inputs, and the inside of the segment that is being
-        differentiated. Exact where k divides L; M(L) is u more than without checkpoints.
+        differentiated, whose input counts twice. Exact up to that where k divides L.
 
     Raises:
         TypeError: If `segment` is not floating-point.
@@ -316,8 +316,8 @@ def tanh_chain_vjp(x: Array, W: Array, cotangent: Array, *, segment: int) -> Cha
       \bar{\mathbf{W}}_l = \bar{\mathbf{z}}_l\,\mathbf{h}_{l-1}^\top,\qquad
       \bar{\mathbf{h}}_{l-1} = \mathbf{W}_l^\top\,\bar{\mathbf{z}}_l$$
 
-    The segments are run a second time, from the last to the first. The result does not depend on
-    their length.
+    On the way back each segment is run from its input, from the last, which is run but once, to
+    the first. The result does not depend on their length.
 
     Args:
         x: Inputs `(batch, n)`.
@@ -342,8 +342,9 @@ def tanh_chain_vjp(x: Array, W: Array, cotangent: Array, *, segment: int) -> Cha
         array([[0.0038, 0.0038]])
     """
     _check_chain(x, W)
+    check_float("cotangent", cotangent)
     check_same_shape("cotangent", cotangent, "x", x)
-    check_between("segment", segment, 1, math.inf)
+    check_between("segment", segment, 1, math.inf, closed="left")
     depth = W.shape[0]
     parts = [W[k : min(k + segment, depth), ...] for k in range(0, depth, segment)]
     kept = [x]

@@ -27,7 +27,7 @@ def goss_weights(
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the shapes differ, or a rate is out of its range.
+        ValueError: If the shapes do not fit, or a rate is out of its range.
 
     Note:
         Differs from the paper's (1 − a)/b by what ⌊a n⌋ and ⌊b n⌋ round off. LightGBM's sizes are
@@ -57,7 +57,7 @@ def goss_weights(
     rank = xp.argsort(xp.argsort(-size))
     large = rank < top
     drawn = xp.argsort(xp.argsort(xp.where(large, math.inf, draws))) < other
-    weight = xp.where(drawn, (n - top) / max(other, 1), 0.0 * size)
+    weight = xp.where(drawn, (n - top) / max(other, 1), xp.zeros_like(size))
     return xp.astype(xp.where(large, 1.0, weight), size.dtype, copy=False)
 
 
@@ -81,7 +81,7 @@ def target_statistics(
 
     Raises:
         TypeError: If `category` is no integer array, or y not floating-point.
-        ValueError: If the shapes differ, or the strength is not positive.
+        ValueError: If the shapes do not fit, or the strength is not positive.
 
     Reference:
         Prokhorenkova et al., CatBoost (2018).

@@ -15,11 +15,17 @@ def _check_pair(X: Array, Z: Array) -> None:
         )
 
 
-def _check_gram(K: Array, y: Array, alpha: Array) -> None:
+def _check_gram(K: Array, y: Array, alpha: Array | None = None) -> None:
     check_float("K", K)
     check_float("y", y)
-    check_float("alpha", alpha)
     n = y.shape[0] if y.ndim == 1 else -1
+    if alpha is None:
+        if tuple(K.shape) != (n, n):
+            raise ValueError(
+                f"K has shape {tuple(K.shape)} and y {tuple(y.shape)}: (n, n) and (n,) are needed"
+            )
+        return
+    check_float("alpha", alpha)
     if tuple(K.shape) != (n, n) or tuple(alpha.shape) != (n,):
         raise ValueError(
             f"K has shape {tuple(K.shape)}, y {tuple(y.shape)} and alpha {tuple(alpha.shape)}: "
@@ -127,7 +133,7 @@ def kernel_ridge(K: Array, y: Array, *, l2: float) -> Array:
         >>> kernel_ridge(np.eye(2), np.asarray([2.0, 4.0]), l2=1.0)
         array([1., 2.])
     """
-    _check_gram(K, y, y)
+    _check_gram(K, y)
     check_between("l2", l2, 0, math.inf, closed="neither")
     xp = namespace(K, y)
     eye = xp.eye(K.shape[0], dtype=K.dtype, device=device(K))

@@ -33,7 +33,14 @@ def _check_linear(X: Array, y: Array, w: Array, l2: Array | float) -> None:
         )
     check_between("l2", l2, 0, math.inf, closed="left")
     if hasattr(l2, "shape") and l2.ndim:  # type: ignore[union-attr]
+        check_float("l2", l2)
         check_same_shape("l2", l2, "w", w)
+
+
+def _check_scalar(cotangent: Array) -> None:
+    check_float("cotangent", cotangent)
+    if tuple(cotangent.shape) != ():
+        raise ValueError(f"cotangent has shape {tuple(cotangent.shape)}: it must be (), a scalar")
 
 
 def least_squares(X: Array, y: Array, *, rcond: float | None = None) -> Array:
@@ -46,7 +53,7 @@ def least_squares(X: Array, y: Array, *, rcond: float | None = None) -> Array:
         X: Inputs, (n, p). There is no intercept: add a column of ones, or center X and y.
         y: Targets, (n,) or (n, k).
         rcond: c ≥ 0: directions with a smaller singular value, relative to the largest, count as
-            absent. By default the larger size of X times its dtype's rounding error.
+            absent. By default the larger size of X times its dtype's `eps`.
 
     Returns:
         Weights, (p,) or (p, k). They are the only minimum if X has rank p.
@@ -66,6 +73,8 @@ def least_squares(X: Array, y: Array, *, rcond: float | None = None) -> Array:
         array([1.5, 1.5])
     """
     check_float("X", X)
+    if X.ndim != 2:
+        raise ValueError(f"X has shape {tuple(X.shape)}: (n, p) is needed")
     xp = namespace(X)
     c = max(X.shape) * xp.finfo(X.dtype).eps if rcond is None else rcond
     check_between("rcond", c, 0, math.inf, closed="left")
@@ -140,6 +149,7 @@ def logistic_loss_vjp(
         array([-1.])
     """
     _check_linear(X, y, w, l2)
+    _check_scalar(cotangent)
     xp = namespace(X, y, w)
     X_wide, wide = widen(X), widen(w)
     error = sigmoid(xp.matmul(X_wide, wide)) - widen(y)
@@ -181,9 +191,11 @@ def irls_step(X: Array, y: Array, w: Array, *, l2: Array | float = 0.0) -> Array
         >>> w.round(6), np.log(2).round(6)  # the odds are 2 to 1
         (array([0.693147]), np.float64(0.693147))
     """
+    _check_linear(X, y, w, l2)
     xp = namespace(X, y, w)
-    grad = logistic_loss_vjp(widen(X), widen(y), widen(w), xp.ones_like(widen(w)[0]), l2=l2)
     X_wide, wide = widen(X), widen(w)
+    one = xp.ones((), dtype=wide.dtype, device=device(w))
+    grad = logistic_loss_vjp(X_wide, widen(y), wide, one, l2=l2)
     z = xp.matmul(X_wide, wide)
     slopes = sigmoid_vjp(z, xp.ones_like(z))
     hessian = xp.matmul(xp.matrix_transpose(X_wide), slopes[:, None] * X_wide)
@@ -228,7 +240,7 @@ def hinge_loss(X: Array, y: Array, w: Array, *, l2: Array | float = 0.0) -> Arra
     xp = namespace(X, y, w)
     wide = widen(w)
     room = 1 - (2 * widen(y) - 1) * xp.matmul(widen(X), wide)
-    loss = xp.sum(xp.where(room > 0, room, 0.0)) + xp.sum(l2 * wide * wide) / 2
+    loss = xp.sum(xp.where(room <= 0, 0.0, room)) + xp.sum(l2 * wide * wide) / 2
     return xp.astype(loss, w.dtype, copy=False)
 
 
@@ -261,6 +273,7 @@ def hinge_loss_vjp(
         array([-0.5])
     """
     _check_linear(X, y, w, l2)
+    _check_scalar(cotangent)
     xp = namespace(X, y, w)
     X_wide, wide, t = widen(X), widen(w), 2 * widen(y) - 1
     inside = xp.astype(t * xp.matmul(X_wide, wide) < 1, t.dtype)

@@ -27,13 +27,13 @@ def naive_bayes(X: Array, member: Array, *, var_smoothing: float = 1e-9) -> Naiv
       v_{cj} = \frac{1}{n_c}\sum_{i\in c}\left(x_{ij} - \mu_{cj}\right)^2 + \varepsilon\max_j v_j$$
 
     Args:
-        X: Inputs, (n, p).
+        X: Inputs, (n, p), n ≥ 1, p ≥ 1.
         member: 1 where an example belongs to a class, else 0, (n, k); or weights.
         var_smoothing: ε ≥ 0. The largest variance of a feature over all examples, times this, is
             added to all variances: a feature that is constant in a class has none.
 
     Returns:
-        The model, in the dtype of X. A class without examples has NaN.
+        The model, in the dtype of X. A class without examples has NaN, and the log prior −∞.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -113,7 +113,8 @@ def log_shares(counts: Array, *, alpha: float = 1.0) -> Array:
         alpha: α > 0, added to each count. 1 is Laplace's rule.
 
     Returns:
-        An array like `counts`. The log joint of a text is its counts times this, plus the prior.
+        An array like `counts`. The log joint of a text is its counts times this, plus the log of
+        the prior.
 
     Raises:
         TypeError: If `counts` is not floating-point.

@@ -25,6 +25,8 @@ def _length(apart: Array) -> Array:
     # Of vectors along the last axis. Nothing is divided unless squares would leave the format:
     # then points on a grid that are equally far stay so, and are told apart by their order.
     xp = namespace(apart)
+    if apart.shape[-1] == 0:
+        return xp.sum(apart, axis=-1)
     high = math.sqrt(float(xp.finfo(apart.dtype).max)) / 1024
     top = stop_gradient(xp.max(xp.abs(apart), axis=-1, keepdims=True))
     extreme = (top != 0) & ~xp.isinf(top) & ((top > high) | (top < 1 / high))
@@ -49,7 +51,7 @@ def distances(x: Array, y: Array) -> Array:
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the points have not the same number of coordinates.
+        ValueError: If points are not in rows, or have not the same number of coordinates.
 
     Note:
         Differs from scikit-learn's `euclidean_distances`, which expands the square.
@@ -91,8 +93,8 @@ def nearest(x: Array, points: Array, *, k: int) -> Neighbours:
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the points have not the same number of coordinates, or `k` is not in
-            its range.
+        ValueError: If points are not in rows, or have not the same number of coordinates, or
+            `k` is not in its range.
 
     Reference:
         Cover and Hart (1967).
@@ -166,18 +168,19 @@ def votes(
     check_between("classes", classes, 1, math.inf, closed="left")
     if weights not in ("uniform", "distance"):
         raise ValueError(f"weights is {weights!r}: it must be 'uniform' or 'distance'")
+    _check_points("x", x, "points", points)
     xp = namespace(x, points)
-    found = nearest(x, points, k=k)
+    found = nearest(widen(x), widen(points), k=k)
     near = _of_neighbours("labels", labels, points, found.index)
     each = xp.stack([near == c for c in range(classes)], axis=-1)
-    far = widen(found.distance)
+    far = found.distance
     weight = xp.ones_like(far)
     if weights == "distance":
         hit = far == 0
         weight = 1 / xp.where(hit, xp.ones_like(far), far)
         met = xp.any(hit, axis=-1, keepdims=True)
         weight = xp.where(met, xp.astype(hit, far.dtype), weight)
-    counted = xp.astype(each, far.dtype) * weight[..., None]
+    counted = xp.where(each, weight[..., None], 0.0)  # 1/d may be infinite
     return xp.astype(xp.sum(counted, axis=-2), x.dtype, copy=False)
 
 
@@ -227,7 +230,7 @@ def inertia(x: Array, centers: Array) -> Array:
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the points have not the same number of coordinates.
+        ValueError: If points are not in rows, or have not the same number of coordinates.
 
     Example:
         >>> import numpy as np
@@ -256,7 +259,7 @@ def lloyd_step(x: Array, centers: Array) -> Array:
 
     Raises:
         TypeError: If an array is not floating-point.
-        ValueError: If the points have not the same number of coordinates.
+        ValueError: If points are not in rows, or have not the same number of coordinates.
 
     Note:
         Differs from scikit-learn, which moves a center without points to a point far from its
@@ -324,7 +327,7 @@ def plus_plus(x: Array, u: Array) -> Array:
     check_float("u", u)
     n = x.shape[-2]
     check_between("the number of points", n, 1, math.inf, closed="left")
-    if len(u.shape) < 2 or u.shape[-1] != n:
+    if len(u.shape) < 2 or u.shape[-1] != n or u.shape[-2] == 0:
         raise ValueError(f"u has shape {tuple(u.shape)}: a row of {n} for each center is needed")
     xp = namespace(x, u)
     wide, wait = widen(x), -xp.log1p(-widen(u))

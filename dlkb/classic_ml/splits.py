@@ -15,7 +15,8 @@ class Splits(NamedTuple):
 
     Attributes:
         threshold: Halfway between neighbours in order, below the upper one, (n − 1,).
-        gain: What each split gains, (n − 1,); 0 where neighbours are equal.
+        gain: What each split gains, (n − 1,); 0 where neighbours are equal, or a side has too
+            little curvature, or none.
     """
 
     threshold: Array
@@ -164,7 +165,7 @@ def split_gains(
         grad: Gradients of the loss by the prediction, (n,), or (n, k): gains are added over k.
         hess: Second derivatives, (n,), ≥ 0: weights, for squared error and for Gini.
         l2: λ ≥ 0.
-        min_hess: What H must be at least on either side, ≥ 0.
+        min_hess: What H must be at least on either side, ≥ 0. It must be above 0 in any case.
 
     Returns:
         Thresholds and gains, in the order of x.

@@ -42,6 +42,7 @@ def leaf_index(tree: Tree, X: Array) -> Array:
 
     Raises:
         TypeError: If X is not floating-point.
+        ValueError: If X has another number of axes.
 
     Example:
         >>> import numpy as np
@@ -51,6 +52,8 @@ def leaf_index(tree: Tree, X: Array) -> Array:
         array([0, 1])
     """
     check_float("X", X)
+    if X.ndim != 2:
+        raise ValueError(f"X has shape {tuple(X.shape)}: (n, p) is needed")
     xp = namespace(X, tree.threshold)
     nodes = tree.feature.shape[0]
     node = xp.zeros(X.shape[0], dtype=tree.feature.dtype, device=device(X))
@@ -74,6 +77,7 @@ def predict_tree(tree: Tree, X: Array) -> Array:
 
     Raises:
         TypeError: If X is not floating-point.
+        ValueError: If X has another number of axes.
 
     Example:
         >>> import numpy as np
@@ -107,7 +111,7 @@ def grow_tree(
             gradient is 0, too.
         depth: d ≥ 0. Time and memory grow as 2^d.
         l2: λ ≥ 0.
-        min_hess: What H must be at least on either side, ≥ 0.
+        min_hess: What H must be at least on either side, ≥ 0. It must be above 0 in any case.
         min_gain: A split must gain more, ≥ 0.
         usable: Which features a node may split at, booleans (2^d − 1, p): random subsets.
 
@@ -119,7 +123,7 @@ def grow_tree(
         ValueError: If the shapes do not fit, or an option is out of its range.
 
     Note:
-        Of equal gains the first counts, in the order of the sorted values, then of the features;
+        Of equal gains that of the first feature counts, and there that of the smallest values;
         scikit-learn shuffles features. XGBoost stops at a small gain, too, but with
         `tree_method="exact"` grows first, then prunes by gain from below.
 
@@ -192,7 +196,7 @@ def bootstrap_counts(like: Array, *, generator: Generator) -> Array:
         Counts that add up to n, (n,), in the dtype of `like`.
 
     Raises:
-        TypeError: If `like` is not floating-point.
+        TypeError: If `like` is not floating-point, or `generator` does not fit it.
         ValueError: If it has another number of axes.
 
     Example:
@@ -223,7 +227,7 @@ def feature_subsets(like: Array, *, size: int, generator: Generator) -> Array:
         Booleans, (nodes, p), `size` of each row true.
 
     Raises:
-        TypeError: If `like` is not floating-point.
+        TypeError: If `like` is not floating-point, or `generator` does not fit it.
         ValueError: If its shape or the size does not fit.
 
     Example:

@@ -181,6 +181,12 @@ def test_gates_whose_squares_overflow(dtype):
         assert y[0] == 0
 
 
+def test_nan_of_a_gate_stays_nan():
+    gate, one = np.asarray([np.nan]), np.ones(1)
+    for variant in VARIANTS:
+        assert np.isnan(gated(one, gate, variant=variant)), variant
+
+
 def test_widths():
     assert matched_width(4 * 512) == 1365
     assert matched_width(4 * 4096, multiple_of=256) == 11008  # Llama 7B
@@ -213,8 +219,14 @@ def test_errors():
         glu(np.asarray(1.0), axis=0)
     with pytest.raises(ValueError, match=r"axis is 2: x has shape \(2, 3\)"):
         glu_vjp(x, x, axis=2)
-    with pytest.raises(ValueError, match=r"cotangent has shape \(2, 3\) but value"):
-        glu_vjp(np.ones((2, 4)), x)
+    with pytest.raises(TypeError, match="cotangent has dtype int64"):
+        gated_vjp(x, x, np.ones((2, 3), dtype=int))
+    for array in (np.ones, torch.ones):
+        for shape in ((2, 3), (4,), (1, 2), ()):
+            with pytest.raises(ValueError, match=r"cotangent has shape \(.*\): \(2, 2\), that of"):
+                glu_vjp(array((2, 4)), array(shape))
+    with pytest.raises(TypeError, match="cotangent has dtype int64"):
+        glu_vjp(np.ones((2, 4)), np.ones((2, 2), dtype=int))
     with pytest.raises(TypeError, match="x has dtype int64"):
         glu(np.arange(4))
     with pytest.raises(ValueError, match=r"value_weight has shape \(2, 2\) but gate_weight"):
@@ -224,6 +236,8 @@ def test_errors():
     for name in ("gate_bias", "value_bias"):
         with pytest.raises(ValueError, match=rf"{name} has shape \(3,\): \(2,\) is needed"):
             gated_linear(x, x, x, **{name: np.ones(3)})
+        with pytest.raises(TypeError, match=f"{name} has dtype int64"):
+            gated_linear(x, x, x, **{name: np.ones(2, dtype=int)})
     for name in ("width", "multiple_of"):
         with pytest.raises(ValueError, match=f"{name} is 0: it must be at least 1"):
             matched_width(**{"width": 4, "multiple_of": 1, name: 0})

@@ -148,6 +148,13 @@ def test_prelu_may_have_a_slope_for_each_entry():
     assert_close(prelu(x, alpha), np.maximum(0, x) + alpha * np.minimum(0, x))
 
 
+def test_gradients_of_prelu_have_the_dtypes_of_their_arrays():
+    x, alpha = np.ones((2, 3), np.float16), np.ones(1, np.float32)
+    for given in ((x, alpha, x), (alpha, alpha.astype(np.float64), alpha)):
+        grads = prelu_vjp(*given)
+        assert (grads.x.dtype, grads.alpha.dtype) == (given[0].dtype, given[1].dtype)
+
+
 @pytest.mark.parametrize("shape", [(2,), (3, 4, 1, 1), (4, 1)])
 def test_slopes_that_do_not_broadcast(shape):
     with pytest.raises(ValueError, match=r"alpha has shape .* to the shape \(2, 3, 5\) of x"):
@@ -166,6 +173,15 @@ def test_the_probability_of_a_dead_unit_is_that_of_scipy():
     for samples in (0, 1, 7, 1000):
         expected = stats.norm.cdf(-margin) ** samples
         assert_close(dead_unit_probability(margin, samples=samples), expected)
+
+
+def test_half_precision_does_not_round_a_probability_before_its_power():
+    margin = torch.tensor([-3.0, -4.0])
+    expected = stats.norm.cdf(-margin.double()) ** 1000
+    for dtype in (torch.float16, torch.bfloat16):
+        found = dead_unit_probability(margin.to(dtype), samples=1000)
+        assert found.dtype == dtype
+        assert_close(found, expected, dtype=str(dtype).removeprefix("torch."))
 
 
 @pytest.mark.parametrize(("width", "depth"), [(1, 1), (1, 4), (2, 10), (4, 3)])

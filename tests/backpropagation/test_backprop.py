@@ -312,8 +312,24 @@ ONE = np.ones((2, 3))
         (
             lambda: matmul_vjp(np.ones((5, 2, 3)), ONE.T, np.ones((2, 2))),
             ValueError,
-            r"must broadcast",
+            r"cotangent \(2, 2\): \(\.\.\., n, k\)",
         ),
+        (
+            lambda: matmul_vjp(np.ones((5, 2, 3)), np.ones((5, 3, 2)), np.ones((1, 2, 2))),
+            ValueError,
+            r"cotangent \(1, 2, 2\): \(\.\.\., n, k\)",
+        ),
+        (
+            lambda: matmul_vjp(np.ones((5, 2, 3)), ONE.T, np.ones((4, 5, 2, 2))),
+            ValueError,
+            r"cotangent \(4, 5, 2, 2\): \(\.\.\., n, k\)",
+        ),
+        (
+            lambda: matmul_vjp(torch.ones(5, 2, 3), torch.ones(4, 3, 2), torch.ones(5, 2, 2)),
+            ValueError,
+            r"b \(4, 3, 2\) and cotangent",
+        ),
+        (lambda: linear(ONE, ONE, np.ones(2, int)), TypeError, "b has dtype int64"),
         (lambda: linear(ONE, ONE.T), ValueError, r"x has shape \(2, 3\) and W \(3, 2\)"),
         (lambda: linear(np.asarray(1.0), ONE), ValueError, r"\(\.\.\., n_in\)"),
         (lambda: linear(ONE, ONE, np.ones(3)), ValueError, r"\(2,\) fits W's outputs"),

@@ -162,6 +162,9 @@ def test_relative_error():
     assert half.dtype == np.float16
     assert half == 1
     assert np.isnan(relative_error([a], [np.asarray([np.nan, 0.0])]))
+    many = np.ones(70_000, np.float16)  # more than the largest number
+    for convert in (np.asarray, torch.as_tensor):
+        assert float(relative_error([convert(many)], [convert(0 * many)])) == 1
 
 
 X = np.ones(2)

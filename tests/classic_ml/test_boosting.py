@@ -51,6 +51,11 @@ def test_extreme_rates(rates):
     assert goss_weights(np.zeros(0), np.zeros(0)).shape == (0,)
 
 
+def test_an_infinite_gradient_has_a_weight():
+    size, draws = np.asarray([np.inf, np.inf, 1.0, 1.0, 1.0]), np.arange(5) / 5
+    assert goss_weights(size, draws, top_rate=0.2, other_rate=0.0).tolist() == [1, 0, 0, 0, 0]
+
+
 def test_ordered_statistics_see_what_comes_before():
     rng = np.random.default_rng(3)
     category, y = rng.integers(0, 4, size=50), rng.normal(size=50)

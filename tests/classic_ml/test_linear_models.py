@@ -258,6 +258,16 @@ def test_no_examples(function):
     assert function(*none, l2=2.0) == 5
 
 
+def test_the_hinge_of_nan_is_nan():
+    X, y, w = np.asarray([[np.nan], [1.0]]), np.asarray([1.0, 0.0]), np.ones(1)
+    assert np.isnan(hinge_loss(X, y, w))
+    assert np.isnan(hinge_loss(X[1:], X[:1, 0], w))
+
+
+def test_a_step_without_weights_is_none():
+    assert irls_step(np.ones((2, 0)), np.ones(2), np.ones(0)).shape == (0,)
+
+
 TWO, X23 = np.ones(2), np.ones((2, 3))
 
 
@@ -276,6 +286,23 @@ TWO, X23 = np.ones(2), np.ones((2, 3))
             r"l2 has shape \(2,\) but w has shape \(3,\)",
         ),
         (lambda: hinge_loss(X23, [1, 0], np.ones(3)), TypeError, "y is list"),
+        (lambda: least_squares(np.asarray(1.0), TWO), ValueError, r"X has shape \(\): \(n, p\)"),
+        (lambda: irls_step(X23.astype(int), TWO, np.ones(3)), TypeError, "X has dtype int64"),
+        (lambda: irls_step(X23, TWO, np.ones(3, int)), TypeError, "w has dtype int64"),
+        (lambda: irls_step(X23, TWO, np.asarray(1.0)), ValueError, r"w has shape \(\)"),
+        (
+            lambda: logistic_loss(X23, TWO, np.ones(3), l2=np.ones(3, int)),
+            TypeError,
+            "l2 has dtype int64",
+        ),
+        *(
+            (lambda f=f, c=c: f(X23, TWO, np.ones(3), c), error, message)
+            for f in (logistic_loss_vjp, hinge_loss_vjp)
+            for c, error, message in (
+                (np.ones(3), ValueError, r"cotangent has shape \(3,\): it must be \(\)"),
+                (np.asarray(1), TypeError, "cotangent has dtype int64"),
+            )
+        ),
     ],
 )
 def test_errors(call, error, message):

@@ -62,6 +62,14 @@ def test_weights_repeat_examples():
     assert_close(weighted.log_prior, np.log([0.75, 0.25]))
 
 
+def test_a_class_without_examples():
+    with np.errstate(all="ignore"):
+        model = naive_bayes(np.asarray([[0.0], [1.0]]), np.asarray([[1.0, 0.0], [1.0, 0.0]]))
+    assert np.isnan(model.mean[1])
+    assert np.isnan(model.variance[1])
+    assert model.log_prior.tolist() == [0, -np.inf]
+
+
 def test_a_far_offset_keeps_the_variance():
     X = np.asarray([[0.0], [1.0], [0.0], [2.0]])
     near, far = (naive_bayes(X + c, members(np.asarray([0, 0, 1, 1]))) for c in (0.0, 2.0**30))

@@ -74,6 +74,11 @@ def test_distances_are_those_of_scipy(shape):
     assert_close(distances(x + 1e8, y + 1e8), cdist(x + 1e8, y + 1e8))
 
 
+def test_points_without_coordinates_are_at_distance_zero():
+    for ones in (np.ones, torch.ones):
+        assert distances(ones((2, 0)), ones((3, 0))).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
 def test_distance_of_what_is_extreme():
     far = np.asarray([[3e200, 4e200], [3e-200, 4e-200], [math.inf, 0.0], [0.0, 0.0]])
     found = distances(np.zeros((1, 2)), far)[0]
@@ -116,6 +121,17 @@ def test_of_equal_votes_and_distances_the_first_wins():
         counted = votes(x, points, np.asarray(classes), k=4, classes=3)
         assert counted.tolist() == [[0.0, 2.0, 2.0]]
         assert counted.argmax() == 1
+
+
+def test_votes_of_what_is_hardly_apart_and_of_what_is_too_far_for_half_precision():
+    points = np.asarray([[5e-324], [1.0]])
+    with np.errstate(over="ignore"):  # 1/d
+        counted = votes(0 * points[:1], points, labels()[:2], k=2, classes=2, weights="distance")
+    assert counted.tolist() == [[math.inf, 1.0]]
+    far = np.asarray([[6e4], [-6e4]], dtype=np.float16)
+    counted = votes(far[:1], far[1:], labels()[:1], k=1, classes=1, weights="distance")
+    assert_close(counted, np.asarray([[1 / 120_000]]), dtype="float16")
+    assert counted > 0
 
 
 def until_it_stays(x, centers):
@@ -211,9 +227,11 @@ X, Y = np.zeros((3, 2)), np.zeros((4, 2))
             "weights is 'all'",
         ),
         (lambda: votes(X, Y, np.zeros(4, int), k=1, classes=0), ValueError, "classes is 0"),
+        (lambda: votes(X.astype(int), Y, np.zeros(4, int), k=1, classes=1), TypeError, "x has"),
         (lambda: votes(X, Y, np.zeros(1, int), k=1, classes=2), ValueError, "labels has shape"),
         (lambda: plus_plus(X, np.zeros((2, 4))), ValueError, r"u has shape \(2, 4\): a row of 3"),
         (lambda: plus_plus(X, np.zeros(3)), ValueError, r"u has shape \(3,\)"),
+        (lambda: plus_plus(X, np.zeros((0, 3))), ValueError, r"u has shape \(0, 3\)"),
         (lambda: plus_plus(X[:0], np.zeros((2, 0))), ValueError, "number of points is 0"),
         (lambda: plus_plus(X, np.zeros((2, 3), int)), TypeError, "u has dtype"),
         (lambda: plus_plus_bound(0), ValueError, "k is 0"),

@@ -112,6 +112,13 @@ def test_the_penalty_lowers_gains_and_may_turn_them():
     assert split_gains(x, g, h, l2=1.0).gain < 0
 
 
+def test_a_side_without_curvature_is_no_side_whatever_the_penalty():
+    x, g = np.arange(3.0), np.asarray([1.0, -1.0, 0.5])
+    found = split_gains(x, g, np.asarray([0.0, 1.0, 1.0]), l2=1.0)
+    assert found.gain[0] == 0
+    assert found.gain[1] != 0
+
+
 def test_thresholds_part_neighbours_without_a_number_between():
     x = 2.0**24 + np.asarray([0.0, 2.0, 4.0, 6.0], np.float32)  # neighbours in float32
     threshold = split_gains(x, np.ones(4, np.float32), np.ones(4, np.float32)).threshold

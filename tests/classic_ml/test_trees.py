@@ -179,6 +179,15 @@ def test_nodes_split_at_usable_features_alone():
     assert np.isinf(nothing.threshold).all()
 
 
+def test_of_equal_gains_the_first_feature_counts():
+    y = np.asarray([0.0, 1.0, 0.0, 1.0])
+    X = np.asarray([[1.0, 0.0], [3.0, 1.0], [2.0, 0.0], [4.0, 1.0]])  # either parts the targets
+    assert grow_tree(X, -y, np.ones(4), depth=1).feature.tolist() == [0]
+    assert grow_tree(X[:, ::-1], -y, np.ones(4), depth=1).threshold.tolist() == [0.5]
+    zigzag = np.asarray([1.0, 0.0, 0.0, 1.0])  # the first and the last cut gain alike
+    assert grow_tree(np.arange(4.0)[:, None], -zigzag, np.ones(4), depth=1).threshold == 0.5
+
+
 def test_one_example_and_equal_examples_make_one_leaf():
     for n in (1, 4):
         tree = grow_tree(np.ones((n, 2)), -np.arange(float(n)), np.ones(n), depth=2)
@@ -254,6 +263,16 @@ ONE = np.ones((2, 2)), np.ones(2), np.ones(2)
             r"usable has shape \(1, 2\): \(3, 2\)",
         ),
         (lambda: leaf_index(stump(np.random.default_rng(0))[0], np.ones(2, int)), TypeError, "X"),
+        (
+            lambda: leaf_index(stump(np.random.default_rng(0))[0], np.ones(2)),
+            ValueError,
+            r"X has shape \(2,\): \(n, p\) is needed",
+        ),
+        (
+            lambda: bootstrap_counts(np.zeros(2), generator=3),
+            TypeError,
+            "generator is int",
+        ),
         (
             lambda: bootstrap_counts(np.zeros((2, 2)), generator=np.random.default_rng(0)),
             ValueError,
