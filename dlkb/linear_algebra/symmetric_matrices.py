@@ -501,7 +501,7 @@ def power_norm_limit(k: Array) -> Array:
     xp = namespace(k)
     # (k + 1)^(k + 1) / k^k = (k + 1)(1 + 1/k)^k: the difference of k log k and its like cancels.
     # Below the normal numbers 1/k may overflow, and k log(1 + 1/k) is lost beside 1.
-    safe = xp.where(k < float(xp.finfo(k.dtype).smallest_normal), 1.0, k)
+    safe = xp.where(k <= float(xp.finfo(k.dtype).smallest_normal), 1.0, k)
     return xp.exp((xp.log(k + 1) + k * xp.log1p(1 / safe)) / 2)
 
 

@@ -169,8 +169,9 @@ def test_half_precision_where_squares_and_multiples_overflow():
     x = np.asarray([300.0, 0.0, 0.0, 0.0], dtype=np.float16)
     assert second_moment(x) == np.float16(300**2 / 4)
     assert second_moment(x).dtype == np.float16
-    q = np.asarray(6e4, dtype=np.float16)
-    assert erf_second_moment(q) == np.float16(erf_second_moment(np.asarray(6e4)))
+    q = np.linspace(0, 6e4, 500).astype(np.float16)
+    exact = erf_second_moment(q.astype(float)).astype(np.float16)
+    assert np.mean(erf_second_moment(q) == exact) > 0.99
 
 
 @pytest.mark.parametrize("scale", [1, 1e3])
