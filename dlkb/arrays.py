@@ -88,7 +88,10 @@ def _draw(like: Array, generator: Generator, method: str) -> Array:
             "or a torch.Generator together with torch tensors"
         )
     values = getattr(generator, method)(tuple(like.shape))
-    return xp.asarray(values, dtype=like.dtype, device=device(like))
+    drawn = xp.asarray(values, dtype=like.dtype, device=device(like))
+    if method == "random":  # drawn in float64: what is closest to 1 would round up to it
+        drawn = xp.clip(drawn, max=1 - float(xp.finfo(like.dtype).eps) / 2)
+    return drawn
 
 
 def uniform(like: Array, *, generator: Generator) -> Array:
@@ -102,7 +105,7 @@ def uniform(like: Array, *, generator: Generator) -> Array:
         generator: The source of randomness; it advances.
 
     Returns:
-        An array like `like`. In half precision a draw may round up to 1.
+        An array like `like`.
 
     Raises:
         TypeError: If `like` is not floating-point, or `generator` does not fit it.
@@ -166,7 +169,7 @@ def wide_dtype(x: Array) -> Any:
     """Return the dtype that `widen` gives an array, without looking at its values.
 
     Args:
-        x: An array of any shape.
+        x: A real array of any shape.
 
     Returns:
         The dtype of `x`, or float32 in its library if that is half precision or no float.
@@ -187,10 +190,10 @@ def widen(x: Array) -> Array:
     Sums overflow float16, whose largest number is 65504, and bfloat16 keeps two or three digits.
 
     Args:
-        x: An array of any shape.
+        x: A real array of any shape.
 
     Returns:
-        An array of the same values, in float32 or float64.
+        An array in float32 or float64; integers beyond 2²⁴ are rounded.
 
     Example:
         >>> import numpy as np
@@ -224,12 +227,13 @@ def norm(x: Array, *, ord: float = 2.0, axis: int | None = None, keepdims: bool 
         array([5.e+200, 0.e+000])
     """
     check_float("x", x)
-    xp = namespace(x)
+    xp, wide = namespace(x), widen(x)
     if 0 in x.shape:
         return xp.sum(xp.abs(x), axis=axis, keepdims=keepdims)
-    size = xp.max(xp.abs(x), axis=axis, keepdims=True)
+    size = xp.max(xp.abs(wide), axis=axis, keepdims=True)
     safe = xp.where((size == 0) | xp.isinf(size), 1.0, size)
-    length = safe * xp.linalg.vector_norm(x / safe, ord=ord, axis=axis, keepdims=True)
+    length = safe * xp.linalg.vector_norm(wide / safe, ord=ord, axis=axis, keepdims=True)
+    length = xp.astype(length, x.dtype, copy=False)
     if keepdims:
         return length
     return xp.reshape(length, ()) if axis is None else xp.squeeze(length, axis=axis)
@@ -264,7 +268,7 @@ def erf(x: Array) -> Array:
     if array_api_compat.is_jax_array(x):
         return sys.modules["jax"].scipy.special.erf(x)
     flat = [math.erf(float(value)) for value in xp.reshape(x, (-1,))]
-    return xp.reshape(xp.asarray(flat, dtype=x.dtype), x.shape)
+    return xp.reshape(xp.asarray(flat, dtype=x.dtype, device=device(x)), x.shape)
 
 
 def stop_gradient(x: Array) -> Array:

@@ -73,6 +73,12 @@ def test_the_norm_of_nothing_is_zero():
     assert_close(norm(torch.zeros(0), ord=math.inf), np.zeros(()), dtype="float32")
 
 
+@pytest.mark.parametrize("library", [np.asarray, jnp.asarray, torch.as_tensor])
+def test_the_norm_of_many_entries_in_half_precision(library):
+    ones = library(np.ones((70_000, 2), dtype=np.float16))
+    assert_close(norm(ones, axis=0), np.full(2, 70_000**0.5), dtype="float16")
+
+
 def test_the_norm_has_the_gradient_of_torch(device):
     x = torch.tensor(np.random.default_rng(0).normal(size=7), device=device, requires_grad=True)
     (ours,) = torch.autograd.grad(norm(x), x)
@@ -85,6 +91,26 @@ def test_erf_is_that_of_scipy(dtype):
     x = np.linspace(-4, 4, 33).astype(dtype)
     assert_close(erf(x), scipy.special.erf(x.astype(float)), dtype=dtype)
     assert erf(x).dtype == x.dtype
+
+
+class Highest:
+    """A generator that draws the largest number below 1."""
+
+    def random(self, shape):
+        return np.full(shape, np.nextafter(1.0, 0.0))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
+def test_no_uniform_draw_is_one(dtype):
+    like = torch.zeros(3, dtype=getattr(torch, dtype))
+    drawn = uniform(like, generator=Highest())
+    assert (drawn == 1 - torch.finfo(like.dtype).eps / 2).all()
+    assert bernoulli(like, p=1.0, generator=Highest()).all()
+
+
+def test_erf_stays_on_the_device():
+    elsewhere = array_api_strict.Device("device1")
+    assert erf(array_api_strict.asarray([0.5], device=elsewhere)).device == elsewhere
 
 
 def test_a_torch_generator_gives_the_draws_of_torch(device):

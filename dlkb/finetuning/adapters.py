@@ -309,8 +309,10 @@ def _check_fusion(
         check_float(name, matrix)
         if tuple(matrix.shape) != (d, d):
             raise ValueError(f"{name} has shape {tuple(matrix.shape)}: it must be ({d}, {d})")
-    if query_bias is not None and tuple(query_bias.shape) != (d,):
-        raise ValueError(f"query_bias has shape {tuple(query_bias.shape)}: it must be ({d},)")
+    if query_bias is not None:
+        check_float("query_bias", query_bias)
+        if tuple(query_bias.shape) != (d,):
+            raise ValueError(f"query_bias has shape {tuple(query_bias.shape)}: it must be ({d},)")
 
 
 def _attend(
@@ -341,7 +343,7 @@ def fusion_weights(
         query_bias: b, shape (d,), or None.
 
     Returns:
-        Shape (..., N), positive, with sum 1.
+        Shape (..., N), at least 0, with sum 1.
 
     Raises:
         TypeError: If an array is not floating-point.

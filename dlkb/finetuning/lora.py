@@ -139,6 +139,7 @@ def lora(
     xp = namespace(x, W, A, B, bias)
     y = xp.matmul(x, xp.matrix_transpose(W))
     if bias is not None:
+        check_float("bias", bias)
         if tuple(bias.shape) != (W.shape[0],):
             raise ValueError(f"bias has shape {tuple(bias.shape)}: it must be ({W.shape[0]},)")
         y = y + bias
@@ -248,7 +249,7 @@ def lora_init(W: Array, *, r: int, generator: Generator, std: float | None = Non
 
     Raises:
         TypeError: If W is not floating-point.
-        ValueError: If W is not a matrix, or r or std is out of range.
+        ValueError: If W is not a matrix or has no column, or r or std is out of range.
 
     Note:
         The uniform law is what loralib and peft call `kaiming_uniform_(a=sqrt(5))`; its
@@ -358,6 +359,9 @@ def low_rank(M: Array, *, r: int) -> Array:
     Raises:
         TypeError: If M is not floating-point.
         ValueError: If M is not a matrix or r is below 1.
+
+    Note:
+        Needs a singular value decomposition: float32 or float64.
 
     Reference:
         Eckart and Young, The approximation of one matrix by another of lower rank, 1936.
@@ -476,7 +480,7 @@ def training_bytes(parameters: int, *, moments: int = 2, itemsize: int = 4) -> i
         The bytes of gradients and optimizer state. Activations are not in it.
 
     Raises:
-        ValueError: If an argument is negative.
+        ValueError: If an argument is negative, or `itemsize` below 1.
 
     Example:
         >>> factors = lora_parameters(768, 768, r=8)

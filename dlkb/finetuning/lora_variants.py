@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, device, namespace
+from dlkb.arrays import Array, check_between, check_float, device, namespace, norm
 from dlkb.finetuning.lora import Factors, _check_factors, merge
 
 
@@ -30,11 +30,11 @@ def row_lengths(M: Array) -> Array:
         M: A matrix, shape (out, in).
 
     Returns:
-        Shape (out,).
+        Shape (out,); ∞ where an entry is infinite.
 
     Raises:
         TypeError: If M is not floating-point.
-        ValueError: If M is not a matrix.
+        ValueError: If M is not a matrix or has no column.
 
     Example:
         >>> import numpy as np
@@ -44,11 +44,7 @@ def row_lengths(M: Array) -> Array:
     check_float("M", M)
     if M.ndim != 2 or M.shape[1] < 1:
         raise ValueError(f"M has shape {tuple(M.shape)}: it must be (out, in) with in >= 1")
-    xp = namespace(M)
-    largest = xp.max(xp.abs(M), axis=1, keepdims=True)
-    safe = xp.where(largest > 0, largest, xp.ones_like(largest))
-    ratio = M / safe
-    return safe[:, 0] * xp.sqrt(xp.sum(ratio * ratio, axis=1))
+    return norm(M, axis=1)
 
 
 def dora(W: Array, A: Array, B: Array, magnitude: Array, *, scaling: float) -> Array:
@@ -93,10 +89,9 @@ def dora(W: Array, A: Array, B: Array, magnitude: Array, *, scaling: float) -> A
         )
     xp = namespace(V, magnitude)
     lengths = row_lengths(V)
-    return (
-        xp.expand_dims(magnitude / xp.where(lengths > 0, lengths, xp.ones_like(lengths)), axis=1)
-        * V
-    )
+    # The direction first: m divided by the length of a short row would overflow.
+    safe = xp.where(lengths > 0, lengths, xp.ones_like(lengths))
+    return xp.expand_dims(magnitude, axis=1) * (V / xp.expand_dims(safe, axis=1))
 
 
 def factorize(M: Array, *, r: int, scaling: float = 1.0) -> Factors:
@@ -122,8 +117,8 @@ def factorize(M: Array, *, r: int, scaling: float = 1.0) -> Factors:
 
     Note:
         As peft's `init_lora_weights="pissa"`. The signs of singular vectors are those of the
-        library, so A and B are determined up to the signs of their pairs; BA is determined if
-        the r-th and the next singular value differ.
+        library, so A and B are determined up to the signs of their pairs if the singular values
+        differ; BA is determined if the r-th and the next differ. Needs float32 or float64.
 
     Reference:
         Meng et al., PiSSA: Principal Singular Values and Singular Vectors Adaptation of Large

@@ -24,6 +24,12 @@ def _with_prefix(name: str, x: Array, prefix: Array) -> Array:
     return namespace(x, prefix).concat([prefix, x], axis=-2)
 
 
+def _check_queries(q: Array) -> None:
+    check_float("q", q)
+    if q.ndim < 2:
+        raise ValueError(f"q has shape {tuple(q.shape)}: it must be (…, tokens, d)")
+
+
 def prefix_attention(
     q: Array,
     k: Array,
@@ -64,6 +70,7 @@ def prefix_attention(
         >>> prefix_attention(q, k, v, np.zeros((3, 2)), np.zeros((3, 1)))
         array([[0.5]])
     """
+    _check_queries(q)
     keys, values = _with_prefix("k", k, prefix_k), _with_prefix("v", v, prefix_v)
     mask = causal_mask(q, keys, past=prefix_k.shape[-2]) if is_causal else None
     return attention(q, keys, values, mask=mask, scale=scale)
@@ -91,7 +98,7 @@ def prefix_gate(
         scale: As for `prefix_attention`.
 
     Returns:
-        λ, shape (..., L), in [0, 1].
+        λ, shape (..., L), in [0, 1], up to rounding.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -105,6 +112,7 @@ def prefix_gate(
         >>> prefix_gate(np.zeros((1, 2)), np.zeros((1, 2)), np.zeros((3, 2)))
         array([0.75])
     """
+    _check_queries(q)
     keys, length = _with_prefix("k", k, prefix_k), prefix_k.shape[-2]
     mask = causal_mask(q, keys, past=length) if is_causal else None
     weights = attention_weights(q, keys, mask=mask, scale=scale)
@@ -182,6 +190,8 @@ def ia3_merge(
     check_float("factor", factor)
     if weight.ndim != 2:
         raise ValueError(f"weight has shape {tuple(weight.shape)}: it must be (out, in)")
+    if bias is not None:
+        check_float("bias", bias)
     for name, array in (("factor", factor), ("bias", bias)):
         if array is not None and tuple(array.shape) != (weight.shape[0],):
             raise ValueError(

@@ -29,8 +29,8 @@ def global_norm(grads: Sequence[Array], *, norm_type: float = 2.0) -> Array:
         norm_type: p > 0, may be `math.inf`.
 
     Returns:
-        A 0-d array. Infinite or NaN if an entry is, or if the squares overflow: entries above
-        1.8e19 in float32.
+        A 0-d array. Infinite or NaN if an entry is; infinite if the sum of powers overflows: for
+        p = 2 a norm above 1.8e19 in float32.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -67,7 +67,7 @@ def clip_factor(norm: Array, *, max_norm: float, eps: float = 1e-6) -> Array:
     Args:
         norm: Norms ≥ 0, any shape.
         max_norm: Threshold t ≥ 0; `math.inf` clips no finite norm.
-        eps: ε ≥ 0, against division by 0. The clipped norm falls short of t by it.
+        eps: ε ≥ 0, against division by 0. The clipped norm falls short of t by less than it.
 
     Returns:
         An array like `norm`, in [0, 1]: 0 for an infinite norm, NaN for NaN, and where norm and
@@ -169,6 +169,8 @@ def clip_each_by_norm(
         >>> [grad.round(3) for grad in clip_each_by_norm(grads, max_norm=1.0)]
         [array([0.6, 0.8]), array([0.1])]
     """
+    for k, grad in enumerate(grads):
+        check_float(f"grads[{k}]", grad)
     return tuple(
         clip_by_global_norm((grad,), max_norm=max_norm, norm_type=norm_type, eps=eps).grads[0]
         for grad in grads
@@ -251,7 +253,7 @@ def cosine(a: Sequence[Array], b: Sequence[Array]) -> Array:
         b: Arrays of the same shapes, not all zero.
 
     Returns:
-        A 0-d array in [−1, 1].
+        A 0-d array in [−1, 1], up to rounding.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -266,6 +268,8 @@ def cosine(a: Sequence[Array], b: Sequence[Array]) -> Array:
     if len(a) != len(b):
         raise ValueError(f"a has {len(a)} arrays but b has {len(b)}: they must be equal")
     for k, (x, y) in enumerate(zip(a, b, strict=True)):
+        check_float(f"a[{k}]", x)
+        check_float(f"b[{k}]", y)
         check_same_shape(f"a[{k}]", x, f"b[{k}]", y)
     if not a:
         raise ValueError("a is empty: at least one array is needed")
@@ -283,7 +287,7 @@ def adam_recovery_steps(spike: Array, *, beta2: float = 0.999, fraction: float =
 
     After gradients of size 1 comes one of size K, then 1 again. From then on
     $v = 1 + (1-\beta_2)(K^2-1)\beta_2^n$, and the step is $\eta/\sqrt{v}$ once the first moment has
-    forgotten the spike, which takes some 1/(1−β₁) steps.
+    forgotten the spike, which takes a few times 1/(1−β₁) steps.
 
     Args:
         spike: K > 1, size of the spike in units of the usual gradient, any shape.

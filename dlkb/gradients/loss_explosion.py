@@ -143,8 +143,8 @@ def iteration_matrix(
         array([[ 0.5, -0.5],
                [ 1. ,  0. ]])
     """
-    xp = namespace(curvature)
     s, p = _sum_and_product(curvature, lr, momentum, dampening, nesterov)
+    xp = namespace(curvature)
     above = xp.stack([s, -p], axis=-1)
     below = xp.stack([xp.ones_like(s), xp.zeros_like(s)], axis=-1)
     return xp.stack([above, below], axis=-2)
@@ -191,8 +191,8 @@ def convergence_rate(
         >>> convergence_rate(curvature, lr=0.19, momentum=0.9).round(3)
         array([0.949, 0.949])
     """
-    xp = namespace(curvature)
     s, p = _sum_and_product(curvature, lr, momentum, dampening, nesterov)
+    xp = namespace(curvature)
     # In units of the larger of |s|/2 and √|p|: s² would overflow first.
     size = xp.maximum(xp.abs(s) / 2, xp.sqrt(xp.abs(p)))
     size = xp.where(size == 0, 1.0, size)
@@ -291,7 +291,8 @@ def largest_curvature(
         steps: Number of products ≥ 1. The error shrinks by (λ₂/λ₁)² each.
 
     Returns:
-        The Rayleigh quotient of the last vector, and the next vector, of length 1.
+        The Rayleigh quotient of the last vector, and the next vector, of length 1, or 0 where
+        H v is 0.
 
     Raises:
         TypeError: If `start` is not floating-point.

@@ -303,7 +303,8 @@ def rectifier_gradient_factor(
         depth: Number L ≥ 0 of layers.
 
     Returns:
-        The ratio of mean squares; its root is what norms show. 1 for He initialization.
+        The ratio of mean squares, ∞ where it overflows; its root is what norms show. 1 for He
+        initialization.
 
     Raises:
         ValueError: If `sigma_w` or `depth` is negative.
@@ -320,7 +321,10 @@ def rectifier_gradient_factor(
     """
     check_between("sigma_w", sigma_w, 0, math.inf)
     check_between("depth", depth, 0, math.inf)
-    return (sigma_w**2 * (1 + negative_slope**2) / 2) ** depth
+    try:
+        return (sigma_w**2 * (1 + negative_slope**2) / 2) ** depth
+    except OverflowError:
+        return math.inf
 
 
 def residual_gradient_factor(chi: Array, *, scale: float = 1.0, depth: int = 1) -> Array:
@@ -346,8 +350,8 @@ def residual_gradient_factor(chi: Array, *, scale: float = 1.0, depth: int = 1) 
         TypeError: If `chi` is not floating-point.
 
     Reference:
-        De and Smith, Batch normalization biases residual blocks towards the identity function
-        (2020).
+        De and Smith, Batch normalization biases residual blocks towards the identity function in
+        deep networks (2020).
 
     Example:
         >>> import numpy as np

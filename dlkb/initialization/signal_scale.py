@@ -7,6 +7,7 @@ of a weight times $\sqrt{n_\text{in}}$.
 
 import math
 from collections.abc import Callable
+from numbers import Integral
 
 from dlkb.arrays import Array, check_between, check_float, device, namespace, widen
 
@@ -16,8 +17,15 @@ _STEP, _REACH = 1 / 256, 9
 
 
 def _check_depth(depth: int) -> None:
-    if not isinstance(depth, int) or depth < 0:
+    if not isinstance(depth, Integral) or depth < 0:
         raise ValueError(f"depth is {depth!r}: an integer of at least 0 is needed")
+
+
+def _power(factor: float, depth: int) -> float:
+    try:
+        return factor**depth
+    except OverflowError:
+        return math.inf
 
 
 def second_moment(x: Array) -> Array:
@@ -67,7 +75,7 @@ def linear_second_moment(
         depth: Number L ≥ 0 of layers.
 
     Returns:
-        An array like `q`: the expectation over the weights.
+        An array like `q`: the expectation over the weights, ∞ where the factor overflows.
 
     Raises:
         ValueError: If a hyperparameter is out of its range.
@@ -88,7 +96,7 @@ def linear_second_moment(
     check_between("fan_in", fan_in, 1, math.inf)
     check_between("weight_variance", weight_variance, 0, math.inf)
     _check_depth(depth)
-    return (fan_in * weight_variance) ** depth * q
+    return _power(fan_in * weight_variance, depth) * q
 
 
 def rectifier_second_moment(q: Array, *, negative_slope: float = 0.0) -> Array:
@@ -127,7 +135,7 @@ def erf_second_moment(q: Array) -> Array:
         q: Variances, any shape, q ≥ 0.
 
     Returns:
-        An array like `q`, entries in [0, 1).
+        An array like `q`, entries in [0, 1].
 
     Raises:
         TypeError: If `q` is not floating-point.
@@ -142,8 +150,10 @@ def erf_second_moment(q: Array) -> Array:
     """
     check_float("q", q)
     # arctan of opposite over adjacent side: arcsin would lose half the digits where it nears 1.
+    # Both are halved, since 4q overflows first; of ∞ and ∞ it would be ½.
     xp, wide = namespace(q), widen(q)
-    return xp.astype(2 / math.pi * xp.atan2(2 * wide, xp.sqrt(1 + 4 * wide)), q.dtype)
+    wide = xp.clip(wide, max=float(xp.finfo(wide.dtype).max))
+    return xp.astype(2 / math.pi * xp.atan2(wide, xp.sqrt(0.25 + wide)), q.dtype)
 
 
 def gaussian_mean(function: Callable[[Array], Array], q: Array) -> Array:
@@ -248,6 +258,8 @@ def length_trajectory(
         array([9.   , 1.677, 0.793])
     """
     check_float("q", q)
+    check_between("sigma_w", sigma_w, 0, math.inf)
+    check_between("sigma_b", sigma_b, 0, math.inf)
     _check_depth(depth)
     rows = [q]
     for _ in range(depth):
@@ -294,8 +306,8 @@ def rectifier_spread(*, fan_in: float, depth: int = 1, negative_slope: float = 0
     $$\frac{\mathbb{E}[q_L^2]}{\mathbb{E}[q_L]^2}
       = \left(1 + \frac{1}{n}\left(\frac{6(1 + a^4)}{(1 + a^2)^2} - 1\right)\right)^L$$
 
-    Exact for L layers of width n with independent Gaussian weights and a (leaky) ReLU. It depends
-    on depth and width, not on the scale of the weights.
+    Exact for L layers of width n with independent Gaussian weights, no biases and a (leaky) ReLU,
+    behind which $q_L$ is. It depends on depth and width, not on the scale of the weights.
 
     Args:
         fan_in: Width n ≥ 1.
@@ -303,7 +315,8 @@ def rectifier_spread(*, fan_in: float, depth: int = 1, negative_slope: float = 0
         negative_slope: Slope a; 0 is the ReLU, (1 + 5/n)^L, and 1 the identity, (1 + 2/n)^L.
 
     Returns:
-        The ratio, ≥ 1; its excess over 1 is the squared coefficient of variation of q_L.
+        The ratio, ≥ 1, ∞ where it overflows; its excess over 1 is the squared coefficient of
+        variation of q_L.
 
     Raises:
         ValueError: If a hyperparameter is out of its range.
@@ -315,7 +328,7 @@ def rectifier_spread(*, fan_in: float, depth: int = 1, negative_slope: float = 0
     check_between("fan_in", fan_in, 1, math.inf)
     _check_depth(depth)
     fourth = 6 * (1 + negative_slope**4) / (1 + negative_slope**2) ** 2
-    return (1 + (fourth - 1) / fan_in) ** depth
+    return _power(1 + (fourth - 1) / fan_in, depth)
 
 
 def sample_mean_variance(variance: Array, *, n: int) -> Array:

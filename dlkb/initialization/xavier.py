@@ -5,6 +5,7 @@ Normal or uniform is a second, separate choice: `scaled_normal`, `scaled_uniform
 """
 
 import math
+from numbers import Integral
 from typing import NamedTuple
 
 from dlkb.arrays import Array, Generator, check_between, check_float, namespace, normal, uniform
@@ -59,7 +60,7 @@ def fans(shape: tuple[int, ...], *, groups: int = 1) -> Fans:
         raise ValueError(
             f"shape is {tuple(shape)}: fans need at least 2 axes, (out, in) or (out, in, *kernel)"
         )
-    if not isinstance(groups, int) or groups < 1 or shape[0] % groups:
+    if not isinstance(groups, Integral) or groups < 1 or shape[0] % groups:
         raise ValueError(f"groups is {groups}: it must divide the first axis, {shape[0]}")
     kernel = math.prod(shape[2:])
     return Fans(shape[1] * kernel, shape[0] // groups * kernel)

@@ -1,8 +1,8 @@
 r"""Singular values: gain, operator norm, volume, powers, and the spectrum of a product.
 
-The operator norm comes from products $\mathbf{W}\mathbf{v}$ alone (`power_iteration`), the spectral
-radius from norms of powers (`spectral_radius_bounds`): neither needs a decomposition of a
-non-symmetric matrix, which may not exist.
+The operator norm comes from products with $\mathbf{W}$ and $\mathbf{W}^\top$ alone
+(`power_iteration`), the spectral radius from norms of powers (`spectral_radius_bounds`): neither
+needs eigenvectors of a non-symmetric matrix, of which there may be too few for a basis.
 """
 
 import math
@@ -157,8 +157,8 @@ def spectral_norm_vjp(u: Array, v: Array, cotangent: Array) -> Array:
         cotangent: The gradient with respect to the singular values, shape (...).
 
     Returns:
-        Shape (..., m, n), of rank 1. Where the singular value is repeated it has no derivative;
-        this is then one subgradient of many.
+        Shape (..., m, n), of rank 1. Where the singular value is repeated or 0 it has no
+        derivative; of the largest this is then one subgradient of many.
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -182,7 +182,7 @@ def spectral_norm_vjp(u: Array, v: Array, cotangent: Array) -> Array:
 
 
 def condition_number(singular_values: Array) -> Array:
-    r"""Return the ratio of the largest to the smallest gain.
+    r"""Return the ratio of the largest to the smallest singular value.
 
     $$\kappa = \frac{\sigma_{\max}}{\sigma_{\min}}$$
 
@@ -343,10 +343,10 @@ def log_product_spectrum(factors: Sequence[Array], *, sweeps: int = 8) -> Array:
         zero stays exact, as with factors that are all diagonal; else, as a rule, rounding far
         below the largest. The relative error of $\sigma_i$ falls like
         $(\sigma_{i+1}/\sigma_i)^{2\,\text{sweeps}}$ and its counterpart at i − 1: small where
-        depth has driven the values apart; with 8 sweeps the largest is a tenth or two at width
-        64, from 2 to 32 layers. Where condition numbers stay below 1e12 multiply out, else raise
-        `sweeps`. Not reliable where late factors undo early ones. The sum is log|det| after any
-        number of sweeps.
+        depth has driven the values apart; with 8 sweeps the largest is mostly a tenth or two at
+        width 64, from 2 to 32 layers. Where condition numbers stay below 1e12 multiply out, else
+        raise `sweeps`. Not reliable where late factors undo early ones. The sum is log|det| after
+        any number of sweeps.
 
     Raises:
         ValueError: If there is no factor, two do not fit, one is empty, or `sweeps` is below 2.
@@ -356,7 +356,8 @@ def log_product_spectrum(factors: Sequence[Array], *, sweeps: int = 8) -> Array:
         Needs a QR decomposition: float32 or float64.
 
     Reference:
-        Stewart, On graded QR decompositions of products of matrices (1997).
+        Stewart, A new algorithm for the SVD of a long product of matrices and the stability of
+        products (1997).
 
     Example:
         >>> import numpy as np

@@ -1,7 +1,8 @@
 r"""Symmetric matrices: Rayleigh quotient, spectral theorem, projectors, growth of powers.
 
-No formula here calls `eigh`. That routine reads one triangle of its argument and never says that
-the other one differs; eigenpairs come in as arguments and `spectral_residuals` judges them.
+No formula here calls `eigh`. That routine reads one triangle of its argument, in JAX the symmetric
+part, and never says that the other one differs; eigenpairs come in as arguments and
+`spectral_residuals` judges them.
 """
 
 import math
@@ -398,7 +399,8 @@ def departure_from_normality(W: Array, eigenvalues: Array) -> Array:
         ValueError: If `W` is not square or the shapes do not fit.
         TypeError: If `W` is not floating-point.
 
-    Note: The standard has no eigenvalues of a general matrix yet, hence the second argument.
+    Note: The standard has eigenvalues of a general matrix from 2025.12 on only, hence the second
+        argument.
 
     Reference: Henrici (1962), Numerische Mathematik 4.
 
@@ -498,7 +500,8 @@ def power_norm_limit(k: Array) -> Array:
     check_float("k", k)
     xp = namespace(k)
     # (k + 1)^(k + 1) / k^k = (k + 1)(1 + 1/k)^k: the difference of k log k and its like cancels.
-    safe = xp.where(k == 0, 1.0, k)
+    # Below the normal numbers 1/k may overflow, and k log(1 + 1/k) is lost beside 1.
+    safe = xp.where(k <= float(xp.finfo(k.dtype).smallest_normal), 1.0, k)
     return xp.exp((xp.log(k + 1) + k * xp.log1p(1 / safe)) / 2)
 
 

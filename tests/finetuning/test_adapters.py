@@ -269,6 +269,8 @@ _, z, Q, K, V = fusing("rows")(np.random.default_rng(0))[0]
         (lambda: fusion(h, z, Q, K, V[:2]), ValueError, r"value has shape \(2, 6\)"),
         (lambda: fusion(h, z, Q, K, V.astype(int)), TypeError, "value has dtype int64"),
         (lambda: fusion(h, z, Q, K, V, b), ValueError, r"query_bias has shape \(2,\)"),
+        (lambda: fusion(h, z, Q, K, V, c.astype(int)), TypeError, "query_bias has dtype int64"),
+        (lambda: fusion_vjp(h, z, Q, K, V, h, c.astype(int)), TypeError, "query_bias has dtype"),
         (lambda: fusion_weights(h, z.astype(int), Q, K), TypeError, "z has dtype int64"),
         (lambda: fusion_vjp(h, z, Q, K, V, h[:2]), ValueError, "cotangent has shape"),
         (lambda: adapter_parameters(0, m=1), ValueError, "d is 0"),

@@ -325,6 +325,11 @@ x, W, A, B = layer(np.random.default_rng(0), *SHAPES["rows"])
         (lambda: lora(x, W, A[:0], B[:, :0], scaling=1.0), ValueError, "one r >= 1"),
         (lambda: lora(x, W, A[0], B, scaling=1.0), ValueError, r"A has shape \(7,\)"),
         (lambda: lora(x, W, A, B, scaling=1.0, bias=A), ValueError, r"bias has shape \(2, 7\)"),
+        (
+            lambda: lora(x, W, A, B, scaling=1.0, bias=np.ones(4, int)),
+            TypeError,
+            "bias has dtype int64",
+        ),
         (lambda: lora(x, W, A.astype(int), B, scaling=1.0), TypeError, "A has dtype int64"),
         (lambda: lora(x, W, A, B.astype(int), scaling=1.0), TypeError, "B has dtype int64"),
         (lambda: lora(x, W.astype(int), A, B, scaling=1.0), TypeError, "W has dtype int64"),

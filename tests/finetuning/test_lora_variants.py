@@ -77,6 +77,11 @@ def test_lengths_do_not_overflow(shift):
     assert_close(row_lengths(half).double(), torch.tensor([5e3, 5e-4]).double(), dtype="float16")
 
 
+def test_the_length_of_an_infinite_row_is_infinite():
+    M = np.asarray([[np.inf, 1.0], [np.nan, 1.0], [0.0, 0.0]])
+    assert_close(row_lengths(M), np.asarray([np.inf, np.nan, 0.0]))
+
+
 @pytest.mark.parametrize("default", ["meta", None])
 def test_stay_with_the_arguments_whatever_the_defaults(default):
     W, A, B = (torch.tensor(t) for t in layer(np.random.default_rng(0)))
@@ -120,6 +125,11 @@ def test_dora_is_that_of_peft():
         theirs.lora_magnitude_vector["default"].weight.copy_(m)
     x = torch.tensor(rng.standard_normal((5, 7)))
     assert_close(x @ dora(W, A, B, m, scaling=3.0).T, theirs(x), scale=10)
+
+
+def test_a_short_row_is_stretched_in_half_precision():
+    half = [np.asarray(x, dtype=np.float16) for x in ([[1e-4, 0]], [[0, 0]], [[0]], [10])]
+    assert dora(*half, scaling=1.0).tolist() == [[10, 0]]
 
 
 def test_a_row_of_zeros_stays_zero():

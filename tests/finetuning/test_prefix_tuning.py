@@ -193,6 +193,13 @@ W, factor = np.ones((3, 4)), np.ones(3)
         (lambda: prefix_attention(q, k, v, p.astype(int), p), TypeError, "prefix_k has dtype"),
         (lambda: prefix_attention(q, k, v, p, [1.0]), TypeError, "prefix_v is list"),
         (lambda: prefix_attention(q, k[0], v, p[0], p), ValueError, r"k has shape \(6,\)"),
+        (
+            lambda: prefix_attention(q[0], k, v, p, p, is_causal=True),
+            ValueError,
+            r"q has shape \(6,\): it must be \(…, tokens, d\)",
+        ),
+        (lambda: prefix_gate(q[0], k, p, is_causal=True), ValueError, r"q has shape \(6,\)"),
+        (lambda: ia3_merge(W, factor, np.ones(3, int)), TypeError, "bias has dtype int64"),
         (lambda: prefix_gate(q, k, p[..., :1]), ValueError, r"prefix_k has shape \(3, 1\)"),
         (lambda: ia3(np.ones(3), W, factor), ValueError, r"x has shape \(3,\): .* in = 4"),
         (lambda: ia3(np.asarray(1.0), W, factor), ValueError, r"x has shape \(\)"),

@@ -287,6 +287,12 @@ def test_errors_name_the_argument():
         clip_by_global_norm([], max_norm=1.0)
     with pytest.raises(TypeError, match=r"grads\[1\] has dtype int64"):
         global_norm([g, np.arange(2)])
+    with pytest.raises(TypeError, match=r"grads\[1\] has dtype int64"):
+        clip_each_by_norm([g, np.arange(2)], max_norm=1.0)
+    with pytest.raises(TypeError, match=r"a\[1\] has dtype int64"):
+        cosine([g, np.arange(2)], [g, g])
+    with pytest.raises(TypeError, match=r"b\[0\] is list"):
+        cosine([g], [[1.0, 1.0]])
     with pytest.raises(ValueError, match=r"norm_type is 0: it must lie in \(0, inf\]"):
         global_norm([g], norm_type=0)
     with pytest.raises(ValueError, match=r"max_norm is -1: it must lie in \[0, inf\]"):

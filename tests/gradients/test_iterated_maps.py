@@ -266,6 +266,12 @@ def test_errors_name_the_argument():
         lyapunov_exponent(x, r=4.0, steps=1, burn_in=-1)
     with pytest.raises(ValueError, match="r is -1"):
         lyapunov_exponent(x, r=-1, steps=1)
+    for library in (np.asarray, torch.as_tensor):
+        start, wide = library(np.full(3, 0.5)), library(np.ones((2, 2)))
+        with pytest.raises(ValueError, match=r"r has shape \(2, 2\): it must broadcast"):
+            orbit(start, r=wide, steps=0)
+        with pytest.raises(ValueError, match=r"r has shape \(2, 2\): it must broadcast"):
+            lyapunov_exponent(start, r=wide, steps=1)
     with pytest.raises(ValueError, match="steps is 0"):
         lap_numbers(x, steps=0)
     with pytest.raises(ValueError, match=r"error is 0: it must lie in \(0, inf\)"):

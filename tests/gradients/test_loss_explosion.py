@@ -287,6 +287,9 @@ def test_errors_name_the_argument():
         convergence_rate(np.ones(2), lr=0.1, dampening=1)
     with pytest.raises(ValueError, match=r"lr is -0.1"):
         iteration_matrix(np.ones(2), lr=-0.1)
+    for function in (convergence_rate, iteration_matrix):
+        with pytest.raises(TypeError, match="curvature is float: an array is needed"):
+            function(10.0, lr=0.1)
     with pytest.raises(TypeError, match="curvature has dtype int64"):
         convergence_rate(np.arange(3), lr=0.1)
     with pytest.raises(ValueError, match=r"lowest is 0\.0"):

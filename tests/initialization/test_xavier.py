@@ -65,6 +65,10 @@ def test_fans_are_those_of_torch(shape):
     assert tuple(fans(shape)) == nn.init._calculate_fan_in_and_fan_out(torch.empty(shape))
 
 
+def test_groups_may_be_an_integer_of_numpy():
+    assert fans((6, 1), groups=np.int64(2)) == (1, 3)
+
+
 @pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.parametrize("kernel", [(1,), (3,), (3, 2)])
 def test_fans_count_the_connections_of_a_convolution(groups, kernel):
@@ -191,6 +195,7 @@ LIKE, GENERATOR = np.zeros((2, 2)), np.random.default_rng(0)
         (lambda: fans(()), ValueError, r"shape is \(\)"),
         (lambda: fans((6, 1), groups=4), ValueError, "groups is 4: it must divide .* 6"),
         (lambda: fans((6, 1), groups=0), ValueError, "groups is 0"),
+        (lambda: fans((6, 1), groups=2.0), ValueError, "groups is 2.0"),
         (lambda: calculate_gain("gelu"), ValueError, "nonlinearity is 'gelu': linear"),
         (lambda: calculate_gain("leaky_relu", True), ValueError, "param is True"),
         (lambda: calculate_gain("leaky_relu", "0.1"), ValueError, "param is '0.1'"),

@@ -136,6 +136,12 @@ def test_the_symmetric_part_at_both_ends_of_the_dtype(dtype):
     assert symmetric_part(W)[0, 1] == dtype(1.5) * info.smallest_normal
 
 
+def test_asymmetry_of_a_large_matrix_in_half_precision():
+    skew = np.triu(np.ones((300, 300), dtype=np.float16), 1)
+    skew = skew - skew.T
+    assert_close(asymmetry(skew), np.asarray((300 * 299) ** 0.5), dtype="float16")
+
+
 def test_the_triangle_that_eigh_reads_makes_another_matrix(rng):
     W = square(rng)
     lower = np.tril(W) + np.tril(W, -1).T
@@ -483,7 +489,9 @@ def test_power_norm_limit_against_the_edge_of_the_fuss_catalan_law(rng):
             + scipy.special.gammaln(k * p + 2)
         ) / (p + 1)
         np.testing.assert_allclose(power_norm_limit(np.asarray(float(k))) ** 2, ratio, rtol=1e-5)
-    assert power_norm_limit(np.asarray(0.0)) == 1
+    for dtype in (np.float16, np.float32, np.float64):
+        k = np.asarray([0, 1, 9], dtype=dtype) * np.finfo(dtype).smallest_subnormal
+        assert power_norm_limit(k).tolist() == [1, 1, 1]
     k = np.asarray([1e6])
     np.testing.assert_allclose(power_norm_limit(k), np.sqrt(np.e * (k + 1)), rtol=1e-6)
 
