@@ -176,7 +176,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         names = self._names(group)
         for p in params:
             grad: Any = p.grad
-            if p.is_conj():
+            if p.dtype.is_complex and p.is_conj():
                 raise ValueError(
                     "a parameter is conjugated lazily, its memory holds other numbers: make it "
                     "from resolve_conj()"
