@@ -71,13 +71,24 @@ class _Reentrant:
             return function(*args)
 
 
+def _not_reentrant(*_: Any, **__: Any) -> Iterator[None]:
+    """Stand in for what the other form does before and after a call, to recompute it later.
+
+    The call would be repeated in the backward pass, on the model's own buffers.
+    """
+    yield
+
+
 @contextmanager
 def _eager() -> Iterator[None]:
-    """Run compiled modules as they were written, and reentrant checkpoints without recomputing."""
-    import torch.utils.checkpoint  # not among what `import torch` imports
+    """Run compiled modules as they were written, and checkpoints without recomputing."""
+    import torch.utils.checkpoint as checkpoint  # not among what `import torch` imports
 
-    stance = torch.compiler.set_stance("force_eager")
-    with stance, patch.object(torch.utils.checkpoint, "CheckpointFunction", _Reentrant):
+    with (
+        torch.compiler.set_stance("force_eager"),
+        patch.object(checkpoint, "CheckpointFunction", _Reentrant),
+        patch.object(checkpoint, "_checkpoint_without_reentrant_generator", _not_reentrant),
+    ):
         yield
 
 

@@ -59,7 +59,8 @@ class Weights:
         name: Of the parameter.
         size: Root mean square of its entries.
         gradient: Root mean square of its gradient; `None` if the loss does not depend on it.
-        step: Length of the optimizer's step by that of the weights; `None` without an optimizer.
+        step: Length of the optimizer's step by that of the weights; `None` without an optimizer,
+            for what it does not hold, and for weights that are all 0.
     """
 
     name: str
@@ -109,7 +110,8 @@ def _cell(value: float | None) -> str:
 
 
 def _rms(x: Tensor) -> float:
-    return float(whole(x.detach().double().square().mean().sqrt())) if x.numel() else 0.0
+    x = x.detach().abs() if x.is_complex() else x.detach()
+    return float(whole(x.double().square().mean().sqrt())) if x.numel() else 0.0
 
 
 def _dense(gradient: Tensor | None) -> Tensor | None:
@@ -173,7 +175,8 @@ def check_model(
     level = float(value.detach())
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     found = parameter_gradients(model, value, named.values())
-    steps = _steps(optimizer, dict(zip(named.values(), found, strict=True)))
+    with _same_random_state(model):
+        steps = _steps(optimizer, dict(zip(named.values(), found, strict=True)))
     gradients = {name: _dense(g) for name, g in zip(named, found, strict=True)}
     weights = tuple(
         Weights(name, _rms(p), None if (g := gradients[name]) is None else _rms(g), steps.get(p))
@@ -206,9 +209,11 @@ def _counter(name: str, dead: dict[str, float]) -> Callable[[nn.Module, Any, Any
 
     def hook(module: nn.Module, inputs: Any, keywords: Any) -> None:
         h = inputs[0] if inputs else keywords["input"]
-        if not h.requires_grad:  # the data, whose border may well be black
+        # Not the data, whose border may well be black, nor a single example.
+        if not h.requires_grad or h.ndim < 2:
             return
-        units = h.detach().movedim(-1 if isinstance(module, nn.Linear) else 1, -1).flatten(0, -2)
+        places = 0 if isinstance(module, nn.Linear) else len(module.kernel_size)
+        units = h.detach().movedim(-1 - places, -1).flatten(0, -2)
         if len(units) >= EXAMPLES:
             dead[name] = float((units == 0).all(0).double().mean())
 
@@ -246,12 +251,19 @@ def _classes(
     if target.is_floating_point() or not math.isfinite(value):
         return None
     near = max(1e-3, 4 * torch.finfo(output.dtype).eps)
-    for axis in sorted({1, output.ndim - 1}):  # of images, and of texts
-        sides = [1 if k in (0, axis) else n for k, n in enumerate(output.shape)]
-        shift = 1 + 4 * (torch.arange(math.prod(sides)) % 2).reshape(sides).to(output)
-        shifted = float(loss(output.detach() + shift, target).detach())
-        if output.shape[axis] > 1 and math.isclose(shifted, value, rel_tol=near, abs_tol=near):
-            return axis
+    start, unit = output.detach(), 1.0
+    try:
+        if bool(((start >= 0) & (start <= 1)).all()):  # a loss of probabilities takes no others
+            start, unit = start / 4, 1 / 8
+            value = float(loss(start, target).detach())
+        for axis in sorted({1, output.ndim - 1}):  # of images, and of texts
+            sides = [1 if k in (0, axis) else n for k, n in enumerate(output.shape)]
+            shift = 1 + 4 * (torch.arange(math.prod(sides)) % 2).reshape(sides).to(output)
+            shifted = float(loss(start + unit * shift, target).detach())
+            if output.shape[axis] > 1 and math.isclose(shifted, value, rel_tol=near, abs_tol=near):
+                return axis
+    except Exception:  # it refuses other outputs, and says so in a way of its own
+        return None
     return None
 
 

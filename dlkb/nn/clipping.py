@@ -168,7 +168,7 @@ def clip_grad_norm_(
 
     Note:
         Differs from torch in refusing a negative `max_norm`, which there turns the gradients
-        around, and p ≤ 0; and for sharded gradients as `get_total_norm` does.
+        around, p ≤ 0 and complex gradients; and for sharded gradients as `get_total_norm` does.
 
     Example:
         >>> weight = torch.zeros(2, requires_grad=True)
@@ -218,4 +218,6 @@ def clip_grad_value_(
     clip_value = float(clip_value)
     check_between("clip_value", clip_value, 0, math.inf)
     for grad in _gradients(_listed(parameters)):
-        grad.copy_(clip_by_value(grad, clip_value=clip_value))
+        # A limit beyond float16 would be infinite there.
+        largest = torch.finfo(grad.dtype).max if clip_value < math.inf else math.inf
+        grad.copy_(clip_by_value(grad, clip_value=min(clip_value, largest)))

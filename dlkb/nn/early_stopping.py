@@ -34,9 +34,9 @@ class EarlyStopping:
         process keeps its shards.
 
     Note:
-        Differs from Keras in that it always restores (there `restore_best_weights=False` is the
-        default), in patience ≥ 1 (there 0 acts as 1), and in a first score of NaN, which
-        counts as no improvement and is not kept.
+        Differs from Keras in that it always keeps the best weights (there
+        `restore_best_weights=False` is the default), in patience ≥ 1 (there 0 acts as 1), and in
+        a first score of NaN, which counts as no improvement and is not kept.
 
     Example:
         >>> model, stopping = nn.Linear(1, 1), EarlyStopping(patience=2)
@@ -70,8 +70,8 @@ class EarlyStopping:
         Returns:
             True if training should stop.
         """
-        score = score.detach() if isinstance(score, Tensor) else score
-        number = torch.tensor(float(score), dtype=torch.float64)
+        value = score.item() if hasattr(score, "item") else score  # an array may have axes
+        number = torch.tensor(float(value), dtype=torch.float64)
         self.progress = progress_step(
             self.progress, number, min_delta=self.min_delta, mode=self.mode
         )

@@ -2,13 +2,13 @@
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_float
 from dlkb.training.mixed_precision import LossScale, loss_scale_init, loss_scale_update, unscale
 
 
@@ -44,12 +44,14 @@ class GradScaler:
     Raises:
         ValueError: If a number is out of its range, or `unscale_` meets float16 gradients: the
             optimizer's parameters should be float32.
+        TypeError: If `unscale_` meets complex gradients. None has been divided then.
         RuntimeError: If methods are called out of order, or no parameter has a gradient.
 
     Note:
         Differs from torch in `step`, which takes no further arguments and unscales before it calls
         fused optimizers, too; and under FSDP2, where the processes of the default group agree on
-        each overflow. What torch asserts is a RuntimeError here.
+        each overflow. What torch asserts of numbers is a ValueError here, of the order of
+        calls a RuntimeError.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.ones(1))
@@ -102,10 +104,12 @@ class GradScaler:
             return outputs
         if isinstance(outputs, Tensor):
             return outputs * self._state.scale.to(outputs.device)
-        if isinstance(outputs, Iterable):
+        if isinstance(outputs, Iterable) and not isinstance(outputs, (str, Mapping)):
             parts = [self.scale(part) for part in outputs]
             return parts if isinstance(outputs, list) else tuple(parts)
-        raise ValueError(f"outputs is {type(outputs).__name__}: a tensor or an iterable is needed")
+        raise ValueError(
+            f"outputs is {type(outputs).__name__}: a tensor, or a list of them, is needed"
+        )
 
     @torch.no_grad()
     def unscale_(self, optimizer: torch.optim.Optimizer) -> None:
@@ -125,6 +129,8 @@ class GradScaler:
             raise ValueError(
                 "gradients are float16: keep parameters in float32 and compute under autocast"
             )
+        for grad in grads:
+            check_float("a gradient", grad)
         finite = torch.tensor(True, device=self._state.scale.device)
         for grad in grads:
             values = _values(grad)

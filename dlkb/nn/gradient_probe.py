@@ -50,6 +50,7 @@ class SignalNorm(NamedTuple):
 
 def _norm(x: Tensor) -> float:
     x = x.detach()
+    x = x.coalesce().values() if x.is_sparse else x  # of nn.Embedding(sparse=True)
     x = x.abs() if x.is_complex() else x
     return float(whole(torch.linalg.vector_norm(x, dtype=torch.float64)))
 
@@ -68,9 +69,9 @@ def gradient_norms(model: nn.Module, loss: Tensor) -> dict[str, GradientNorm]:
 
     Raises:
         ValueError: If `loss` is no scalar or has no graph, or no parameter requires a gradient.
-        RuntimeError: By torch, which says why, if the graph cannot be kept: behind a compiled
-            model, unless `torch._functorch.config.donated_buffer` is False, and behind
-            `checkpoint(…, use_reentrant=True)`, whose other form works.
+        RuntimeError: By torch, which says why, if the graph cannot be kept: behind
+            `checkpoint(…, use_reentrant=True)`, whose other form works, and behind some compiled
+            models, unless `torch._functorch.config.donated_buffer` is False.
         TypeError: If `model` is a `FullyShardedDataParallel` (FSDP1).
 
     Example:

@@ -5,9 +5,9 @@ The arithmetic is `dlkb.initialization.xavier`. A function fills a tensor of tor
 global generator of the tensor's device.
 
 All names of `torch.nn.init` are here. Those without a formula, such as `zeros_`, `dirac_` and
-`trunc_normal_`, which rejects draws until they fit, are torch's own, and so are the names without
-an underscore, which torch deprecates. (`sparse_` of torch 2.13 takes its zeros from the global
-generator, whatever `generator` says.)
+`trunc_normal_`, which rejects draws until they fit, are torch's own, and so are those that torch
+deprecates, such as `xavier_normal`, without an underscore at the end. (`sparse_` of torch 2.13
+takes its zeros from the global generator, whatever `generator` says.)
 """
 
 import warnings
@@ -122,8 +122,8 @@ def xavier_uniform_(
         ValueError: If `tensor` has fewer than 2 axes.
 
     Note:
-        Differs from `torch.nn.init.xavier_uniform_` in a tensor of shape (0, 0), which is left
-        alone here and divides by zero there. The draws are the same.
+        Differs from `torch.nn.init.xavier_uniform_` in a tensor both of whose fans are 0, as of
+        shape (0, 0), which is left alone here and divides by zero there. The draws are the same.
 
     Example:
         >>> import torch
@@ -233,7 +233,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
     Args:
         tensor: A weight with at least 2 axes; all but the first count as one. It is overwritten.
-        gain: Factor g: all singular values are g.
+        gain: Factor g: all singular values are |g|.
         generator: Source of randomness.
 
     Returns:

@@ -1,6 +1,7 @@
 """Measure the end-to-end Jacobian of any `nn.Module` at an input.
 
-The model is left as it was: mode, buffers (running statistics included), `.grad` and hooks.
+A module is left as it was: mode, buffers (running statistics included), `.grad` and hooks. A
+function is called as it is: one that calls a module changes its running statistics.
 """
 
 import math
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from dlkb.arrays import check_between
 from dlkb.linear_algebra.singular_values import condition_number
-from dlkb.nn._calls import call_on_copies, is_fully_sharded
+from dlkb.nn._calls import call_on_copies, gradients_at, is_fully_sharded
 
 
 class JacobianSpectrum(NamedTuple):
@@ -32,10 +33,25 @@ class JacobianSpectrum(NamedTuple):
         return float(condition_number(self.singular_values))
 
 
+def _unrelated(y: Tensor, x: Tensor) -> ValueError:
+    return ValueError(
+        f"the output, {y.numel()} numbers, does not depend on x, {x.numel()} numbers: choose an "
+        "output that is computed from x, outside torch.no_grad()"
+    )
+
+
+def _not_finite(what: str) -> ValueError:
+    return ValueError(
+        f"{what} not finite: the signal overflowed, measure fewer layers or in float64"
+    )
+
+
 def _rows(y: Tensor, x: Tensor) -> Tensor:
     rows = []
     for i in range(y.numel()):
-        (row,) = torch.autograd.grad(y.reshape(-1)[i], x, retain_graph=True)
+        (row,) = gradients_at(y.reshape(-1)[i], [x])
+        if row is None:
+            raise _unrelated(y, x)
         rows.append(row.reshape(-1))
     return torch.stack(rows)
 
@@ -43,7 +59,9 @@ def _rows(y: Tensor, x: Tensor) -> Tensor:
 def _largest(y: Tensor, x: Tensor, count: int, steps: int) -> Tensor:
     """Iterate on a subspace with products Jv and Jᵀu, both by backpropagation."""
     u = torch.zeros_like(y, requires_grad=True)
-    (back,) = torch.autograd.grad(y, x, u, create_graph=True)  # Jᵀu, linear in u
+    (back,) = torch.autograd.grad(y, x, u, create_graph=True, allow_unused=True)
+    if back is None:  # else it is Jᵀu, linear in u
+        raise _unrelated(y, x)
 
     def products(of: Tensor, at: Tensor, columns: Tensor) -> Tensor:
         found = [
@@ -58,7 +76,10 @@ def _largest(y: Tensor, x: Tensor, count: int, steps: int) -> Tensor:
     for _ in range(steps):
         U = torch.linalg.qr(products(back, u, V)).Q
         V = torch.linalg.qr(products(y, x, U)).Q
-    return torch.linalg.svdvals(products(back, u, V))
+    last = products(back, u, V)
+    if not bool(torch.isfinite(last).all()):
+        raise _not_finite("products with the Jacobian are")
+    return torch.linalg.svdvals(last)
 
 
 @torch.enable_grad()
@@ -74,9 +95,9 @@ def jacobian_singular_values(
         model: Any module, in the mode in which it is to be measured, or any function of one tensor,
             such as `lambda e: llm(inputs_embeds=e).logits[:, -1]`.
         x: The input, floating-point.
-        count: Compute only the largest so many, by subspace iteration with products: 2 · count ·
-            steps backward passes, and no Jacobian in memory. All of them by default, from one
-            backward pass for each output.
+        count: Compute only the largest so many, by subspace iteration with products: count ·
+            (2 · steps + 1) + 1 backward passes, and no Jacobian in memory. All of them by
+            default, from one backward pass for each output.
         steps: Rounds of that iteration.
 
     Returns:
@@ -86,7 +107,7 @@ def jacobian_singular_values(
         TypeError: If `x` is not floating-point or the model does not return one tensor; or, with
             `count`, if the model is sharded by FSDP2.
         ValueError: If the output does not depend on `x`, the Jacobian has entries that are not
-            finite, or `count` is out of range.
+            finite, or `count` or `steps` is out of range.
 
     Note:
         `count` differentiates twice; attention kernels that cannot must be switched to the "math"
@@ -116,17 +137,12 @@ def jacobian_singular_values(
         )
     shape = (y.numel(), x.numel())
     if not y.requires_grad or 0 in shape:
-        raise ValueError(
-            f"the output, {shape[0]} numbers, does not depend on x, {shape[1]} numbers"
-        )
+        raise _unrelated(y, x)
     if count is None:
         J = _rows(y, x)
         bad = int((~torch.isfinite(J)).sum())
         if bad:
-            raise ValueError(
-                f"{bad} entries of the Jacobian are not finite: the signal overflowed, measure "
-                "fewer layers or in float64"
-            )
+            raise _not_finite(f"{bad} entries of the Jacobian are")
         sigma = torch.linalg.svdvals(J if J.dtype == torch.float64 else J.float())
     else:
         check_between("count", count, 1, min(shape))

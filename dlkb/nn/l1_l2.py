@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from dlkb.arrays import check_float
 from dlkb.regularization import l1_l2
 
 
@@ -56,6 +57,7 @@ def penalty(model: nn.Module, *, l1: float = 0.0, l2: float = 0.0) -> Tensor:
 
     Raises:
         ValueError: If a strength is negative, infinite or NaN, or there is nothing to penalize.
+        TypeError: If a weight is complex.
 
     Example:
         >>> model = nn.Linear(2, 1)
@@ -84,6 +86,7 @@ def prox_(model: nn.Module, *, lr: float, l1: float = 0.0, l2: float = 0.0) -> N
 
     Raises:
         ValueError: If a value is out of range, or there is nothing to penalize.
+        TypeError: If a weight is complex. No weight is changed then.
 
     Note:
         Weights in bfloat16 may not move: a threshold below half their spacing is rounded away.
@@ -97,5 +100,8 @@ def prox_(model: nn.Module, *, lr: float, l1: float = 0.0, l2: float = 0.0) -> N
         >>> model.weight.data
         tensor([[ 0.0000, -0.4500,  0.9500]])
     """
-    for p in penalized_parameters(model):
+    weights = penalized_parameters(model)
+    for p in weights:
+        check_float("a weight", p)
+    for p in weights:
         p.copy_(l1_l2.prox(p, lr=lr, l1=l1, l2=l2))

@@ -86,6 +86,13 @@ def _sizes(tensors: Iterable[Any]) -> dict[int, int]:
     return {part._cdata: part.nbytes() for part in parts}
 
 
+def _entries(x: Tensor) -> int:
+    """Return the bytes of a tensor's entries, of a wrapper those of what is inside."""
+    if is_traceable_wrapper_subclass(x):
+        return sum(_entries(getattr(x, name)) for name in x.__tensor_flatten__()[0])
+    return x.numel() * x.element_size()
+
+
 @torch.enable_grad()
 def saved_memory(
     model: nn.Module,
@@ -171,7 +178,7 @@ def saved_memory(
     trained = [p for p in model.parameters() if p.requires_grad]
     return SavedMemory(
         parameters=sum(_sizes(model.parameters()).values()),
-        gradients=sum(_sizes(trained).values()),
+        gradients=sum(map(_entries, trained)),  # a view of a storage has a gradient of its own
         buffers=sum(_sizes(model.buffers()).values()),
         inputs=inputs,
         activations=sum(modules.values()),
@@ -191,7 +198,10 @@ class _Watch(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        self.see((args, kwargs), new=False)
+        # torch.tensor fills its memory unseen, then hands it to this operation; an array's memory,
+        # which cannot be resized, was there.
+        fresh = func is torch.ops.aten.lift_fresh.default and args[0].untyped_storage().resizable()
+        self.see((args, kwargs), new=fresh)
         output = func(*args, **kwargs)
         self.see(output, new=True)
         return output
@@ -225,6 +235,9 @@ def peak_memory(step: Callable[[], Any]) -> int:
     Returns:
         Bytes beyond what was there before. What was there and is freed by the call is not taken
         off.
+
+    Raises:
+        TypeError: If a tensor's layout is neither strided nor sparse COO.
 
     Note:
         Differs from `torch.cuda.max_memory_allocated`, which also sees what a kernel allocates

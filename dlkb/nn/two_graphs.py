@@ -32,11 +32,15 @@ def compiled(
         compiles when it is called first. Gradients are those of `vjp`. The plain formula is
         called, and derived automatically, inside another `torch.compile`, under `torch.func`
         transforms and forward-mode differentiation; the plain `vjp` where the gradient shall
-        be differentiated again. Autocast is off inside: inputs keep their dtype.
+        be differentiated again. Except in the plain formula, autocast is off inside: inputs
+        keep their dtype.
 
     Raises:
         ValueError: If `vjp` lacks an argument of the formula, or either lacks an option.
-        TypeError: When called, if an argument is no tensor: it belongs into `options`.
+        TypeError: When called, if there are too few arguments or too many, or if one is no
+            tensor: it belongs into `options`.
+        NotImplementedError: In the backward pass, if an argument requires a gradient that `vjp`
+            does not return.
 
     Example:
         >>> from dlkb.activations.gelu import gelu, gelu_vjp

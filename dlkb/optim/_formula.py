@@ -31,17 +31,23 @@ def as_scalar(value: Any) -> Any:
     return value.reshape(()) if isinstance(value, Tensor) else value
 
 
+def check_single(name: str, value: Any) -> None:
+    """Raise if a tensor, by itself or in a tuple, has not one element."""
+    if isinstance(value, tuple):
+        for i, entry in enumerate(value):
+            check_single(f"{name}[{i}]", entry)
+    elif isinstance(value, Tensor) and value.numel() != 1:
+        raise ValueError(
+            f"{name} has shape {tuple(value.shape)}: it must be a number or a tensor of one element"
+        )
+
+
 def as_number(name: str, value: Any) -> Any:
     """Return what tensors of one element, by themselves or in a tuple, hold."""
     if isinstance(value, tuple):
         return tuple(as_number(f"{name}[{i}]", entry) for i, entry in enumerate(value))
-    if not isinstance(value, Tensor) or value.is_meta:
-        return value
-    if value.numel() != 1:
-        raise ValueError(
-            f"{name} has shape {tuple(value.shape)}: it must be a number or a tensor of one element"
-        )
-    return value.item()
+    check_single(name, value)
+    return value.item() if isinstance(value, Tensor) and not value.is_meta else value
 
 
 class FormulaOptimizer(torch.optim.Optimizer):
@@ -98,7 +104,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
                 "fused=True and differentiable=True exclude each other: a kernel "
                 "that writes in place has no gradient, leave fused out"
             )
-        self._check({name: as_number(name, group[name]) for name in names})
+        # Loading a state, torch puts "differentiable" among the defaults of every optimizer.
+        self._check({name: as_number(name, group[name]) for name in names if name in group})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a loaded or unpickled state, also one of an older PyTorch."""
@@ -132,9 +139,12 @@ class FormulaOptimizer(torch.optim.Optimizer):
             What `closure` returned, or `None`.
 
         Raises:
-            ValueError: If a value of a group has left its range since.
-            RuntimeError: If a gradient is sparse, or a CUDA graph is being captured and
-                `capturable` is `False`. Whatever is raised, nothing has been changed.
+            ValueError: If a value of a group has left its range since, an option was switched on
+                that needs another state, or a parameter is conjugated lazily.
+            TypeError: If a gradient and its parameter differ in dtype, or one of them is sharded.
+            RuntimeError: If a gradient is sparse (`SGD` and `Adagrad` take it), or a CUDA graph is
+                being captured and `capturable` is not `True`. Whichever of these is raised,
+                nothing has been changed.
         """
         loss = None
         if closure is not None:
@@ -152,13 +162,25 @@ class FormulaOptimizer(torch.optim.Optimizer):
 
     def _check_step(self, params: list[Tensor], group: dict[str, Any]) -> None:
         """Raise before anything is written."""
+        for name in self.defaults:
+            check_single(name, group.get(name))
         self._check(group)
         capturing = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
         if capturing and self.COUNTED and not group.get("capturable"):
+            if "capturable" not in group:
+                raise RuntimeError(
+                    f"{type(self).__name__} counts on the CPU, which a CUDA graph does not repeat: "
+                    "use Adam or RMSprop with capturable=True"
+                )
             raise RuntimeError("capturable is False: set it to True to capture a CUDA graph")
         names = self._names(group)
         for p in params:
             grad: Any = p.grad
+            if p.dtype.is_complex and p.is_conj():
+                raise ValueError(
+                    "a parameter is conjugated lazily, its memory holds other numbers: make it "
+                    "from resolve_conj()"
+                )
             if self.SPARSE and grad.layout != torch.strided:
                 raise RuntimeError(
                     f"{type(self).__name__} does not support sparse gradients: "

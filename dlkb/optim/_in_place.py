@@ -1,9 +1,9 @@
 """Write a step of the formula into the parameters: each large one by itself, small ones joined.
 
 The formula is elementwise: to it, parameters are one long vector. Small tensors are joined, since
-a call costs more than their arithmetic; large ones are taken as they lie in memory. So a single
-kernel, compiled for a vector of any length, serves every model; it reads and writes each array
-once.
+a call costs more than their arithmetic; large ones are taken as they lie in memory. So two kernels,
+compiled for one vector and for several of any length, serve every model; they read and write each
+array once.
 """
 
 import functools
@@ -70,7 +70,7 @@ def _run(rule: Rule, rows: list[Row], step: float | Tensor, options: Any, compil
         _failures.append(str(error).split("\n")[0])
         warnings.warn(
             f"the optimizer's step runs uncompiled, which is slower: {_failures[0]}. "
-            "Install a C++ compiler, or pass fused=False",
+            "Install a C++ compiler, or pass fused=False (RMSprop, Lion: in a parameter group)",
             stacklevel=5,
         )
         return write_steps(rule, rows, step, options)

@@ -22,7 +22,10 @@ def is_sharded(t: Tensor) -> bool:
 
 
 def as_real(t: Tensor) -> Tensor:
-    """View complex numbers as pairs of real ones: the two parts are optimized one by one."""
+    """View complex numbers as pairs of real ones: the two parts are optimized one by one.
+
+    Of a lazily conjugated gradient it is a copy.
+    """
     return torch.view_as_real(t.resolve_conj().resolve_neg()) if t.is_complex() else t
 
 
@@ -36,7 +39,7 @@ def as_arrays(row: Row) -> Row:
 
     A formula that is elementwise needs no more of a DTensor than the shard that lies here. A
     gradient that is sharded otherwise, or a sum still to be made, is brought to the parameter's
-    placements first. What else is a subclass, stays one.
+    placements first. A subclass that dispatches operations stays one, another is taken off.
     """
     if is_plain(row[0]) and is_plain(row[1]) and not row[0].is_complex():
         return row
@@ -57,7 +60,7 @@ def as_arrays(row: Row) -> Row:
 
 
 def as_vectors(row: Row) -> Row | None:
-    """View parameter and state as vectors without copying; None where memory has gaps."""
+    """View parameter and state as vectors without copying; None where that cannot be."""
     if not all(map(is_plain, row)):
         return None
     theta, grad, *state = row

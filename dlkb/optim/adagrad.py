@@ -49,8 +49,9 @@ class Adagrad(FormulaOptimizer):
     Note:
         Differs from `torch.optim.Adagrad`: sparse gradients are made dense, also with
         `weight_decay`, which torch refuses. With ε > 0 in the dtype values are the same (with 0,
-        as 1e-10 is in float16, rows without gradient turn NaN); memory and time are those of the
-        whole table. A group's own `initial_accumulator_value` counts, which torch ignores.
+        as 1e-10 is in float16 uncompiled, rows that never had a gradient turn NaN); memory and time
+        are those of the whole table. A group's own `initial_accumulator_value` counts, which torch
+        ignores. No CUDA graph captures a step.
 
     Example:
         >>> import torch

@@ -43,8 +43,8 @@ class Adam(FormulaOptimizer):
         differentiable: Let autograd see the step: gradients flow through the new parameters to
             the old ones, their gradients, and `lr`, `betas`, `weight_decay` that are tensors.
         fused: Whether to compile the formula to a kernel that reads and writes each array once.
-            `None` does so on the CPU from a million entries on, where it pays for the seconds of
-            compilation. Without a C++ compiler it warns and runs uncompiled.
+            `None` does so on the CPU from a million entries of a group on, where it pays for the
+            seconds of compilation. Without a C++ compiler it warns and runs uncompiled.
         decoupled_weight_decay: Decay the parameters instead of penalizing them, as `AdamW`.
 
     Raises:
@@ -53,10 +53,10 @@ class Adam(FormulaOptimizer):
         RuntimeError: If `fused` and `differentiable` are both `True`.
 
     Note:
-        Differs from `torch.optim.Adam`: whatever is raised, nothing has been changed; a learning
-        rate below 0 is refused also in the middle of a run, a state of another shape while it is
-        loaded. A tensor as `lr` goes with every option. DTensors and complex parameters are
-        taken as torch takes them: shard by shard, part by part.
+        Differs from `torch.optim.Adam`: what is refused is refused before anything is changed; a
+        learning rate below 0 (a number, no tensor) also in the middle of a run, a state of another
+        shape while it is loaded. A tensor as `lr` goes with every option. DTensors and complex
+        parameters are taken as torch takes them: shard by shard, part by part.
 
     Example:
         >>> import torch

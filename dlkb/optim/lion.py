@@ -37,6 +37,9 @@ class Lion(FormulaOptimizer):
         ValueError: If a value is out of its range, or the shapes of a loaded state are not those
             of the parameters.
 
+    Note:
+        The formula is compiled as by `Adam`, unless a parameter group says `"fused": False`.
+
     Example:
         >>> import torch
         >>> theta = torch.nn.Parameter(torch.ones(2))

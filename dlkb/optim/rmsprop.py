@@ -49,7 +49,8 @@ class RMSprop(FormulaOptimizer):
 
     Note:
         Differs from `torch.optim.RMSprop`: where rounding makes the variance of `centered`
-        negative, torch's step is NaN, and this takes 0 for it. `alpha` above 1 is refused.
+        negative, torch's step is NaN, and this takes 0 for it. `alpha` above 1 is refused. The
+        formula is compiled as by `Adam`, unless a parameter group says `"fused": False`.
 
     Example:
         >>> import torch

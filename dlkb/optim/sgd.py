@@ -44,8 +44,8 @@ class SGD(FormulaOptimizer):
         differentiable: Let autograd see the step: gradients flow through the new parameters to
             the old ones, their gradients, and `lr`, `weight_decay` that are tensors.
         fused: Whether to compile the formula to a kernel that reads and writes each array once.
-            `None` does so on the CPU from a million entries on. Without a C++ compiler it warns
-            and runs uncompiled.
+            `None` does so on the CPU from a million entries of a group on. Without a C++ compiler
+            it warns and runs uncompiled.
 
     Raises:
         ValueError: If a value is out of its range, or the shapes of a loaded state are not those
@@ -53,8 +53,8 @@ class SGD(FormulaOptimizer):
         RuntimeError: If `fused` and `differentiable` are both `True`.
 
     Note:
-        Differs from `torch.optim.SGD`: whatever is raised, nothing has been changed; a value out
-        of its range is refused also in the middle of a run. With `differentiable` the first
+        Differs from `torch.optim.SGD`: what is refused is refused before anything is changed; a
+        number out of its range also in the middle of a run. With `differentiable` the first
         velocity is the gradient, and autograd sees it; torch cuts it off. Sparse gradients are
         made dense.
 

@@ -443,6 +443,87 @@ def test_shapes_that_a_loss_means_to_differ(width, loss, shape):
     assert check_model(nn.Linear(3, width), (torch.randn(64, 3), target), loss).names == ()
 
 
+@pytest.mark.parametrize("width", [1, 5])
+def test_a_loss_that_takes_probabilities_alone(width):
+    """It raises for the outputs plus a number, and ends the process on a GPU."""
+    seen = []
+
+    def loss(out, t):
+        seen.append(out.detach())
+        return nn.functional.binary_cross_entropy(out, t.to(out))
+
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, width), nn.Sigmoid())
+    target = torch.arange(32 * width).reshape(32, width) % 2
+    assert check_model(model, (torch.randn(32, 4), target), loss).chance is None
+    assert all(((out >= 0) & (out <= 1)).all() for out in seen)
+
+
+def test_a_loss_that_refuses_other_outputs():
+    def loss(out, t):
+        assert (out < 0).any()
+        return cross_entropy(out, t)
+
+    assert check_model(mlp(), batch(), loss).chance is None
+
+
+def test_logits_of_zero_have_a_chance():
+    model = mlp()
+    nn.init.zeros_(model[-1].weight)
+    nn.init.zeros_(model[-1].bias)
+    assert check_model(model, batch(), cross_entropy).chance == pytest.approx(np.log(5))
+
+
+class OneVector(nn.Module):
+    """A layer that is called with one vector of parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.code, self.layer = nn.Parameter(torch.ones(4)), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return x + self.layer(self.code)
+
+
+def test_a_layer_of_one_vector():
+    data = torch.randn(32, 3), torch.zeros(32, 3)
+    assert check_model(OneVector(), data, mse_loss).names == ()
+
+
+def test_dead_channels_of_one_image_without_a_batch():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 3))
+    nn.init.constant_(model[0].bias[:3], -100.0)
+    report = check_model(model, (torch.randn(1, 10, 10), torch.zeros(3, 6, 6)), mse_loss)
+    assert found(report, "units are dead").detail == "2 gets 75%"
+
+
+class Complex(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((3, 3), 3.0 + 4.0j))
+
+    def forward(self, x):
+        return (x.to(torch.complex64) @ self.weight).abs()
+
+
+def test_complex_weights_are_measured_by_their_modulus():
+    data = torch.randn(32, 3), torch.zeros(32, 3)
+    (weights,) = check_model(Complex(), data, mse_loss).weights
+    assert weights.size == pytest.approx(5.0)
+
+
+class Noisy(torch.optim.SGD):
+    def step(self):
+        torch.randn(3)
+        return super().step()
+
+
+def test_an_optimizer_that_draws_leaves_the_random_state():
+    model = mlp()
+    random = torch.random.get_rng_state()
+    check_model(model, batch(), cross_entropy, optimizer=Noisy(model.parameters(), lr=0.1))
+    assert torch.equal(torch.random.get_rng_state(), random)
+
+
 def test_eval_mode():
     assert check_model(mlp().eval(), batch(), cross_entropy).names == ("model is in eval mode",)
 

@@ -176,6 +176,14 @@ def test_value_against_torch(device):
         assert_same_gradients(ours, theirs)
 
 
+def test_a_limit_beyond_the_dtype_is_its_largest_number():
+    p = nn.Parameter(torch.zeros(3, dtype=torch.float16))
+    for limit, ends in ((1e6, 65504.0), (math.inf, math.inf)):
+        p.grad = torch.tensor([math.inf, 5.0, -math.inf], dtype=torch.float16)
+        clip_grad_value_(p, limit)
+        assert p.grad.tolist() == [ends, 5.0, -ends]
+
+
 def test_errors():
     p = nn.Parameter(torch.ones(2))
     p.grad = torch.ones(2)

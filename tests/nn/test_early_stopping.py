@@ -74,7 +74,9 @@ def test_maximum_and_min_delta():
     assert (best.best, best.best_step, best.wait) == (0.5, 2, 2)
 
 
-@pytest.mark.parametrize("score", [2.0, torch.tensor(2.0), torch.tensor([2.0]), np.float32(2.0)])
+@pytest.mark.parametrize(
+    "score", [2.0, torch.tensor(2.0), torch.tensor([2.0]), np.float32(2.0), np.ones((1, 1)) * 2]
+)
 def test_kinds_of_score(score):
     stopping = EarlyStopping()
     assert stopping.step(score, network()) is False

@@ -100,8 +100,9 @@ def test_outputs_may_be_nested():
     assert type(ours[1]) is tuple
     assert torch.equal(ours[0], theirs.scale(outputs)[0])
     assert ours[1][1][0].dtype == torch.float16
-    with pytest.raises(ValueError, match="outputs is int"):
-        scaler.scale(3)
+    for wrong in (3, "ab", {"a": torch.ones(1)}):
+        with pytest.raises(ValueError, match=f"outputs is {type(wrong).__name__}"):
+            scaler.scale(wrong)
 
 
 def test_disabled_it_does_nothing():
@@ -195,6 +196,15 @@ def test_methods_out_of_order_raise():
         scaler.step(optimizer)
     with pytest.raises(RuntimeError, match="state dict is empty"):
         scaler.load_state_dict({})
+
+
+def test_complex_gradients_are_refused_before_any_is_divided():
+    params = [nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2, dtype=torch.complex64))]
+    for p in params:
+        p.grad = torch.full_like(p, 8.0)
+    with pytest.raises(TypeError, match=r"a gradient has dtype .*complex64"):
+        GradScaler("cpu").unscale_(torch.optim.SGD(params))
+    assert params[0].grad.tolist() == [8.0, 8.0]
 
 
 def test_float16_gradients_are_refused():

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from torch.autograd.functional import jacobian
 from torch.utils.checkpoint import checkpoint
 
 from dlkb.linear_algebra.singular_values import log_product_spectrum
-from dlkb.nn import gradient_norms, jacobian_singular_values, signal_norms
+from dlkb.nn import check_model, gradient_norms, jacobian_singular_values, signal_norms
 from tests.close import assert_close
 
 
@@ -86,6 +88,15 @@ def test_shared_parameters_are_listed_once():
     assert list(found) == ["0.weight", "0.bias", "1.bias"]
     loss.backward()
     assert found["0.weight"].gradient == pytest.approx(float(model[0].weight.grad.norm()))
+
+
+def test_sparse_gradients_have_the_norms_of_dense_ones():
+    found = []
+    for sparse in (True, False):
+        torch.manual_seed(0)
+        table = nn.Embedding(5, 3, sparse=sparse)
+        found.append(gradient_norms(table, table(torch.tensor([1, 1, 2])).sum()))
+    assert found[0] == found[1]
 
 
 def test_half_precision_norms_do_not_overflow():
@@ -256,6 +267,17 @@ def test_checkpointed_layers_are_seen(reentrant):
     assert list(found)[4:] == ["inner.0#2", "inner.1#2", "inner.2#2", "last"]
     assert found == norms(None)
     assert torch.utils.checkpoint.CheckpointFunction.__name__ == "CheckpointFunction"
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpoints_do_not_run_again_on_the_model_s_own_buffers(reentrant):
+    model, x = Checkpointed(reentrant), torch.randn(6, 5)
+    model.inner.append(nn.BatchNorm1d(4))
+    before = copy.deepcopy(model.state_dict())
+    signal_norms(model, x, torch.sum)
+    jacobian_singular_values(model, x)
+    check_model(model, (x, torch.zeros(6, 1)), nn.functional.mse_loss)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
 def test_a_reentrant_checkpoint_of_frozen_inputs_has_no_gradient_as_in_training():
@@ -462,6 +484,21 @@ def test_no_grad_outside_does_not_matter_and_x_is_left_alone():
             lambda: jacobian_singular_values(lambda x: torch.ones(3), torch.ones(2)),
             ValueError,
             "does not depend on x",
+        ),
+        *(
+            (
+                lambda count=count: jacobian_singular_values(
+                    lambda x: nn.Parameter(torch.ones(3)) * 2, torch.ones(2), count=count
+                ),
+                ValueError,
+                "3 numbers, does not depend on x, 2 numbers: choose",
+            )
+            for count in (None, 1)
+        ),
+        (
+            lambda: jacobian_singular_values(lambda x: x / 0, torch.ones(2), count=1),
+            ValueError,
+            "products with the Jacobian are not finite",
         ),
         (
             lambda: jacobian_singular_values(lambda x: x[:0], torch.ones(2)),

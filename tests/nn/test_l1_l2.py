@@ -112,6 +112,14 @@ def test_errors():
         prox_(model(), lr=-1.0, l1=1.0)
 
 
+def test_complex_weights_are_refused_before_any_is_changed():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, dtype=torch.complex64))
+    before = net[0].weight.detach().clone()
+    with pytest.raises(TypeError, match=r"a weight has dtype .*complex64"):
+        prox_(net, lr=0.1, l1=1.0)
+    assert torch.equal(net[0].weight, before)
+
+
 def test_a_lazy_weight_is_refused_until_it_has_a_shape():
     net = nn.Sequential(nn.LazyLinear(2), nn.Linear(2, 1))
     with pytest.raises(ValueError, match=r"0\.weight has no shape yet: call the model once"):

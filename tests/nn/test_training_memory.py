@@ -1,6 +1,7 @@
 import copy
 import weakref
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -30,6 +31,20 @@ def test_weights_are_not_activations_and_views_count_whole():
     saved = saved_memory(model, (wide[:, :8],))
     assert saved.inputs == 32 * 64 * 4
     assert saved.activations == 0
+
+
+def test_gradients_of_views_have_memory_of_their_own():
+    class Views(nn.Module):
+        def __init__(self):
+            super().__init__()
+            flat = torch.ones(1000)
+            self.a, self.b = nn.Parameter(flat[:10]), nn.Parameter(flat[10:30])
+
+        def forward(self, x):
+            return (x * self.a).sum() + self.b.sum()
+
+    saved = saved_memory(Views(), torch.ones(10))
+    assert (saved.parameters, saved.gradients) == (4000, 120)
 
 
 def test_what_two_operations_keep_counts_once():
@@ -227,6 +242,14 @@ def test_peak_counts_what_is_alive_at_one_time():
     assert peak_memory(lambda: [x + 1 for _ in range(5)]) == 20_000
     assert peak_memory(lambda: sum((x + i).sum() for i in range(5))) < 4100
     assert x.equal(torch.ones(1000))
+
+
+def test_peak_counts_tensors_of_numbers_and_not_the_memory_of_an_array():
+    numbers, array = [0.0] * 1000, np.zeros(1000, dtype=np.float32)
+    assert peak_memory(lambda: torch.tensor(numbers)) == 4000
+    assert peak_memory(lambda: torch.tensor(numbers) + 1) == 8000
+    assert peak_memory(lambda: torch.from_numpy(array)) == 0
+    assert peak_memory(lambda: torch.tensor(array)) == 4000
 
 
 def test_peak_sees_what_a_checkpoint_computes_again():

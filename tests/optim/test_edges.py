@@ -92,6 +92,10 @@ def break_layout(optimizer, params):
     params[-1].grad = params[-1].detach().to_sparse()
 
 
+def break_size(optimizer, params):
+    optimizer.param_groups[1]["lr"] = torch.ones(2)
+
+
 def break_dtype(optimizer, params):
     params[-1].grad_dtype = None
     params[-1].grad = torch.ones(params[-1].shape, dtype=torch.float32)
@@ -101,6 +105,7 @@ BROKEN = [
     (break_lr, ValueError, "lr is -0.1: it must lie in"),
     (break_weight_decay, ValueError, "weight_decay is nan"),
     (break_layout, RuntimeError, "does not support sparse gradients: use torch.optim"),
+    (break_size, ValueError, r"lr has shape \(2,\): it must be a number or a tensor of one"),
     (break_dtype, TypeError, "gradient has dtype torch.float32 but .*float64: cast one"),
 ]
 
@@ -121,6 +126,15 @@ def test_what_is_refused_in_mid_run_changes_nothing(info, spoil, error, message)
     after = everything(optimizer)
     assert all(torch.equal(p, q) for p, q in zip(before[0], after[0], strict=True))
     assert str(before[1]) == str(after[1])
+
+
+@by_info
+def test_a_parameter_whose_memory_holds_other_numbers_is_refused(info):
+    p = Parameter(torch.ones(2, dtype=torch.complex64).conj())
+    assert p.is_conj()
+    p.grad = torch.ones(2, dtype=torch.complex64)
+    with pytest.raises(ValueError, match=r"conjugated lazily.* resolve_conj\(\)"):
+        ours(info)([p]).step()
 
 
 @by_info

@@ -46,6 +46,17 @@ def test_a_run_resumes():
         assert_close(p, q)
 
 
+def test_what_was_loaded_or_copied_can_be_loaded_and_copied_again():
+    params = parameters()
+    optimizer = Lion(params, lr=0.1)
+    train(optimizer, params, range(2))
+    state = copy.deepcopy(optimizer.state_dict())
+    for _ in range(2):
+        optimizer.load_state_dict(state)
+        optimizer = copy.deepcopy(optimizer)
+    assert str(optimizer.state_dict()) == str(state)
+
+
 def test_large_parameters_are_compiled_to_the_same_steps():
     small = Parameter(torch.linspace(-1, 1, 2**10))
     large = Parameter(small.detach().repeat(2**10))

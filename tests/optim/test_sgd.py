@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from dlkb.optim import SGD, Adam
+from dlkb.optim import SGD, Adagrad, Adam
 from tests.close import assert_close
 from tests.optim.like_torch import (
     assert_resumes,
@@ -144,6 +144,8 @@ def test_a_cuda_graph_may_capture_a_step_that_counts_nothing(monkeypatch):
     assert p.tolist() == [0.5, 0.5]
     with pytest.raises(RuntimeError, match="capturable is False"):
         Adam([p]).step()
+    with pytest.raises(RuntimeError, match=r"Adagrad counts on the CPU.*use Adam or RMSprop"):
+        Adagrad([p]).step()
 
 
 def test_sparse_gradients_are_made_dense():
