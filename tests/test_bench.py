@@ -30,11 +30,12 @@ def test_peers_run_topics_from_all_over_the_book_and_the_one_that_is_edited():
     assert book.EDITED in found
 
 
-def test_an_edit_does_not_touch_what_is_generated(tmp_path):
+def test_an_edit_leaves_a_page_that_keeps_the_rules(tmp_path):
     page, (before, last) = tmp_path / "page.md", ("# Page\n\nText.\n", "References\n")
     page.write_text(f"{before}\n## {last}")
-    peers.edit_page(page, "word")
-    assert page.read_text() == f"{before}\nword\n\n## {last}"
+    for word in ("word0", "word1"):
+        peers.edit_page(page, word)
+        assert page.read_text() == f"{before}\n{word}\n\n## {last}"
 
 
 def test_formulas_are_measured_beside_their_peers(monkeypatch):

@@ -95,8 +95,12 @@ def edit_notebook(path: Path, word: str) -> None:
 
 
 def edit_page(path: Path, word: str) -> None:
-    """Append a word to a page, before its last part, which is generated."""
+    """Write a word into a page, in place of the one before, where its budget leaves room for one.
+
+    It stands before the last part, which is generated.
+    """
     before, last = path.read_text().rsplit("\n## ", 1)
+    before = re.sub(r"\n\w*\d\n\Z", "", before)
     path.write_text(f"{before}\n{word}\n\n## {last}")
 
 
