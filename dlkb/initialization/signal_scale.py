@@ -16,7 +16,7 @@ from dlkb.arrays import Array, check_between, check_float, device, namespace, wi
 _STEP, _REACH = 1 / 256, 9
 
 
-def _check_depth(depth: int) -> None:
+def _check_depth(depth: object) -> None:
     if not isinstance(depth, Integral) or depth < 0:
         raise ValueError(f"depth is {depth!r}: an integer of at least 0 is needed")
 

@@ -60,7 +60,8 @@ def fans(shape: tuple[int, ...], *, groups: int = 1) -> Fans:
         raise ValueError(
             f"shape is {tuple(shape)}: fans need at least 2 axes, (out, in) or (out, in, *kernel)"
         )
-    if not isinstance(groups, Integral) or groups < 1 or shape[0] % groups:
+    given: object = groups  # which may be an integer of NumPy
+    if not isinstance(given, Integral) or groups < 1 or shape[0] % groups:
         raise ValueError(f"groups is {groups}: it must divide the first axis, {shape[0]}")
     kernel = math.prod(shape[2:])
     return Fans(shape[1] * kernel, shape[0] // groups * kernel)
