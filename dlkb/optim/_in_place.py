@@ -7,6 +7,7 @@ array once.
 """
 
 import functools
+import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -43,8 +44,16 @@ def write_steps(rule: Rule, rows: list[Row], step: float | Tensor, options: Any)
 
 
 @functools.cache
-def _compiled() -> Callable[[Rule, list[Row], float | Tensor, Any], None]:
-    return torch.compile(write_steps, dynamic=True)
+def _compiled(
+    rule: Rule, dtype: torch.dtype, several: bool
+) -> Callable[[Rule, list[Row], float | Tensor, Any], None]:
+    """Compile for one formula, dtype and form of call.
+
+    The compiler gives up, and runs uncompiled, after eight kernels of one code object: each of
+    these has its own, so that one optimizer does not use up those of another.
+    """
+    code = write_steps.__code__.replace()
+    return torch.compile(types.FunctionType(code, write_steps.__globals__), dynamic=True)
 
 
 _failures: list[str] = []
@@ -55,7 +64,8 @@ def _run(rule: Rule, rows: list[Row], step: float | Tensor, options: Any, compil
     if not compiled or _failures or any(row[0].numel() < 2 for row in rows):
         return write_steps(rule, rows, step, options)  # one entry would be compiled anew
     try:
-        return _compiled()(rule, rows, step, options)
+        call = _compiled(rule, rows[0][0].dtype, len(rows) > 1)
+        return call(rule, rows, step, options)
     except torch._dynamo.exc.BackendCompilerFailed as error:  # before anything was written
         _failures.append(str(error).split("\n")[0])
         warnings.warn(

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+from functools import partial
 
 import pytest
 import torch
 
-from dlkb.optim import Adam, AdamW, _in_place
+from dlkb.optim import SGD, Adam, AdamW, _in_place
 from dlkb.optim._in_place import JOINED, SMALL, TOGETHER, batches, write_step
 from dlkb.optim._memory import as_vectors
 from dlkb.optim.adam import Options
@@ -129,6 +130,20 @@ def test_schedules_of_lr_and_betas_and_new_shapes_compile_nothing_anew(compiler)
         for p, q in zip(mine, theirs, strict=True):
             assert_close(p, q)
     assert compilations() == 2
+
+
+def test_many_optimizers_and_dtypes_in_one_process_are_all_compiled(compiler, monkeypatch):
+    """The compiler gives up on a code object after eight kernels."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    before = 0
+    for dtype in (torch.float32, torch.bfloat16):
+        for count in (1, TOGETHER):
+            for kind in (Adam, AdamW, SGD):
+                params = parameters(MANY[:count], dtype)
+                train(kind(params, fused=True), params, range(1))
+                assert compilations() > before
+                before = compilations()
+    _in_place._compiled.cache_clear()
 
 
 def test_what_is_worth_compiling_is_compiled_unless_refused(compiler):
