@@ -135,7 +135,7 @@ def test_a_torch_generator_draws_like_the_array_whatever_the_defaults(device):
         assert (values.dtype, values.device) == (like.dtype, like.device)
 
 
-@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("p", [0.0, 0.3, 0.99, 1.0])
 def test_frequencies_are_right_in_half_precision(p):
     like = torch.zeros(200_000, dtype=torch.bfloat16)
     drawn = bernoulli(like, p=p, generator=np.random.default_rng(0))
