@@ -73,6 +73,7 @@ def within(name: str, allowed: tuple[str, ...]) -> bool:
 
 STANDARD = (
     "math",
+    "numbers",
     "types",
     "typing",
     "collections",
