@@ -303,7 +303,6 @@ def test_tensors_that_do_not_fit(change, message, tmp_path):
             r"holds block\.0\.magnitude, which",
         ),
     ],
-    ids=str,
 )
 def test_biases_and_lengths_that_do_not_fit(options, change, message, tmp_path):
     save_peft(of_ours({"targets": LINEAR} | options), tmp_path)
