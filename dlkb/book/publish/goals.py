@@ -91,9 +91,21 @@ def _on_gpu(measured: dict[str, Any]) -> list[Goal]:
             1.1,
             "worst {:.2f}",
             "PyTorch hands all tensors to one kernel. Ours has a kernel for each large tensor, "
-            "whose calls take longer than the arithmetic: on a GPU, take `torch.optim`'s.",
+            "whose calls take longer than the arithmetic: on a GPU, take `torch.optim`'s."
+            + _uncompiled(steps),
         ),
     ]
+
+
+def _uncompiled(steps: list[Row]) -> str:
+    """Say whose compiled steps needed as much memory as eager ones: they ran uncompiled."""
+    names = [r["name"] for r in steps if r["bytes"]["ours, compiled"] >= r["bytes"]["ours"] > 0]
+    if not names:
+        return ""
+    return (
+        f" {', '.join(dict.fromkeys(names))} ran uncompiled here: of one function the compiler "
+        "keeps eight kernels. Each kind of optimizer has had a function of its own since."
+    )
 
 
 def _launches(formulas: list[Row]) -> str:

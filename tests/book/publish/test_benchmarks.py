@@ -98,6 +98,12 @@ def test_goals_are_judged_by_the_measured_ratios():
     assert found["Optimizers on the transformer"] == ("least 4.0 (AdamW, float32)", True)
     assert found["… ours / fused ≤ 1.2"] == ("worst 0.75 (AdamW, float32)", True)
     assert found["Optimizers on the tiny model"] == ("worst 1.17 (AdamW, float32)", False)
+    gpu = optimizer("transformer", 9.0, extra=8)
+    for needed, said in ((8, True), (1, False)):
+        gpu["bytes"]["ours, compiled"] = needed
+        measured = {"cpu": {}, "cuda": {"optimizers": {"rows": [gpu]}}}
+        why = next(g.why for g in goals(measured) if g.wanted.startswith("… optimizers on the"))
+        assert ("AdamW ran uncompiled here" in why) == said
     split = {"name": "AdamW", "dtype": "float32", "tensors": 3, "entries": 2**20}
     split |= {"rounds": {"ours": [3.0] * 2, "fused": [2.0] * 2}}
     split |= {"bytes": {"ours": 1, "fused": 4}, "state": {"ours": 80, "fused": 76}}
