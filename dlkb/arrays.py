@@ -7,6 +7,7 @@ name the argument, what it was, and what would be accepted.
 
 import math
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -336,6 +337,21 @@ def check_same_shape(name: str, x: Array, other_name: str, other: Array) -> None
         )
 
 
+def broadcast_shape(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the shape to which arrays of two shapes broadcast, None if they do not.
+
+    Example:
+        >>> broadcast_shape((2, 1), (3,)), broadcast_shape((2,), (3,))
+        ((2, 3), None)
+    """
+    axes = max(len(one), len(other))
+    first, second = ((1,) * (axes - len(shape)) + tuple(shape) for shape in (one, other))
+    pairs = list(zip(first, second, strict=True))
+    if not all(n == m or 1 in (n, m) for n, m in pairs):
+        return None
+    return tuple(m if n == 1 else n for n, m in pairs)
+
+
 def check_broadcasts(name: str, x: Array, other_name: str, other: Array) -> None:
     """Raise unless one array can be repeated to the shape of another, which stays as it is.
 
@@ -348,8 +364,7 @@ def check_broadcasts(name: str, x: Array, other_name: str, other: Array) -> None
         Traceback (most recent call last):
         ValueError: r has shape (2, 3): it must broadcast to the shape (3,) of x
     """
-    aligned = zip(reversed(x.shape), reversed(other.shape), strict=False)
-    if len(x.shape) > len(other.shape) or not all(n in (1, m) for n, m in aligned):
+    if broadcast_shape(x.shape, other.shape) != tuple(other.shape):
         raise ValueError(
             f"{name} has shape {tuple(x.shape)}: it must broadcast to the shape "
             f"{tuple(other.shape)} of {other_name}"

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import (
+    Array,
+    broadcast_shape,
+    check_between,
+    check_float,
+    check_same_shape,
+    namespace,
+)
 from dlkb.losses.cross_entropy import log_softmax
 
 
@@ -88,7 +95,9 @@ def matmul_vjp(a: Array, b: Array, cotangent: Array) -> tuple[Array, Array]:
         if x.ndim < 2:
             raise ValueError(f"{name} has shape {tuple(x.shape)}: two axes or more are needed")
     xp = namespace(a, b, cotangent)
-    if a.shape[-1] != b.shape[-2] or tuple(cotangent.shape) != _product_shape(a, b):
+    batch = broadcast_shape(a.shape[:-2], b.shape[:-2])
+    product = None if batch is None else (*batch, a.shape[-2], b.shape[-1])
+    if a.shape[-1] != b.shape[-2] or tuple(cotangent.shape) != product:
         raise ValueError(
             f"a has shape {tuple(a.shape)}, b {tuple(b.shape)} and cotangent "
             f"{tuple(cotangent.shape)}: (..., n, k), (..., k, m) and (..., n, m) are needed"
@@ -448,15 +457,6 @@ def matmul_flops(
     forward = 2 * batch * sum(m * n for m, n in pairwise(widths))
     first = 0 if input_gradient else 2 * batch * widths[0] * widths[1]
     return forward, 2 * forward - first
-
-
-def _product_shape(a: Array, b: Array) -> tuple[int, ...] | None:
-    """Return the shape of `a @ b`, None if the batch axes do not broadcast."""
-    axes = max(a.ndim, b.ndim) - 2
-    of_a, of_b = ((1,) * (axes + 2 - x.ndim) + tuple(x.shape[:-2]) for x in (a, b))
-    batch = tuple(m if n == 1 else n for n, m in zip(of_a, of_b, strict=True))
-    fits = all(m in (1, n) for n, m in zip(batch, of_b, strict=True))
-    return (*batch, a.shape[-2], b.shape[-1]) if fits else None
 
 
 def _check_layer(x: Array, W: Array) -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from dlkb.arrays import (
     Array,
+    broadcast_shape,
     check_between,
     check_float,
     check_same_shape,
@@ -231,15 +232,13 @@ def _pixels(image: Array, like: Array) -> Grid:
 
 def _leading(image: Array, grid: Grid) -> tuple[int, ...]:
     """Return the axes in front that image and grid have together."""
-    one, other = tuple(image.shape[:-2]), tuple(grid.rows.shape[:-2])
-    missing = len(other) - len(one)
-    pairs = list(zip((1,) * missing + one, (1,) * -missing + other, strict=True))
-    if any(n != m and 1 not in (n, m) for n, m in pairs):
+    axes = broadcast_shape(image.shape[:-2], grid.rows.shape[:-2])
+    if axes is None:
         raise ValueError(
             f"image has shape {tuple(image.shape)} and grid {tuple(grid.rows.shape)}: the axes in "
             "front of the last two must be equal, or 1"
         )
-    return tuple(m if n == 1 else n for n, m in pairs)
+    return axes
 
 
 def _weights(image: Array, grid: Grid) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from dlkb.arrays import (
     Array,
     Generator,
     bernoulli,
+    broadcast_shape,
     check_between,
     check_broadcasts,
     check_float,
@@ -244,8 +245,7 @@ def dropconnect(x: Array, weight: Array, keep: Array, *, p: float) -> Array:
             f"keep has shape {tuple(keep.shape)}: its last two axes must be those of weight, "
             f"{tuple(weight.shape)}"
         )
-    aligned = zip(reversed(keep.shape[:-2]), reversed(x.shape[:-1]), strict=False)
-    if not all(n == m or 1 in (n, m) for n, m in aligned):
+    if broadcast_shape(keep.shape[:-2], x.shape[:-1]) is None:
         raise ValueError(
             f"keep has shape {tuple(keep.shape)} and x has shape {tuple(x.shape)}: the axes in "
             "front must be equal, or missing in one"

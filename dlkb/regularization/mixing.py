@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from dlkb.arrays import (
     Array,
+    broadcast_shape,
     check_between,
     check_float,
     check_same_shape,
@@ -269,8 +270,7 @@ def _inside(name: str, x: Array, box: Box) -> Array:
         raise ValueError(f"{name} has shape {tuple(x.shape)}: it must be (..., height, width)")
     for edge_name, edge in zip(box._fields, box, strict=True):
         check_float(f"box.{edge_name}", edge)
-        aligned = zip(reversed(edge.shape), reversed(x.shape[:-2]), strict=False)
-        if edge.ndim > x.ndim - 2 or not all(n in (1, m) for n, m in aligned):
+        if broadcast_shape(edge.shape, x.shape[:-2]) != tuple(x.shape[:-2]):
             raise ValueError(
                 f"box.{edge_name} has shape {tuple(edge.shape)}: it must broadcast to the axes in "
                 f"front of height and width of {name}, {tuple(x.shape[:-2])}"

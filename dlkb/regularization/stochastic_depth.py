@@ -61,8 +61,7 @@ def survivors(like: Array, *, p: float, mode: str = "row", generator: Generator)
     check_between("p", p, 0, 1)
     shape = like.shape[:1] if mode == "row" else ()
     one = namespace(like).zeros(shape, dtype=like.dtype, device=device(like))
-    # In float32 a draw may round up to 1: at p = 0 that must not drop.
-    return bernoulli(one, p=1 - p, generator=generator) | (p == 0)
+    return bernoulli(one, p=1 - p, generator=generator)
 
 
 def stochastic_depth(branch: Array, keep: Array, *, p: float) -> Array:

@@ -2,7 +2,15 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, device, namespace, widen
+from dlkb.arrays import (
+    Array,
+    broadcast_shape,
+    check_between,
+    check_float,
+    device,
+    namespace,
+    widen,
+)
 
 
 def causal_mask(q: Array, k: Array, *, past: int = 0, window: int | None = None) -> Array:
@@ -66,8 +74,7 @@ def apply_mask(scores: Array, mask: Array) -> Array:
             f"mask has dtype {mask.dtype}: it must be boolean, True where a query may read, "
             "or floating-point, added to the scores"
         )
-    aligned = zip(reversed(mask.shape), reversed(scores.shape), strict=False)
-    if mask.ndim > scores.ndim or not all(n in (1, m) for n, m in aligned):
+    if broadcast_shape(mask.shape, scores.shape) != tuple(scores.shape):
         raise ValueError(
             f"mask has shape {tuple(mask.shape)}: it must broadcast to {tuple(scores.shape)}, "
             "(…, queries, keys)"

@@ -17,11 +17,10 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
-from torch.utils.benchmark import Timer
 
 import dlkb.optim
-from scripts.bench.optimizers import BLOCKS, VOCABULARY, WIDTH, peak_bytes
-from scripts.bench.timing import BLOCK, ROUNDS, Rounds
+from scripts.bench.optimizers import BLOCKS, VOCABULARY, WIDTH, check_close, peak_bytes
+from scripts.bench.timing import in_turn
 
 PROCESSES = 2
 SIZES = VOCABULARY, WIDTH, BLOCKS
@@ -71,31 +70,17 @@ def slowest(seconds: float) -> float:
     return float(found)
 
 
-def in_step(steps: dict[str, Callable[[], object]]) -> Rounds:
-    """Time steps in turn, all processes at once: the mean seconds of each round."""
-    timers = {name: Timer("f()", globals={"f": f}, num_threads=1) for name, f in steps.items()}
-    calls = {}
-    for name, timer in timers.items():
-        timer.timeit(3)  # compiles, fills caches
-        calls[name] = max(1, round(BLOCK / slowest(timer.timeit(3).mean)))
-    seconds: Rounds = {name: [] for name in timers}
-    for _ in range(ROUNDS):
-        for name, timer in timers.items():
-            found = slowest(timer.timeit(calls[name]).mean)
-            seconds[name].append(float(f"{found:.4g}"))
-    return seconds
-
-
 def check_equal(made: dict[str, torch.optim.Optimizer]) -> None:
     """Refuse to time optimizers that do not go the same way."""
     for optimizer in made.values():
         for _ in range(3):
             optimizer.step()
-    expected = made["default"].param_groups[0]["params"]
+    shards = {
+        name: [p.to_local() for p in optimizer.param_groups[0]["params"]]
+        for name, optimizer in made.items()
+    }
     for kind in ("ours", "ours, compiled"):
-        for p, q in zip(made[kind].param_groups[0]["params"], expected, strict=True):
-            tolerance = 3e-2 if p.dtype == torch.bfloat16 else 2e-6
-            torch.testing.assert_close(p.to_local(), q.to_local(), rtol=tolerance, atol=tolerance)
+        check_close(shards[kind], shards["default"])
 
 
 def row(device: str, dtype: torch.dtype, sizes: tuple[int, int, int]) -> dict[str, Any]:
@@ -109,7 +94,7 @@ def row(device: str, dtype: torch.dtype, sizes: tuple[int, int, int]) -> dict[st
         "dtype": str(dtype).removeprefix("torch."),
         "tensors": len(parameters),
         "entries": sum(p.numel() for p in parameters),
-        "rounds": in_step(steps),
+        "rounds": in_turn(steps, agree=slowest),
         "bytes": {name: peak_bytes(step) for name, step in steps.items()},
         "state": {name: local_bytes(optimizer) for name, optimizer in made.items()},
     }

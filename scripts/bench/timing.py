@@ -23,13 +23,18 @@ Rounds = dict[str, list[float]]
 """Contestant → seconds of one call, a value a round; rounds of one index belong together."""
 
 
-def in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> Rounds:
+def in_turn(
+    contestants: Mapping[str, Callable[[], object]],
+    rounds: int = ROUNDS,
+    agree: Callable[[float], float] = lambda seconds: seconds,
+) -> Rounds:
     """Warm functions up, then time them in turn.
 
     Args:
         contestants: Name → function without arguments. The device is waited for.
         rounds: How many blocks of calls each of them gets; three where one call of one of them
             takes longer than `SLOW`.
+        agree: Maps the seconds of this process to those of all that time side by side.
 
     Returns:
         The mean seconds of a call, for each contestant and round.
@@ -41,14 +46,15 @@ def in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int = ROUND
     calls = {}
     for name, timer in timers.items():
         timer.timeit(1)  # compiles
-        once = timer.timeit(1).mean  # fills caches
-        calls[name] = max(1, round(BLOCK / (once if once > BLOCK else timer.timeit(3).mean)))
+        once = agree(timer.timeit(1).mean)  # fills caches
+        each = once if once > BLOCK else agree(timer.timeit(3).mean)
+        calls[name] = max(1, round(BLOCK / each))
         if once > SLOW:
             rounds = min(rounds, 3)
     seconds: Rounds = {name: [] for name in timers}
     for _ in range(rounds):
         for name, timer in timers.items():
-            seconds[name].append(_digits(timer.timeit(calls[name]).mean))
+            seconds[name].append(_digits(agree(timer.timeit(calls[name]).mean)))
     return seconds
 
 

@@ -105,8 +105,9 @@ def verify(root: Path, stems: list[str] | None = None) -> list[Problem]:
     for page, item in run_apart(examine, root, due):
         found[page.stem].append(item)
         if item == STARTED:
-            write(_file(root, page.stem, RUNNING), b"")
-            _file(root, page.stem, RUNNING).touch()
+            running = _file(root, page.stem, RUNNING)
+            running.parent.mkdir(parents=True, exist_ok=True)
+            running.touch()
         elif item == DONE:
             bad = wrong(page, found[page.stem])
             entry = _entry(keys[page.stem], found[page.stem], bad)
@@ -165,7 +166,7 @@ def running_since(root: Path, stem: str) -> float | None:
 def noted_stems(root: Path) -> set[str]:
     """Return the pages of which something is noted."""
     folder = root / CACHE
-    files = [file for suffix in (".json", RUNNING) for file in folder.rglob(f"*{suffix}")]
+    files = (file for file in folder.rglob("*") if file.suffix in (".json", RUNNING))
     return {file.relative_to(folder).with_suffix("").as_posix() for file in files}
 
 
