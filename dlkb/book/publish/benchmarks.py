@@ -214,8 +214,8 @@ def benchmarks_markdown(measured: dict[str, Any]) -> str:
         "# Benchmarks",
         "",
         "Each formula of this package is a few lines of the array API. Here it runs, compiled and "
-        "eager, beside the kernel that somebody wrote by hand. All ratios come from one run in "
-        "which the contestants take turns; `make bench` repeats it.",
+        "eager, beside the kernel that somebody wrote by hand. The two sides of a ratio take turns "
+        "in one run; the line below each table says when and where. `make bench` repeats all.",
         "",
         "## Goals",
         "",
