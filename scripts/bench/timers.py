@@ -176,14 +176,10 @@ def figures(timers: Timers) -> None:
 
 def site(timers: Timers) -> None:
     """Build the site as `dlkb build` does when nothing is stale."""
-    from mkdocs.__main__ import cli
+    from dlkb.book.publish.site import build
 
-    from dlkb.book.publish import offline
-    from dlkb.book.publish.site import prepare
-
-    prepare(Path.cwd())
-    cli(["build", "--strict", "--quiet"], standalone_mode=False)
-    offline.write_zip(Path("site").resolve())
+    if build(Path.cwd()):
+        raise RuntimeError("the site was not built")
 
 
 def refresh(timers: Timers) -> None:

@@ -125,9 +125,9 @@ def unpacked(built, tmp_path_factory):
     return folder / "dlkb"
 
 
-def test_zip_is_the_same_every_time(built):
+def test_zip_is_the_same_every_time(built, tmp_path):
     before = (built / NAME).read_bytes()
-    write_zip(built)
+    write_zip(tmp_path, built)  # from nothing: nothing is kept there
     assert (built / NAME).read_bytes() == before
 
 

@@ -7,7 +7,9 @@ from urllib.parse import unquote, urldefrag, urljoin
 import pytest
 from bs4 import BeautifulSoup
 
-from tests.site.test_site import ADDRESSES, TOPICS, address
+from dlkb.book.hold.verify import ran
+from dlkb.book.read.book import read_book
+from tests.site.test_site import ADDRESSES, ROOT, TOPICS, address
 
 
 def soup_of(built, path: str) -> BeautifulSoup:
@@ -84,3 +86,16 @@ def test_each_figure_is_there_for_both_themes_and_both_screens(built, stem):
         assert seen == kinds, figure.find("img")["src"]
         assert len({image["alt"] for image in images}) == 1
         assert figure.find("figcaption").get_text(strip=True)
+
+
+@pytest.mark.parametrize("stem", TOPICS)
+def test_bound_numbers_say_what_their_expressions_gave(built, stem):
+    (page,) = read_book(ROOT, [stem])
+    said = {f"{name} = {value}" for name, value in ran(ROOT, page).values.items() if name != value}
+    soup = BeautifulSoup(built.joinpath(stem, "index.html").read_text(), "html.parser")
+    shown = {
+        text for tag in soup.select("data.held") for text in tag["aria-description"].split("; ")
+    }
+    unbound = {text for text in shown if " = " not in text}
+    assert shown - unbound <= said
+    assert not unbound & {text.rpartition(" = ")[0] for text in said}

@@ -1,11 +1,11 @@
 """What stands unfolded on a page keeps to a budget of words, and its code to a width."""
 
 import ast
-import doctest
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dlkb.book.read.code import examples
 from dlkb.book.read.parts import ALT, VERDICTS, Page
 from dlkb.book.read.rows import Row, rows
 from dlkb.book.read.tex import matches
@@ -100,14 +100,13 @@ def budget_problems(root: Path, page: Page) -> list[tuple[int, str]]:
 
 def wide_examples(module: Path) -> Iterator[tuple[int, int]]:
     """Yield line and width of what is too wide in the examples of a module's docstrings."""
-    parser = doctest.DocTestParser()
     tree = ast.parse(module.read_text(encoding="utf-8"))
     kinds = (ast.Module, ast.FunctionDef, ast.ClassDef)
     for node in ast.walk(tree):
         if not isinstance(node, kinds) or not ast.get_docstring(node, clean=False):
             continue
         statement = node.body[0]
-        for example in parser.get_examples(ast.get_docstring(node, clean=False) or ""):
+        for example in examples(ast.get_docstring(node, clean=False) or ""):
             # Source lines are shown behind a prompt of four columns.
             lines = [f">>> {line}" for line in example.source.rstrip("\n").split("\n")]
             lines += example.want.rstrip("\n").split("\n")

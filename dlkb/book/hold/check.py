@@ -1,5 +1,6 @@
 """The rules that a page and the book as a whole must keep, checked without running code."""
 
+import json
 import re
 import tomllib
 from collections import Counter
@@ -18,18 +19,23 @@ from dlkb.book.hold.equations import equation_problems
 from dlkb.book.hold.evidence import evidence_problems
 from dlkb.book.hold.names import is_readable
 from dlkb.book.hold.numbers import number_problems
-from dlkb.book.hold.peers import peers_problems
+from dlkb.book.hold.peers import FOLDER, peers_problems
 from dlkb.book.hold.reviewed import review_problems
 from dlkb.book.hold.sayings import saying_problems
 from dlkb.book.publish import math
 from dlkb.book.read.book import read_book
+from dlkb.book.read.freshness import depends_on, digest, page_key, write
 from dlkb.book.read.parts import Claim, Page
 from dlkb.book.read.references import BIBLIOGRAPHY
-from dlkb.book.read.topics import gaps_of
+from dlkb.book.read.topics import family_of, files_of, gaps_of
 
 RUNNING_EVIDENCE = ("proved", "checked", "measured")
 EVIDENCE = (*RUNNING_EVIDENCE, "cited")
 
+KEPT = Path(".cache/rules")
+"""A file for each page that kept the rules: the hash of what they read."""
+
+_READ = ("docs/claims.toml", "docs/reviewed.toml", "constraints.txt", "mkdocs.yml")
 _SOURCE = re.compile(r"00\d:\d+(?:[-,]\d+)*(?:[;,] *00\d:\d+(?:[-,]\d+)*)*")
 
 
@@ -147,10 +153,36 @@ def page_problems(root: Path, page: Page) -> list[Problem]:
     return found
 
 
+def _changed_page_problems(root: Path, page: Page) -> list[Problem]:
+    note, key = root / KEPT / f"{page.stem}.key", rules_key(root, page).encode()
+    if note.is_file() and note.read_bytes() == key:
+        return []
+    found = page_problems(root, page)
+    if not found:
+        write(note, key)
+    return found
+
+
+def rules_key(root: Path, page: Page) -> str:
+    """Hash all that the rules read to judge a page."""
+    scripts = [root / SCRIPTS / f"{page.stem}.py", root / FOLDER / f"{page.stem}.py"]
+    files = [root / name for name in (*_READ, BIBLIOGRAPHY)]
+    if page.is_topic:
+        files += [root / path for path in files_of(page.stem).values()]
+        files.append(root / "docs" / family_of(page.stem) / "index.md")
+    key = page_key(root, page, [*files, *depends_on(root, *filter(Path.is_file, scripts))])
+    before = [stem for stem in page.requires if (root / "docs" / f"{stem}.md").is_file()]
+    return digest(json.dumps([key, before, said(root, page.stem)]).encode())
+
+
 def book_problems(root: Path, stems: list[str] | None = None) -> list[Problem]:
-    """Return what breaks a rule on the pages named, or on any, and between them."""
+    """Return what breaks a rule on the pages named, or on any, and between them.
+
+    A page that kept the rules is not looked at again until something changes that they read.
+    """
+    root = root.resolve()
     pages = read_book(root, stems)
-    found = [problem for page in pages for problem in page_problems(root, page)]
+    found = [problem for page in pages for problem in _changed_page_problems(root, page)]
     if stems is None:
         listed = bibliography_problems(root, pages)
         found += [Problem(root / BIBLIOGRAPHY, line, message) for line, message in listed]

@@ -5,11 +5,12 @@ collected breaks a rule, except in a `text` fence, which the site marks as not r
 """
 
 import ast
-import doctest
 import re
 import textwrap
 from collections.abc import Iterator
 
+from dlkb.book.hold.names import pieces
+from dlkb.book.read.code import tree_of
 from dlkb.book.read.parts import Fence, Page
 from dlkb.book.run.compare import ASKS
 
@@ -127,24 +128,16 @@ def _quoted_fences(page: Page) -> Iterator[tuple[int, str]]:
             yield number, f"a fence in a quotation never runs: {_RUN_IT}"
 
 
-def _sources(fence: Fence) -> list[tuple[int, str]]:
-    """Return what a fence runs at once, each with its line."""
-    if fence.language == "python":
-        return [(fence.line, fence.code)]
-    examples = doctest.DocTestParser().get_examples(fence.code)
-    return [(fence.line + example.lineno, example.source) for example in examples]
-
-
 def _endings(fence: Fence) -> Iterator[tuple[int, str]]:
     """Yield what ends the process, waits for somebody, or is no prompt."""
     try:
-        sources = _sources(fence)
+        sources = pieces(fence)
     except ValueError as error:
         yield fence.line, f"prompts that cannot be read: {error}"
         return
     for line, source in sources:
         try:
-            tree = ast.parse(source)
+            tree = tree_of(source)
         except SyntaxError:  # running it will say so
             continue
         for node in ast.walk(tree):

@@ -1,11 +1,13 @@
 """How each labelled equation of a page is held: tied, used by a derivation, or neither."""
 
 import ast
-import doctest
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
+from dlkb.book.hold.names import pieces
+from dlkb.book.read.code import tree_of
 from dlkb.book.read.parts import Fence, Page
 from dlkb.book.read.tex import equations
 
@@ -65,16 +67,19 @@ def equation_problems(page: Page) -> list[tuple[int, str]]:
 
 def _asked(fence: Fence, stem: str) -> Iterator[str]:
     """Yield the labels that a fence asks for by calls of `equation`."""
-    code = fence.code
     try:
-        if fence.language == "pycon":
-            examples = doctest.DocTestParser().get_examples(code)
-            code = "".join(example.source for example in examples)
-        tree = ast.parse(code)
+        trees = [tree_of(source) for _, source in pieces(fence)]
     except (SyntaxError, ValueError):  # running the fence says so
         return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "equation":
+    for node in chain.from_iterable(map(ast.walk, trees)):
+        if isinstance(node, ast.Call) and _name(node.func) == "equation":
             given = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
             if given[:1] == [stem]:
                 yield from (str(label) for label in given[1:2])
+
+
+def _name(function: ast.expr) -> str:
+    """Return the last name of what is called."""
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""

@@ -5,10 +5,10 @@ card's type. And no fence of evidence shows what could not have come out otherwi
 """
 
 import ast
-import doctest
 from dataclasses import dataclass
 
 from dlkb.book.hold.names import names_in, page_names
+from dlkb.book.read.code import examples, tree_of
 from dlkb.book.read.parts import Claim, Fence, Page
 
 HELPERS = ("verdict", "code_verdict")
@@ -45,7 +45,7 @@ def evidence_problems(page: Page) -> list[tuple[int, str]]:
 
 def _parse(source: str) -> ast.Module:
     try:
-        return ast.parse(source)
+        return tree_of(source)
     except SyntaxError:
         return ast.Module([], [])  # running it will say so
 
@@ -53,10 +53,9 @@ def _parse(source: str) -> ast.Module:
 def _shown(fence: Fence) -> list[_Shown]:
     """Return what a fence shows, in order: values and prints, exceptions, assertions."""
     if fence.language == "pycon":
-        examples = doctest.DocTestParser().get_examples(fence.code)
         return [
             _Shown(_parse(example.source), example.exc_msg or example.want)
-            for example in examples
+            for example in examples(fence.code)
             if example.want or example.exc_msg or _asserts(_parse(example.source))
         ]
     nodes = [node for node in _parse(fence.code).body if _asserts(node) or _prints(node)]
@@ -108,8 +107,8 @@ def _last_call(fence: Fence) -> ast.Call | None:
     """Return the call of a verdict that a fence ends with, printed in a `python` fence."""
     source = fence.code
     if fence.language == "pycon":
-        examples = doctest.DocTestParser().get_examples(source)
-        source = examples[-1].source if examples else ""
+        prompts = examples(source)
+        source = prompts[-1].source if prompts else ""
     body = _parse(source).body
     call = body[-1].value if body and isinstance(body[-1], ast.Expr) else None
     if isinstance(call, ast.Call) and _name(call) == "print" and len(call.args) == 1:

@@ -1,9 +1,9 @@
 """The names that a page's code defines, and those that an expression uses."""
 
 import ast
-import doctest
 import symtable
 
+from dlkb.book.read.code import examples
 from dlkb.book.read.parts import Fence, Page
 
 
@@ -11,8 +11,7 @@ def pieces(fence: Fence) -> list[tuple[int, str]]:
     """Return what of a fence is run at once: line and source."""
     if fence.language == "python":
         return [(fence.line, fence.code)]
-    examples = doctest.DocTestParser().get_examples(fence.code)
-    return [(fence.line + example.lineno, example.source) for example in examples]
+    return [(fence.line + each.lineno, each.source) for each in examples(fence.code)]
 
 
 def is_readable(fence: Fence) -> bool:

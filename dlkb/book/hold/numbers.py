@@ -6,7 +6,6 @@ is whether the sentence's number is among them.
 """
 
 import ast
-import doctest
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from decimal import Decimal
 
 from dlkb.book.hold.names import names_in, page_names
 from dlkb.book.read.bindings import bound_numbers
+from dlkb.book.read.code import examples
 from dlkb.book.read.numerals import Numeral, numerals
 from dlkb.book.read.parts import Fence, Page
 from dlkb.book.read.readable import readable
@@ -62,7 +62,7 @@ def outputs(fence: Fence) -> Iterator[tuple[int, str]]:
     if fence.language == "python":
         yield fence.line, fence.shown or ""
         return
-    for example in doctest.DocTestParser().get_examples(fence.code):
+    for example in examples(fence.code):
         yield fence.line + example.lineno, example.exc_msg or example.want
 
 

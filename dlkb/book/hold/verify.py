@@ -26,8 +26,6 @@ wrong with it. Beside it, while the page runs, an empty file as old as the run."
 
 RUNNING = ".running"
 
-_ENGINE = sorted(Path(__file__).parents[1].rglob("*.py"))
-
 
 @dataclass(frozen=True)
 class Ran:
@@ -95,12 +93,17 @@ def verify(root: Path, stems: list[str] | None = None) -> list[Problem]:
     Returns:
         What is wrong, each with page and line.
     """
+    return hold(root, stems)[1]
+
+
+def hold(root: Path, stems: list[str] | None = None) -> tuple[list[str], list[Problem]]:
+    """Do as `verify` does; return also which pages had to run again, by their stems."""
     root = root.resolve()
     problems = book_problems(root, stems)
     book = read_book(root, stems)
     problems += [problem for page in book if not page.runnable for problem in tie_problems(page)]
     keys = {page.stem: _key(root, page) for page in book}
-    due = stale(root, book)
+    due = _stale(root, book, keys)
     found: dict[str, list[Any]] = {page.stem: [] for page in due}
     for page, item in run_apart(examine, root, due):
         found[page.stem].append(item)
@@ -114,7 +117,7 @@ def verify(root: Path, stems: list[str] | None = None) -> list[Problem]:
             write(_file(root, page.stem), json.dumps(entry, indent=1).encode())
             _file(root, page.stem, RUNNING).unlink(missing_ok=True)
             problems += bad
-    return problems
+    return [page.stem for page in due], problems
 
 
 def _entry(key: str, found: list[Any], bad: list[Problem]) -> dict[str, Any]:
@@ -126,10 +129,14 @@ def _entry(key: str, found: list[Any], bad: list[Problem]) -> dict[str, Any]:
 
 def stale(root: Path, book: list[Page]) -> list[Page]:
     """Return the pages whose code has to run: changed, or not known to be right."""
+    return _stale(root, book, {page.stem: _key(root, page) for page in book})
+
+
+def _stale(root: Path, book: list[Page], keys: dict[str, str]) -> list[Page]:
     return [
         page
         for page in book
-        if page.runnable and noted(root, page.stem).get("key") != _key(root, page)
+        if page.runnable and noted(root, page.stem).get("key") != keys[page.stem]
     ]
 
 
@@ -175,4 +182,4 @@ def _file(root: Path, stem: str, suffix: str = ".json") -> Path:
 
 
 def _key(root: Path, page: Page) -> str:
-    return page_key(root, page, [*_ENGINE, root / "mkdocs.yml"])
+    return page_key(root, page, [root / "mkdocs.yml"])

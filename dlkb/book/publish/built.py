@@ -9,8 +9,10 @@ from pathlib import Path
 from dlkb.book.hold.check import Problem
 from dlkb.book.hold.code import looks_like_python
 from dlkb.book.publish.not_run import MARK
+from dlkb.book.read.freshness import remembered
 from dlkb.book.read.parts import Page
 
+CACHE = Path(".cache/shown_code")
 VOID = ("img", "br", "hr", "input", "link", "meta", "source", "wbr", "col", "area", "embed")
 
 
@@ -63,12 +65,16 @@ def shown_code(html: str) -> list[str]:
     return [_bare(block) for block in parser.blocks if block.strip()]
 
 
-def unrun_code(site: Path, book: list[Page]) -> list[Problem]:
-    """Return what a page shows and did not run, and what ran and is not shown."""
+def unrun_code(root: Path, site: Path, book: list[Page]) -> list[Problem]:
+    """Return what a page shows and did not run, and what ran and is not shown.
+
+    Under `root` is kept what a built page shows, until its HTML is another.
+    """
     found = []
     for page in book:
         folder = site if page.stem == "index" else site / page.stem.removesuffix("/index")
-        blocks = shown_code((folder / "index.html").read_text(encoding="utf-8"))
+        html = (folder / "index.html").read_text(encoding="utf-8")
+        blocks = remembered(root / CACHE / f"{page.stem}.json", html, shown_code)
         ran = {_bare(fence.code): fence.line for fence in page.runnable}
         outputs = {_bare(fence.shown) for fence in page.runnable if fence.shown}
         for block in blocks:

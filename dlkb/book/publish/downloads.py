@@ -22,7 +22,6 @@ OUTPUT = Path("docs/downloads")
 CACHE = Path(".cache/downloads.json")
 MARKDOWN = "md.txt"  # a generator would make a page of what ends in .md
 ENDINGS = ("ipynb", "py", MARKDOWN)
-_ENGINE = sorted(Path(__file__).parents[1].rglob("*.py"))
 
 
 def _key(root: Path, page: Page) -> str:
@@ -31,7 +30,7 @@ def _key(root: Path, page: Page) -> str:
     figures = [root / "docs/assets/figures" / f"{image.name}-light.svg" for image in page.images]
     shared = [root / "mkdocs.yml", root / BIBLIOGRAPHY, root / "constraints.txt"]
     table = root / FOLDER / f"{page.stem}.py"
-    return page_key(root, page, [*_ENGINE, *figures, *shared, table]) + commit_of(root)
+    return page_key(root, page, [*figures, *shared, table]) + commit_of(root)
 
 
 def endings(page: Page) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import ast
 import base64
-import doctest
 import posixpath
 import re
 import sys
@@ -16,6 +15,7 @@ from dlkb.book.publish.claim_markup import source_text
 from dlkb.book.publish.peers_markup import with_versions
 from dlkb.book.publish.reference import reference
 from dlkb.book.read.addresses import Addresses, addresses
+from dlkb.book.read.code import examples, tree_of
 from dlkb.book.read.parts import ALT, Claim, Fence, Page, PageError
 from dlkb.book.read.readable import without_comments
 from dlkb.book.read.references import citations, cite, read_sources
@@ -152,7 +152,7 @@ class Prose:
 
 def is_expression(source: str) -> bool:
     """Whether the code is one expression, whose value a prompt shows."""
-    body = ast.parse(source).body
+    body = tree_of(source).body
     return len(body) == 1 and isinstance(body[0], ast.Expr)
 
 
@@ -161,7 +161,7 @@ def script_lines(fence: Fence) -> str:
     if fence.language == "python":
         return fence.code.rstrip("\n")
     rows = []
-    for example in doctest.DocTestParser().get_examples(fence.code):
+    for example in examples(fence.code):
         source = example.source.rstrip("\n")
         if example.exc_msg is not None:
             body = textwrap.indent(source, "    ")

@@ -14,6 +14,7 @@ from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.preprocessors import Preprocessor
 
+from dlkb.book.publish.which import Which, register
 from dlkb.book.read.bindings import bound_numbers
 from dlkb.book.read.freshness import write
 from dlkb.book.read.parts import Page
@@ -27,10 +28,15 @@ def _file(cache: Path, text: str) -> Path:
     return cache / f"{hashlib.sha256(' '.join(text.split()).encode()).hexdigest()[:32]}.json"
 
 
+def values_file(root: Path, text: str) -> Path:
+    """Return where the values of a page's bound numbers are kept, by the text of the page."""
+    return _file(root / CACHE, text)
+
+
 def write_values(root: Path, page: Page, values: dict[str, str]) -> None:
     """Keep what the expressions that bind numbers of a page gave when it ran."""
     if values:
-        write(_file(root / CACHE, page.text), json.dumps(values, indent=1).encode())
+        write(values_file(root, page.text), json.dumps(values, indent=1).encode())
 
 
 def _read_values(cache: Path, text: str) -> dict[str, str]:
@@ -63,16 +69,19 @@ def _spans(text: str, values: dict[str, str]) -> tuple[dict[tuple[int, int], str
 class _Held(Preprocessor):
     """Put the markup around bound numbers and take the comments away."""
 
-    def __init__(self, md: Markdown, cache: Path) -> None:
+    def __init__(self, md: Markdown, cache: Path, which: Which) -> None:
         super().__init__(md)
         self.cache = cache
+        self.which = which
 
     def run(self, lines: list[str]) -> list[str]:
         text = "\n".join(lines)
         comments = bound_numbers(text) if "<!--" in text else []
         if not comments:
             return lines
-        spans, displays = _spans(text, _read_values(self.cache, text))
+        # Kept by the text of the page: by now others may have changed it, tables about libraries.
+        page = self.which.page
+        spans, displays = _spans(text, _read_values(self.cache, page.text) if page else {})
         cuts: list[tuple[int, int, str]] = [(found.start, found.end, "") for found in comments]
         for (start, end), said in spans.items():
             if start in displays:  # a block of its own takes no markup around it
@@ -88,15 +97,19 @@ class _Held(Preprocessor):
 
 
 class HeldExtension(Extension):
-    """Bound numbers that say what they are; the option `cache` is where their values are."""
+    """Bound numbers that say what they are; `cache` is where their values are, `docs` the pages."""
 
     def __init__(self, **options: str) -> None:
-        self.config = {"cache": [str(CACHE), "the folder that holds the values"]}
+        self.config = {
+            "cache": [str(CACHE), "the folder that holds the values"],
+            "docs": ["docs", "the folder of the pages"],
+        }
         super().__init__(**options)
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - Python-Markdown's name
         """Register before math is found (28) and HTML is taken out (20)."""
-        md.preprocessors.register(_Held(md, Path(self.getConfig("cache"))), "held", 29)
+        which = register(md, Path(self.getConfig("docs")))
+        md.preprocessors.register(_Held(md, Path(self.getConfig("cache")), which), "held", 29)
 
 
 def makeExtension(**options: str) -> HeldExtension:  # noqa: N802 - Python-Markdown's name

@@ -10,6 +10,7 @@ from nbformat import NotebookNode
 from dlkb.book.hold.verify import Ran
 from dlkb.book.publish.export import Prose, is_expression, parts
 from dlkb.book.publish.solutions import apart
+from dlkb.book.read.code import examples
 from dlkb.book.read.freshness import imports_of
 from dlkb.book.read.parts import Fence, Page
 
@@ -92,14 +93,14 @@ def _cells(fence: Fence, whole: Ran) -> list[NotebookNode]:
         return [nbformat.v4.new_code_cell(fence.code.rstrip("\n"), outputs=outputs)]
     cells = []
     source, outputs = "", []
-    examples = doctest.DocTestParser().get_examples(fence.code)
-    for example in examples:
+    prompts = examples(fence.code)
+    for example in prompts:
         source += example.source
         if shown := _shown(example, fence.line + example.lineno in whole.displayed):
             outputs.append(shown)
         raises = example.exc_msg is not None
         ends = raises or (example.want and is_expression(example.source))
-        if ends or example is examples[-1]:
+        if ends or example is prompts[-1]:
             cells.append(nbformat.v4.new_code_cell(source.rstrip("\n"), outputs=outputs))
             if raises:  # shown on purpose: execution goes on
                 cells[-1].metadata["tags"] = ["raises-exception"]

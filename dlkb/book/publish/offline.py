@@ -5,10 +5,15 @@ to fetch from `file://`, comes within the style. The search index is a script an
 """
 
 import base64
+import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
+from dlkb.book.read.freshness import digest, digest_of, engine, write
+
+CACHE = Path(".cache/offline")
 NAME = "dlkb-offline.zip"
 
 _LEFT_OUT = ("404.html", "sitemap.xml", "sitemap.xml.gz", NAME)
@@ -39,12 +44,19 @@ def _inline_fonts(css: str, folder: Path) -> str:
     return _FONT.sub(data, css)
 
 
-def _contents(site: Path) -> dict[str, bytes]:
+def _files(site: Path) -> dict[str, Path]:
+    """Return the files that go into the zip, or into its pages and styles, by name."""
+    found = {path.relative_to(site).as_posix(): path for path in sorted(site.rglob("*"))}
+    return {
+        name: path
+        for name, path in found.items()
+        if not (name in _LEFT_OUT or name.startswith(_ELSEWHERE) or path.is_dir())
+    }
+
+
+def _contents(files: dict[str, Path]) -> dict[str, bytes]:
     found = {}
-    for path in sorted(site.rglob("*")):
-        name = path.relative_to(site).as_posix()
-        if path.is_dir() or name in _LEFT_OUT or name.startswith(_ELSEWHERE):
-            continue
+    for name, path in files.items():
         if path.suffix == ".html":
             found[name] = _page(path.read_text(encoding="utf-8"), path).encode()
         elif path.suffix == ".css":
@@ -54,13 +66,30 @@ def _contents(site: Path) -> dict[str, bytes]:
     return found
 
 
-def write_zip(site: Path) -> Path:
-    """Write the zip into the built site, the same bytes for the same site."""
-    draft = site / f"{NAME}.part"
-    with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for name, content in _contents(site).items():
+def write_zip(root: Path, site: Path) -> Path:
+    """Write the zip into the built site, the same bytes for the same site.
+
+    Under `root` the last zip is kept, for as long as the site stays the same: to compress it takes
+    longer than to read it.
+    """
+    files, kept = _files(site), root / CACHE
+    key = digest(json.dumps([engine(), [(n, digest_of(f)) for n, f in files.items()]]).encode())
+    zipped, note = kept / NAME, kept / "key"
+    if not (zipped.is_file() and note.is_file() and note.read_text(encoding="utf-8") == key):
+        draft = kept / f"{NAME}.part"
+        kept.mkdir(parents=True, exist_ok=True)
+        note.unlink(missing_ok=True)
+        _zip(draft, _contents(files))
+        draft.replace(zipped)
+        write(note, key.encode())
+    shutil.copyfile(zipped, site / NAME)
+    return site / NAME
+
+
+def _zip(path: Path, contents: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name, content in contents.items():
             entry = zipfile.ZipInfo(f"dlkb/{name}")
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content)
-    return draft.replace(site / NAME)

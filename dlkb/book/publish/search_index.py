@@ -8,15 +8,16 @@ answers, and `search/texts.js`, which comes later. `assets/rank.js` ranks, `asse
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 
 from dlkb.book.publish.built import VOID
-from dlkb.book.read.freshness import write
+from dlkb.book.read.freshness import remembered, write
 from dlkb.book.read.parts import VERDICTS, Page
 
+CACHE = Path(".cache/entries")
 TITLES, TEXTS = "search/titles.js", "search/texts.js"
 SYMPTOMS = "symptoms/"
 
@@ -151,15 +152,20 @@ def entries(html: str, url: str) -> list[Entry]:
 
 
 @lru_cache(maxsize=4096)
-def _read(path: Path, url: str, changed: int) -> tuple[Entry, ...]:
-    return tuple(entries(path.read_text(encoding="utf-8"), url))
+def _read(path: Path, url: str, note: Path, changed: int) -> tuple[Entry, ...]:
+    def rows(html: str) -> list[dict[str, str]]:
+        return [asdict(entry) for entry in entries(html, url)]
+
+    html = path.read_text(encoding="utf-8")
+    return tuple(Entry(**row) for row in remembered(note, html, rows))
 
 
-def _pages(site: Path) -> Iterator[tuple[str, tuple[Entry, ...]]]:
+def _pages(root: Path, site: Path) -> Iterator[tuple[str, tuple[Entry, ...]]]:
     for path in sorted(site.rglob("index.html")):
         folder = path.parent.relative_to(site).as_posix()
         url = "" if folder == "." else f"{folder}/"
-        if found := _read(path, url, path.stat().st_mtime_ns):
+        note = root / CACHE / f"{url}index.json"
+        if found := _read(path, url, note, path.stat().st_mtime_ns):
             yield url, found
 
 
@@ -172,11 +178,14 @@ def _url(page: Page) -> str:
     return f"{page.stem}/".removesuffix("index/")
 
 
-def write_search(site: Path, book: list[Page]) -> None:
-    """Write the two files of the index into a built site."""
+def write_search(root: Path, site: Path, book: list[Page]) -> None:
+    """Write the two files of the index into a built site.
+
+    Under `root` is kept what there is to find on a built page, until its HTML is another.
+    """
     known = {_url(page): page for page in book}
     pages, titles, texts = [], [], []
-    for number, (url, found) in enumerate(_pages(site)):
+    for number, (url, found) in enumerate(_pages(root, site)):
         pages.append([url, found[0].title])
         for entry in found:
             kind, also = entry.kind, entry.also

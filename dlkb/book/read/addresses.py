@@ -1,11 +1,11 @@
 """Where the project lives on the web: read from mkdocs.yml, written nowhere else."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
 from dlkb.book.read.parts import PageError
+from dlkb.book.read.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,13 @@ def addresses(root: Path) -> Addresses:
     Raises:
         PageError: If mkdocs.yml lacks one.
     """
-    config = yaml.safe_load((root / "mkdocs.yml").read_text(encoding="utf-8"))
+    path = root / "mkdocs.yml"
+    return _addresses(path.read_text(encoding="utf-8"), path)
+
+
+@lru_cache(maxsize=4)  # every page asks
+def _addresses(text: str, path: Path) -> Addresses:
+    config = parse_yaml(text)
     found = {
         "site_name": config.get("site_name"),
         "site_description": config.get("site_description"),
@@ -49,5 +55,5 @@ def addresses(root: Path) -> Addresses:
     }
     missing = [name for name, value in found.items() if not value]
     if missing:
-        raise PageError(f"{root / 'mkdocs.yml'}: lacks {', '.join(missing)}")
+        raise PageError(f"{path}: lacks {', '.join(missing)}")
     return Addresses(*(str(value).rstrip("/") for value in found.values()))

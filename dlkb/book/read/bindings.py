@@ -6,6 +6,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dlkb.book.read.numerals import Numeral, numerals
 from dlkb.book.read.readable import comments, readable
@@ -36,7 +37,8 @@ class Bound:
         return tuple(zip(self.numbers, self.expressions, strict=False))
 
 
-def bound_numbers(text: str) -> list[Bound]:
+@lru_cache(maxsize=4)  # the rules of one page ask one after the other
+def bound_numbers(text: str) -> tuple[Bound, ...]:
     """Return the bindings of a page's Markdown, in order.
 
     Example:
@@ -57,7 +59,7 @@ def bound_numbers(text: str) -> list[Bound]:
         line = text.count("\n", 0, comment.start()) + 1
         found.append(_bound(parsed[1], parsed[2].strip(), before, line, comment.span()))
         after = comment.end()
-    return found
+    return tuple(found)
 
 
 def _bound(

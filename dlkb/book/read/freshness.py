@@ -2,24 +2,28 @@
 
 import ast
 import contextlib
-import doctest
 import hashlib
 import json
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+from dlkb.book.read.code import examples
 from dlkb.book.read.parts import Page
 
 LIBRARIES = tuple(
     "array-api-compat lightgbm matplotlib numpy scipy scikit-learn sympy torch xgboost".split()
 )
 _PACKAGES = {"xgboost": "xgboost-cpu"}  # where the extra `docs` installs it under another name
+ENGINE = tuple(sorted(Path(__file__).parents[1].rglob("*.py")))
+"""The book's own code: what it makes of a page may change with it."""
 _DATA = re.compile(r"[\w./-]+\.(?:json|csv|npy|npz|toml|bib)")
+_DATA_ENDING = re.compile(rb"\.(?:json|csv|npy|npz|toml|bib)")
 
 
 @cache
@@ -47,7 +51,9 @@ def _imports(root: Path, path: Path) -> set[Path]:
 
 def _imported_by(root: Path, source: bytes, package: tuple[str, ...]) -> set[Path]:
     # Strings and os.path, for speed: a book asks for a million files, few of which there are.
-    names = ["/".join((str(root), *parts)) for parts in _imported_names(source, package)]
+    here = {name.removesuffix(".py") for name in os.listdir(root)}  # noqa: PTH208
+    imported = _imported_names(source, package)
+    names = ["/".join((str(root), *parts)) for parts in imported if parts[0] in here]
     files = [f"{name}{end}" for name in names for end in (".py", "/__init__.py")]
     return {Path(file) for file in files if os.path.isfile(file)}  # noqa: PTH113
 
@@ -55,9 +61,8 @@ def _imported_by(root: Path, source: bytes, package: tuple[str, ...]) -> set[Pat
 @cache
 def _imported_names(source: bytes, package: tuple[str, ...]) -> set[tuple[str, ...]]:
     """Return the modules that a source imports, and the packages that these are in."""
-    tree = parse(source)
     names: set[tuple[str, ...]] = set()
-    for node in ast.walk(tree):
+    for node in _statements(parse(source)):
         if isinstance(node, ast.Import):
             names |= {tuple(alias.name.split(".")) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -67,16 +72,19 @@ def _imported_names(source: bytes, package: tuple[str, ...]) -> set[tuple[str, .
     return {name[:length] for name in names for length in range(1, len(name) + 1)}
 
 
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield the statements of a module, nested ones too: a tenth of its nodes."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, field, ())
+
+
 def _data_of(root: Path, script: Path) -> list[Path]:
     """Return the JSON files under `root` that a script names."""
-    texts = (
-        node.value
-        for node in ast.walk(parse(script.read_bytes()))
-        if isinstance(node, ast.Constant)
-    )
-    return sorted(
-        {root / text for text in texts if isinstance(text, str) and text.endswith(".json")}
-    )
+    return sorted({root / text for text in _strings(script.read_bytes()) if text.endswith(".json")})
 
 
 def content_key(root: Path, script: Path, engine: tuple[Path, ...]) -> str:
@@ -86,17 +94,25 @@ def content_key(root: Path, script: Path, engine: tuple[Path, ...]) -> str:
     return digest(json.dumps([versions(), [digest_of(p) for p in engine], files]).encode())
 
 
+@cache
+def engine() -> str:
+    """Hash the engine's files as this process loaded them, or nearly so: once."""
+    return digest(json.dumps([digest_of(path) for path in ENGINE]).encode())
+
+
 def page_key(root: Path, page: Page, others: list[Path]) -> str:
-    """Hash a page, all files that its code imports, other files, and the libraries' versions."""
+    """Hash a page, what its code imports, other files, the engine and the libraries' versions."""
     modules = set[Path]()
     for code in _code_of(page):
         with contextlib.suppress(SyntaxError):  # running it will say so
             modules |= _imported_by(root, code.encode(), ())
     files = {page.path, *others, *depends_on(root, *modules)}
-    for file in files - set(others):  # the engine's data is what it writes itself
+    for file in files - {*others, *ENGINE}:  # the engine's data is what it writes itself
         if file.suffix == ".py" and file.is_relative_to(root):
             files.update(_data_beside(root, file))
-    return digest(json.dumps([versions(), sorted((str(f), digest_of(f)) for f in files)]).encode())
+    return digest(
+        json.dumps([versions(), engine(), sorted((str(f), digest_of(f)) for f in files)]).encode()
+    )
 
 
 def _code_of(page: Page) -> Iterator[str]:
@@ -104,7 +120,7 @@ def _code_of(page: Page) -> Iterator[str]:
         code = fence.code
         if fence.language == "pycon":
             with contextlib.suppress(ValueError):
-                code = "".join(e.source for e in doctest.DocTestParser().get_examples(code))
+                code = "".join(e.source for e in examples(code))
         yield code
 
 
@@ -127,8 +143,15 @@ def _data_beside(root: Path, module: Path) -> set[Path]:
 
 @cache
 def _data_names(source: bytes) -> set[str]:
+    return {text for text in _strings(source) if _DATA.fullmatch(text)}
+
+
+def _strings(source: bytes) -> set[str]:
+    """Return the string constants of a module; none where no file of data can be named."""
+    if not _DATA_ENDING.search(source):  # as in most: to look at each constant takes long
+        return set()
     texts = (node.value for node in ast.walk(parse(source)) if isinstance(node, ast.Constant))
-    return {text for text in texts if isinstance(text, str) and _DATA.fullmatch(text)}
+    return {text for text in texts if isinstance(text, str)}
 
 
 @cache
@@ -169,3 +192,20 @@ def write(path: Path, content: bytes) -> None:
     half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     half.write_bytes(content)
     half.replace(path)
+
+
+def remembered(note: Path, text: str, make: Callable[[str], Any]) -> Any:
+    """Return what `make`, a function of the engine, makes of a text: once, kept in `note` as JSON.
+
+    The folder of the note says which function; another text or engine makes it again.
+    """
+    key = digest((engine() + text).encode())
+    try:
+        kept = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        kept = {}
+    if kept.get("key") == key:
+        return kept["made"]
+    made = make(text)
+    write(note, json.dumps({"key": key, "made": made}).encode())
+    return made

@@ -8,9 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dlkb.book.read.parts import Page, PageError
+from dlkb.book.read.yaml_text import parse_yaml
 
 
 def nav_titles(root: Path) -> dict[str, str]:
@@ -24,7 +23,7 @@ def nav_titles(root: Path) -> dict[str, str]:
 
 @lru_cache(maxsize=4)  # every page asks
 def _listed(config: str) -> tuple[tuple[str, str], ...]:
-    files = _files(yaml.safe_load(config).get("nav"))
+    files = _files(parse_yaml(config).get("nav"))
     return tuple((name.removesuffix(".md"), title) for name, title in files)
 
 

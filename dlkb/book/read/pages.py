@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from dlkb.book.read.parts import ALT, VERDICTS, Claim, Fence, Heading, Image, Page, PageError, Tie
+from dlkb.book.read.yaml_text import parse_yaml
 
 _FENCE = re.compile(r"^( *)(`{3,}|~{3,}) *\{? *\.?([\w+-]*)(.*)$")
 _BLOCK = re.compile(r"^ *(/{3,}) *([a-z][\w-]*) *(?:\| *(.*?))? *$")
@@ -44,7 +45,7 @@ def _split_front_matter(path: Path, text: str) -> tuple[dict[str, Any], int]:
     if end < 0:
         raise PageError(f"{path}:1: front matter is not closed: end it with a line of three dashes")
     try:
-        meta = yaml.safe_load(text[4:end]) or {}
+        meta = parse_yaml(text[4:end]) or {}
     except yaml.YAMLError as error:
         raise PageError(f"{path}:1: front matter is not YAML: {error}") from None
     return meta, text[: end + 5].count("\n")
@@ -53,7 +54,7 @@ def _split_front_matter(path: Path, text: str) -> tuple[dict[str, Any], int]:
 def _attributes(block: _Block, needed: tuple[str, ...], example: str, path: Path) -> dict[str, str]:
     where = f"{path}:{block.line}"
     try:
-        options = yaml.safe_load(textwrap.dedent("\n".join(block.options))) or {}
+        options = parse_yaml(textwrap.dedent("\n".join(block.options))) or {}
     except yaml.YAMLError as error:
         raise PageError(f"{where}: the block's options are not YAML: {error}") from None
     attributes = options.get("attrs") or {}

@@ -7,6 +7,7 @@ own phrases) and tables about libraries (executed).
 """
 
 import re
+from functools import lru_cache
 
 from dlkb.book.read.parts import ALT
 from dlkb.book.read.rows import rows
@@ -38,6 +39,7 @@ def _blank(text: str) -> str:
     return re.sub(r"[^\n]", " ", text)
 
 
+@lru_cache(maxsize=4)  # the rules of one page ask one after the other
 def _without_code(text: str) -> str:
     """Blank fences and whatever else of a line is not text for readers."""
     kept = []

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dlkb.book.read.parts import VERDICTS
 
@@ -33,7 +34,8 @@ class Row:
         return any(name in VERDICTS for name in self.blocks)
 
 
-def rows(text: str) -> list[Row]:
+@lru_cache(maxsize=4)  # the rules of one page ask one after the other
+def rows(text: str) -> tuple[Row, ...]:
     r"""Return the lines of a page's Markdown, without front matter.
 
     Example:
@@ -73,4 +75,4 @@ def rows(text: str) -> list[Row]:
         found.append(Row(line, kind, tuple(name for _, name in blocks), place))
         if kind == "end" and blocks and blocks.pop()[1] in VERDICTS:
             card = ""
-    return found
+    return tuple(found)

@@ -6,7 +6,6 @@ line of the Markdown file.
 
 import ast
 import contextlib
-import doctest
 import io
 import itertools
 import sys
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from dlkb.book.read.code import examples
 from dlkb.book.read.parts import Fence, Page, PageError
 from dlkb.book.run.bound import Evaluated, evaluate
 from dlkb.book.run.compare import difference, number_pairs, on_boundary, same_output
@@ -67,11 +67,11 @@ def _steps(fence: Fence) -> Iterator[_Step]:
         yield _Step(fence.code, fence.line, fence.shown or "")
         return
     try:
-        examples = doctest.DocTestParser().get_examples(fence.code)
+        prompts = examples(fence.code)
     except ValueError as error:  # a prompt without a blank, say: shown as the code's own error
         yield _Step(f"raise SyntaxError({str(error)!r})", fence.line, "")
         return
-    for example in examples:
+    for example in prompts:
         line = fence.line + example.lineno
         yield _Step(example.source, line, example.want, example.exc_msg, interactive=True)
 

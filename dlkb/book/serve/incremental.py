@@ -24,6 +24,7 @@ from mkdocs.structure.pages import Page
 from dlkb.book.hold.check import book_problems, page_problems
 from dlkb.book.publish.front_markup import generated
 from dlkb.book.publish.ledger import write_ledger
+from dlkb.book.publish.rendered import Rendered
 from dlkb.book.publish.search_index import write_search
 from dlkb.book.read.book import GENERATED, read_book
 from dlkb.book.read.freshness import depends_on
@@ -134,9 +135,10 @@ class Site:
         config = load_config(str(self.root / "mkdocs.yml"), site_dir=str(folder))
         config.site_url = self.url
         memory = config.plugins["dlkb-memory"] = _Memory()
+        config.plugins["dlkb-rendered"] = Rendered()
         config.plugins.on_startup(command="serve", dirty=False)
         build(config, serve_url=self.url)
-        write_search(folder, read_book(self.root))
+        write_search(self.root, folder, read_book(self.root))
         self.folder, self._memory = folder, memory
         self._pending.clear()
         self._intact = True
@@ -213,7 +215,7 @@ class Site:
         every = files.documentation_pages()
         for page in pages:
             _build_page(page, config, every, memory.nav, memory.env)
-        write_search(self.folder, read_book(self.root))
+        write_search(self.root, self.folder, read_book(self.root))
         for file in every:
             file.page.validate_anchor_links(files=files, log_level=config.validation.links.anchors)
         return True

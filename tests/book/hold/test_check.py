@@ -1,5 +1,6 @@
 import pytest
 
+from dlkb.book.hold import check
 from dlkb.book.hold.check import book_problems, figure_names
 from dlkb.book.hold.reviewed import review
 from dlkb.book.read.book import read_book
@@ -148,3 +149,54 @@ def test_a_moved_page_keeps_its_contract_and_its_reviews(moved):
     assert any("is not what was reviewed" in said for said in messages(moved))
     moved.edit("or 7.27,", "or 7.28,")
     assert any(said.startswith("nothing holds 7.28") for said in messages(moved))
+
+
+def test_a_page_that_kept_the_rules_is_looked_at_when_what_they_read_changes(book, monkeypatch):
+    looked = []
+    real = check.page_problems
+
+    def page_problems(root, page):
+        looked.append(page.stem)
+        return real(root, page)
+
+    monkeypatch.setattr(check, "page_problems", page_problems)
+    (book.root / "docs" / "first.md").write_text("# First\n")
+    book.page.write_text(book.page.read_text().replace("requires: []", "requires: [first]"))
+    script = book.root / "scripts" / "figures" / "optimizers" / "toy.py"
+    for path in (book.root / "helper.py", script, book.root / "docs" / "reviewed.toml"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    script.write_text("import helper\n")
+    assert messages(book) == []
+    toy = "optimizers/toy"
+    assert sorted(looked) == ["first", toy]
+    for name, text in {
+        "docs/optimizers/toy.md": book.page.read_text() + "\n",
+        "docs/reviewed.toml": "# none\n",
+        "docs/claims.toml": (book.root / "docs/claims.toml").read_text() + "# more\n",
+        "docs/references.bib": "% none\n",
+        "mkdocs.yml": (book.root / "mkdocs.yml").read_text() + "# more\n",
+        "dlkb/optimizers/toy.py": "# a formula\n",
+        "docs/optimizers/index.md": "# Optimizers\n",
+        "scripts/figures/optimizers/toy.py": "import helper  # more\n",
+        "helper.py": "A = 1\n",
+    }.items():
+        path = book.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        looked.clear()
+        assert messages(book) == []
+        assert toy in looked, name
+        looked.clear()
+        assert messages(book) == []
+        assert looked == [], name
+    monkeypatch.setattr(check, "said", lambda root, stem: {"wave": {"rises": True}})
+    assert messages(book) == []
+    assert toy in looked
+    (book.root / "docs" / "first.md").unlink()
+    assert [text for text in messages(book) if "first" in text]
+
+
+def test_a_page_that_breaks_a_rule_breaks_it_each_time(book):
+    book.edit("## Exercises", "## Tasks")
+    assert messages(book) == messages(book) != []

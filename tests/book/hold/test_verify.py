@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -106,16 +107,64 @@ def test_a_page_runs_again_when_what_it_rests_on_changes(book):
         assert due(book) == []
 
 
-@pytest.mark.parametrize("name", ["versions", "digest_of"])
-def test_a_page_runs_again_when_a_library_or_the_engine_changes(book, monkeypatch, name):
+def test_a_page_runs_again_when_a_library_changes(book, monkeypatch):
     assert problems(book) == []
-    if name == "versions":
-        monkeypatch.setattr(freshness, name, lambda: ["torch 0"])
-    else:
-        old = freshness.digest_of
-        changed = lambda path: "x" if path.name == "rounding.py" else old(path)  # noqa: E731
-        monkeypatch.setattr(freshness, name, changed)
+    monkeypatch.setattr(freshness, "versions", lambda: ["torch 0"])
     assert due(book) == ["optimizers/toy"]
+
+
+def test_a_page_runs_again_when_the_engine_changes(book, monkeypatch):
+    assert problems(book) == []
+    old = freshness.digest_of
+    changed = lambda path: "x" if path.name == "rounding.py" else old(path)  # noqa: E731
+    monkeypatch.setattr(freshness, "digest_of", changed)
+    freshness.engine.cache_clear()  # as in another process
+    try:
+        assert due(book) == ["optimizers/toy"]
+    finally:
+        freshness.engine.cache_clear()
+
+
+def test_what_is_made_of_a_text_is_remembered(tmp_path, monkeypatch):
+    made = []
+
+    def shout(text):
+        made.append(text)
+        return [text.upper()]
+
+    note = tmp_path / "kept" / "note.json"
+    remember = partial(freshness.remembered, note, make=shout)
+    assert [remember("a"), remember("a"), remember("b")] == [["A"], ["A"], ["B"]]
+    assert made == ["a", "b"]
+    note.write_text("{")
+    assert remember("b") == ["B"]
+    monkeypatch.setattr(freshness, "engine", lambda: "another")
+    assert remember("b") == ["B"]
+    assert made == ["a", "b", "b", "b"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import half",
+        "if True:\n    import half",
+        "def f():\n    try:\n        pass\n    except E:\n        from half import x",
+        "for i in x:\n    pass\nelse:\n    import half.deep",
+        "match x:\n    case 1:\n        import half",
+        "try:\n    pass\nfinally:\n    import half as h",
+        "with x:\n    class A:\n        import half",
+    ],
+)
+def test_imports_are_seen_wherever_they_stand(tmp_path, code):
+    for name, text in {
+        "script.py": code,
+        "half.py": "import deep",
+        "deep.py": "",
+        "no.py": "",
+    }.items():
+        (tmp_path / name).write_text(text)
+    found = freshness.depends_on(tmp_path, tmp_path / "script.py")
+    assert [path.name for path in found] == ["deep.py", "half.py", "script.py"]
 
 
 def test_the_libraries_that_pages_import_are_those_whose_versions_count():

@@ -1,11 +1,9 @@
 """No site, and no zip, of a book that did not pass."""
 
-import subprocess
-
 import pytest
 
 from dlkb.book.hold.check import Problem
-from dlkb.book.publish import site
+from dlkb.book.publish import offline, site
 from dlkb.book.read.parts import PageError
 from scripts.bench.synthetic import FIGURE
 from tests.book.conftest import hold
@@ -26,17 +24,13 @@ def built(book, monkeypatch):
     script.parent.mkdir(parents=True)
     script.write_text(FIGURE)
     monkeypatch.setattr(site, "write_benchmarks", lambda root: None)
-    real = subprocess.run
 
     def status(returncode=0):
-        def run(command, **options):
-            if command[0] == "git":
-                return real(command, **options)
-            assert "--strict" in command
-            (book.root / "site").mkdir()
-            return subprocess.CompletedProcess(command, returncode)
+        def build_pages(root, folder):
+            folder.mkdir()
+            return returncode
 
-        monkeypatch.setattr(site.subprocess, "run", run)
+        monkeypatch.setattr(site, "build_pages", build_pages)
         return site.build(book.root)
 
     return status
@@ -70,12 +64,28 @@ def test_a_wrong_front_page_stops_the_build(book, built):
 )
 def test_a_zip_only_of_what_passed(book, built, monkeypatch, status, problems, zipped):
     made = []
-    monkeypatch.setattr(site, "write_zip", made.append)
+    monkeypatch.setattr(site, "write_zip", lambda root, folder: made.append(folder))
     found = [Problem(book.page, 7, "the site shows Python that does not run")]
-    monkeypatch.setattr(site, "unrun_code", lambda folder, pages: found if problems else [])
+    monkeypatch.setattr(site, "unrun_code", lambda root, folder, pages: found if problems else [])
     if problems:
         with pytest.raises(PageError, match=r"toy\.md:7: the site shows"):
             built(status)
     else:
         assert built(status) == status
     assert bool(made) == zipped
+
+
+def test_a_site_that_is_the_same_is_not_compressed_again(tmp_path, monkeypatch):
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "index.html").write_text('<a href="#x">Home</a>')
+    first = offline.write_zip(tmp_path, folder).read_bytes()
+    made = []
+    real = offline._zip
+    monkeypatch.setattr(offline, "_zip", lambda *given: [made.append(1), real(*given)])
+    (folder / offline.NAME).unlink()
+    assert offline.write_zip(tmp_path, folder).read_bytes() == first
+    assert not made
+    (folder / "index.html").write_text('<a href="#y">Home</a>')
+    assert offline.write_zip(tmp_path, folder).read_bytes() != first
+    assert made == [1]

@@ -28,7 +28,10 @@ def found(book, html=None):
     folder = book.root / "site" / "optimizers" / "toy"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.html").write_text(html or html_of(page.text))
-    return [(problem.line, problem.message) for problem in unrun_code(book.root / "site", [page])]
+    return [
+        (problem.line, problem.message)
+        for problem in unrun_code(book.root, book.root / "site", [page])
+    ]
 
 
 def test_a_good_page(book):

@@ -73,7 +73,7 @@ def written(book):
     (site / "404.html").write_text("<article><h1>Lost</h1></article>")
     (book.root / "docs/index.md").write_text("# Home\n")
     book.edit("description: A page", "tags: [moment, 2.303]\ndescription: A page")
-    write_search(site, read_book(book.root))
+    write_search(book.root, site, read_book(book.root))
     found = []
     for name in (TITLES, TEXTS):
         before, _, value = (site / name).read_text().partition("=")
@@ -97,5 +97,5 @@ def test_the_index_is_two_scripts(written):
 def test_a_page_is_read_again_when_it_changes(book, written):
     path = book.root / "site/optimizers/toy/index.html"
     path.write_text("<article><h1>Other</h1></article>")
-    write_search(book.root / "site", read_book(book.root))
+    write_search(book.root, book.root / "site", read_book(book.root))
     assert '"Other"' in (book.root / "site" / TITLES).read_text()

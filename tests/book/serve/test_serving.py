@@ -32,6 +32,7 @@ nav:
   - Home: index.md
   - optimizers/toy.md
   - Claims: claims.md
+  - Errata: errata.md
 
 """
 FORMULA = '''\
@@ -42,6 +43,7 @@ def double(x: float) -> float:
     """Double a number."""
     return 2 * x
 '''
+VARIANTS = ("light", "dark", "narrow-light", "narrow-dark")
 SVG = '<svg viewBox="0 0 {width} 60" width="{width}pt"></svg>'
 
 
@@ -81,6 +83,11 @@ def book(tmp_path, monkeypatch) -> Book:
     other = re.compile(r"^!\[.*\)$", re.M)
     found.page.write_text(other.sub(figure, HELD).replace("## In code\n", api))
     (tmp_path / "docs" / "index.md").write_text("# Home\n\nSee [toy](optimizers/toy.md).\n")
+    (tmp_path / "docs" / "errata.md").write_text("# Errata\n")
+    for ending in ("ipynb", "py", "md.txt"):  # a page that mkdocs warns of is not kept
+        download = tmp_path / "docs" / "downloads" / "optimizers" / f"toy.{ending}"
+        download.parent.mkdir(parents=True, exist_ok=True)
+        download.write_text("")
     shutil.copytree(ROOT / "docs" / "assets" / "fonts", tmp_path / "docs" / "assets" / "fonts")
     for name in ("logo.svg", "favicon.svg", "site.css", "print.css", "copy.js", "explore.js"):
         shutil.copy(ROOT / "docs" / "assets" / name, tmp_path / "docs" / "assets" / name)
@@ -105,8 +112,8 @@ def book(tmp_path, monkeypatch) -> Book:
 
 
 def draw(root: Path, width: int) -> None:
-    for theme in ("light", "dark"):
-        path = root / f"docs/assets/figures/optimizers/toy/line-{theme}.svg"
+    for variant in VARIANTS:
+        path = root / f"docs/assets/figures/optimizers/toy/line-{variant}.svg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(SVG.format(width=width))
 
@@ -129,12 +136,13 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def assert_as_if_built_now(site: Site) -> None:
-    whole = Site(site.root, URL)
-    try:
-        assert whole.update() == SHOWN
-        assert files(site.folder) == files(whole.folder)
-    finally:
-        whole.close()
+    """Compare with a whole build from what is kept of pages, and with one from nothing."""
+    for nothing_kept in (False, True):
+        if nothing_kept:
+            shutil.rmtree(site.root / ".cache")
+        with contextlib.closing(Site(site.root, URL)) as whole:
+            assert whole.update() == SHOWN
+            assert files(site.folder) == files(whole.folder)
 
 
 def written_by(site: Site) -> set[str]:
@@ -209,9 +217,7 @@ def test_a_figure_is_copied_and_measured(site, book):
     draw(book.root, width=160)
     site.unchecked = False
     folder = "assets/figures/optimizers/toy"
-    assert written_by(site) - ALWAYS == {f"{folder}/line-{t}.svg" for t in ("light", "dark")} | {
-        TOY
-    }
+    assert written_by(site) - ALWAYS == {f"{folder}/line-{name}.svg" for name in VARIANTS} | {TOY}
     assert 'width="213"' in text(site, TOY)
     assert not site.unchecked, "what we write ourselves needs no check"
     assert_as_if_built_now(site)

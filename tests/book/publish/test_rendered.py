@@ -1,0 +1,221 @@
+"""A page is rendered when something changed that it may show, and read from what is kept else.
+
+That what is kept is what a whole build would write, `tests/book/serve/test_serving.py` compares.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mkdocs.structure.pages import Page
+
+from dlkb.book.publish.rendered import CACHE
+from dlkb.book.publish.site import build_pages
+from tests.book.conftest import HELD, Book
+
+ROOT = Path(__file__).parents[3]
+NAV = "nav:\n  - index.md\n  - glossary.md\n  - optimizers/index.md\n  - optimizers/toy.md\n\n"
+FIGURE = "![A line that rises from left to right.](../assets/figures/optimizers/toy/line.svg)"
+CARDS = '<div data-generated="cards" markdown="1"></div>'
+
+
+@pytest.fixture
+def book(tmp_path) -> Book:
+    found = Book(tmp_path)
+    config = (ROOT / "mkdocs.yml").read_text()
+    (tmp_path / "mkdocs.yml").write_text(re.sub(r"nav:\n.*?\n\n", NAV, config, count=1, flags=re.S))
+    shutil.copytree(ROOT / "overrides", tmp_path / "overrides")
+    shutil.copytree(ROOT / "scripts/inventories", tmp_path / "scripts/inventories")
+    shutil.copytree(ROOT / "docs/assets/fonts", tmp_path / "docs/assets/fonts")
+    for path in (ROOT / "docs/assets").glob("*.*"):
+        shutil.copy(path, tmp_path / "docs/assets" / path.name)
+    for variant in ("light", "dark", "narrow-light", "narrow-dark"):
+        svg = tmp_path / f"docs/assets/figures/optimizers/toy/line-{variant}.svg"
+        svg.parent.mkdir(parents=True, exist_ok=True)
+        svg.write_text('<svg viewBox="0 0 80 60" width="80pt"></svg>')
+    text = re.sub(r"^!\[.*\)$", FIGURE, HELD, flags=re.M)
+    found.page.write_text(text.replace("## In code\n", "## In code\n\n::: dlkb.toy\n\n"))
+    for ending in ("ipynb", "py", "md.txt"):
+        download = tmp_path / f"docs/downloads/optimizers/toy.{ending}"
+        download.parent.mkdir(parents=True, exist_ok=True)
+        download.write_text("")
+    (tmp_path / "docs/index.md").write_text("# Home\n\nSee [toy](optimizers/toy.md#the-idea).\n")
+    (tmp_path / "docs/glossary.md").write_text("# Glossary\n")
+    (tmp_path / "docs/optimizers/index.md").write_text(f"# Optimizers\n\n{CARDS}\n")
+    (tmp_path / "dlkb").mkdir()
+    (tmp_path / "dlkb/__init__.py").write_text("")
+    (tmp_path / "dlkb/toy.py").write_text('"""Squares."""\n\nfrom dlkb import far\n')
+    (tmp_path / "dlkb/far.py").write_text("A = 1\n")
+    (tmp_path / "dlkb/other.py").write_text("A = 1\n")
+    return found
+
+
+@pytest.fixture
+def rendered(book, monkeypatch):
+    """Build the pages; return the exit status, and which of them were rendered."""
+    real = Page.render
+    seen = []
+
+    def render(page, config, files):
+        seen.append(page.file.src_uri.removesuffix(".md"))
+        real(page, config, files)
+
+    monkeypatch.setattr(Page, "render", render)
+
+    def build():
+        seen.clear()
+        status = build_pages(book.root, book.root / "site")
+        return status, sorted(seen)
+
+    return build
+
+
+ALL = ["glossary", "index", "optimizers/index", "optimizers/toy"]
+LEADS = "optimizers/index"
+"""Rendered after any change: it shows counts of its topics."""
+
+
+def test_a_page_is_rendered_again_where_something_changed(book, rendered):
+    assert rendered() == (0, ALL)
+    assert rendered() == (0, [])
+    for path, text, again in [
+        ("docs/optimizers/toy.md", book.page.read_text() + "\nMore.\n", [LEADS, "optimizers/toy"]),
+        ("docs/index.md", "# Home\n\nOther.\n", ["index", LEADS]),
+        ("dlkb/toy.py", '"""Cubes."""\n\nfrom dlkb import far\n', ["optimizers/toy"]),
+        ("dlkb/far.py", "A = 2\n", ["optimizers/toy"]),
+        ("dlkb/other.py", "A = 2\n", []),
+        ("docs/references.bib", "@misc{x2020,\n  title = {X},\n}\n", ALL),
+        ("docs/glossary.md", "# Glossary\n\nWords.\n", ALL),
+        ("mkdocs.yml", (book.root / "mkdocs.yml").read_text() + "\n# more\n", None),
+        (
+            "docs/assets/figures/optimizers/toy/line-dark.svg",
+            '<svg viewBox="0 0 80 60" width="160pt"></svg>',
+            [LEADS, "optimizers/toy"],
+        ),
+    ]:
+        (book.root / path).write_text(text)
+        status, seen = rendered()
+        assert again is None or seen == again, path
+        assert again is not None or set(seen) >= set(ALL), path
+        assert rendered()[1] == [] or status, path
+
+
+def test_a_title_shows_elsewhere(book, rendered):
+    rendered()
+    book.page.write_text(book.page.read_text().replace("title: Toy\n", "title: A quetzal\n", 1))
+    assert rendered() == (0, ALL)
+
+
+def test_the_value_of_a_bound_number_shows(book, rendered):
+    from dlkb.book.publish.held_markup import write_values
+    from dlkb.book.read.pages import read_page
+
+    book.page.write_text(book.page.read_text().replace("See $", "Nine, 9.0<!--= square(3) -->. $"))
+    rendered()
+    page = read_page(book.page, book.root / "docs")
+    write_values(book.root, page, {"square(3)": "9.00"})
+    assert rendered() == (0, ["optimizers/toy"])
+    assert "square(3) = 9.00" in (book.root / "site/optimizers/toy/index.html").read_text()
+
+
+def test_a_warning_ends_each_build(book, rendered, capfd):
+    (book.root / "docs/index.md").write_text("# Home\n\nSee [toy](optimizers/none.md).\n")
+    for _ in range(2):
+        status, seen = rendered()
+        assert status == 1
+        assert "index" in seen, "what was warned of is not kept"
+        assert "Aborted with 1 warnings in strict mode" in capfd.readouterr().err
+    assert not (book.root / CACHE / "index.md.json").exists()
+
+
+def test_an_anchor_that_is_gone_is_missed_by_a_page_that_is_kept(book, rendered):
+    assert rendered() == (0, ALL)
+    book.page.write_text(book.page.read_text().replace("## The idea", "## The ideas"))
+    status, seen = rendered()
+    assert (status, "index" in seen) == (1, False)
+
+
+def test_what_is_kept_and_broken_is_rendered_again(book, rendered):
+    rendered()
+    (book.root / CACHE / "index.md.json").write_text("{")
+    assert rendered() == (0, ["index"])
+
+
+_READS = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+root = Path.cwd()
+opened = set()
+
+
+def hook(event, given):
+    if event == "open" and isinstance(given[0], str | Path):
+        path = Path(given[0]).absolute()
+        if path.is_relative_to(root) and ".venv" not in path.parts and path.suffix != ".pyc":
+            opened.add(path.relative_to(root).as_posix())
+
+
+{setup}
+sys.addaudithook(hook)
+{key}
+known = set(opened)
+opened.clear()
+{work}
+for name in sorted(opened - known):
+    print(name)
+"""
+_RULES = {
+    "setup": """
+from dlkb.book.hold.check import page_problems, rules_key
+from dlkb.book.read.pages import read_page
+
+page = read_page(root / "docs" / f"{sys.argv[1]}.md", root / "docs")
+""",
+    "key": "rules_key(root, page)",
+    "work": "page_problems(root, page)",
+}
+_RENDERING = {
+    "setup": """
+from mkdocs.commands.build import _populate_page
+from mkdocs.config import load_config
+from mkdocs.structure.files import get_files
+from mkdocs.structure.nav import get_navigation
+from mkdocs.structure.pages import Page
+from dlkb.book.publish import rendered
+
+config = load_config("mkdocs.yml")
+plugin = config.plugins["dlkb-rendered"] = rendered.Rendered()
+config = config.plugins.on_config(config)
+files = get_files(config)
+files.add_files_from_theme(config.theme.get_env(), config)
+get_navigation(files, config)
+page = files.get_file_from_path(f"{sys.argv[1]}.md").page
+page.read_source(config)
+config.plugins["autorefs"].current_page = page
+""",
+    "key": "plugin.on_files(files, config=config); rendered._key(root, page, plugin.house)",
+    "work": "Page.render(page, config, files)",
+}
+
+
+@pytest.mark.parametrize("stem", ["optimizers/adam", "optimizers/index", "symptoms", "index"])
+@pytest.mark.parametrize("parts", [_RULES, _RENDERING], ids=["rules", "rendering"])
+def test_all_that_is_read_is_in_the_key(parts, stem):
+    """Of pages of this book: what opens a file that the key did not open shows in its output."""
+    ran = subprocess.run(
+        [sys.executable, "-c", _READS.format(**parts), stem],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"NO_MKDOCS_2_WARNING": "1", "PATH": "", "PYTHONPATH": str(ROOT)},
+    )
+    # griffe reads the whole package, and shows the modules that the page names and what they import
+    read = [name for name in ran.stdout.split("\n") if (ROOT / name).is_file()]
+    unknown = [name for name in read if not name.startswith("dlkb/")]
+    assert unknown == []
