@@ -41,21 +41,27 @@ def depends_on(root: Path, *scripts: Path) -> list[Path]:
     return sorted(found)
 
 
-def _imports(root: Path, path: Path) -> set[Path]:
+def _imports(root: Path, path: Path) -> frozenset[Path]:
     """Return the files under `root` that the module at `path` imports, packages included."""
+    status = path.stat()
+    return _imports_at(root, path, status.st_mtime_ns, status.st_size)
+
+
+@cache  # the pages of a book import the same modules
+def _imports_at(root: Path, path: Path, changed: int, size: int) -> frozenset[Path]:
     try:
         return _imported_by(root, path.read_bytes(), path.relative_to(root).parts[:-1])
     except SyntaxError:
-        return set()  # importing it will say so
+        return frozenset()  # importing it will say so
 
 
-def _imported_by(root: Path, source: bytes, package: tuple[str, ...]) -> set[Path]:
+def _imported_by(root: Path, source: bytes, package: tuple[str, ...]) -> frozenset[Path]:
     # Strings and os.path, for speed: a book asks for a million files, few of which there are.
     here = {name.removesuffix(".py") for name in os.listdir(root)}  # noqa: PTH208
     imported = _imported_names(source, package)
     names = ["/".join((str(root), *parts)) for parts in imported if parts[0] in here]
     files = [f"{name}{end}" for name in names for end in (".py", "/__init__.py")]
-    return {Path(file) for file in files if os.path.isfile(file)}  # noqa: PTH113
+    return frozenset(Path(file) for file in files if os.path.isfile(file))  # noqa: PTH113
 
 
 @cache
@@ -116,8 +122,11 @@ def page_key(root: Path, page: Page, others: list[Path]) -> str:
 
 
 def _code_of(page: Page) -> Iterator[str]:
+    """Yield the fences that may import something, without prompts."""
     for fence in page.runnable:
         code = fence.code
+        if "import" not in code:
+            continue
         if fence.language == "pycon":
             with contextlib.suppress(ValueError):
                 code = "".join(e.source for e in examples(code))
