@@ -4,8 +4,7 @@ A plugin of `dlkb build` and `dlkb serve`, not of mkdocs.yml: other generators k
 To render takes nine tenths of a build. A page is rendered again when something changed that its
 text may show: itself, the bibliography, what words and letters mean, its figures, the values of its
 bound numbers, the modules that it documents, the titles of other pages, the engine, installed
-packages. Home, map and families show counts and pictures of all pages, so that any change renders
-them again.
+packages. Home, map and families count what all pages hold, so that any change renders them again.
 
 Rendering also tells others of what it found: mkdocs of anchors, mkdocstrings and autorefs of what
 can be linked to. That is kept, and told again.
@@ -90,8 +89,8 @@ def _key(root: Path, page: Page, house: str) -> str:
         module = root.joinpath(*name.split("."))
         start = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
         files |= {start, *depends_on(root, start)} if start.is_file() else set()
-    if generated(text):  # counts and pictures of all pages
-        files |= {path for path in docs.rglob("*.*") if path.suffix in (".md", ".json", ".svg")}
+    if generated(text):  # counts of all pages
+        files |= {*docs.rglob("*.md"), *docs.glob("*.json")}
     contents = [(path.as_posix(), digest_of(path)) for path in sorted(files)]
     return _hash(house, page.file.src_uri, text, page.meta, contents)
 

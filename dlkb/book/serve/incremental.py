@@ -88,6 +88,7 @@ class Site:
         self.unchecked = False  # whether a source changed: `dlkb prepare` is due
         self._seen: Snapshot = {}
         self._pending: set[str] = set()  # changed, but not to be seen yet
+        self.behind = False  # whether pages that say something of an edited one are still as before
         self._intact = False  # whether memory and folder hold one whole state
 
     def update(self) -> tuple[bool, list[str]]:
@@ -101,7 +102,7 @@ class Site:
         """
         now = snapshot(self.root)
         if now == self._seen:
-            return False, []
+            return self._catch_up() if self.behind else (False, [])
         time.sleep(PAUSE)
         while now != (later := snapshot(self.root)):  # in the middle of a burst of edits
             now = later
@@ -113,6 +114,19 @@ class Site:
         if not self._intact or any(self._shakes_all(name) for name in self._pending):
             return self._build()
         return self._refresh()
+
+    def _catch_up(self) -> tuple[bool, list[str]]:
+        """Render the pages that count what others hold; the edited page has been shown by now."""
+        self.behind = False
+        every = self._memory.files.documentation_pages()
+        stale = [
+            file
+            for file in every
+            if generated(file.page.markdown) and f"docs/{file.src_uri}" not in self._pending
+        ]
+        if self._write(stale):
+            return bool(stale), []
+        return self._build()
 
     def _shakes_all(self, name: str) -> bool:
         if name in _SHARED:
@@ -141,7 +155,7 @@ class Site:
         write_search(self.root, folder, read_book(self.root))
         self.folder, self._memory = folder, memory
         self._pending.clear()
-        self._intact = True
+        self._intact, self.behind = True, False
         return True, []
 
     def _refresh(self) -> tuple[bool, list[str]]:
@@ -160,28 +174,29 @@ class Site:
             if file := memory.files.get_file_from_path(uri):
                 file.copy_file()
         figures = {match[1] for uri in edited if (match := _FIGURE.fullmatch(uri))}
-        cards = edited & pages.keys() - written  # of which other pages say something
+        # Other pages say something of those that were edited: they follow at the next update.
+        self.behind |= bool((edited & pages.keys()) - written - broken.keys())
         stale = [
             file
             for uri, file in pages.items()
             if uri not in broken
-            and (
-                uri in edited
-                or self._shows(file.page.markdown, figures, formulas)
-                or (cards and generated(file.page.markdown))
-            )
+            and (uri in edited or self._shows(file.page.markdown, figures, formulas))
         ]
         if stale:
             if formulas:
                 memory.config.plugins["mkdocstrings"].handlers.teardown()  # reads them again
-            self._intact = False  # until all is written
-            if not self._render(stale):
+            if not self._write(stale):
                 return self._build()
-            self._intact = True
         self._pending = {f"docs/{uri}" for uri in broken}
         if edited & pages.keys() and not broken:
             write_ledger(self.root, read_book(self.root))  # seen at the next update
         return bool(stale), [line for problems in broken.values() for line in problems]
+
+    def _write(self, stale: list[File]) -> bool:
+        """Render and write these pages; return False if that is not enough."""
+        self._intact = False  # until all is written
+        self._intact = self._render(stale)
+        return self._intact
 
     def _problems(self, uri: str) -> list[str]:
         docs = self.root / "docs"
@@ -202,7 +217,6 @@ class Site:
         return any(changed & set(depends_on(self.root, Path(module))) for module in modules)
 
     def _render(self, stale: list[File]) -> bool:
-        """Render and write these pages; return False if that is not enough."""
         memory = self._memory
         config, files, plugins = memory.config, memory.files, memory.config.plugins
         pages = [file.page for file in stale if file.page]

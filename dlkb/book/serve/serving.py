@@ -89,7 +89,8 @@ class _Server(LiveReloadServer):
         console.print(f"serving {self.url}")
         bell = _Bell(self.site.root)
         while True:
-            bell.wait(PAUSE if self._is_checking() else QUIET)
+            if not self.site.behind:
+                bell.wait(PAUSE if self._is_checking() else QUIET)
             started = time.monotonic()
             try:
                 shown, problems = self.site.update()

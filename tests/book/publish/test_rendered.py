@@ -93,7 +93,7 @@ def test_a_page_is_rendered_again_where_something_changed(book, rendered):
         (
             "docs/assets/figures/optimizers/toy/line-dark.svg",
             '<svg viewBox="0 0 80 60" width="160pt"></svg>',
-            [LEADS, "optimizers/toy"],
+            ["optimizers/toy"],
         ),
     ]:
         (book.root / path).write_text(text)

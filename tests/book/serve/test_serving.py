@@ -350,9 +350,23 @@ def test_a_card_follows_an_edit_of_its_topic(book):
     with contextlib.closing(Site(book.root, URL)) as site:
         assert site.update() == SHOWN
         assert "1 refuted" in text(site, "optimizers/index.html")
+        before = book.page.read_text()
         book.edit("/// refuted |", "/// imprecise |")
-        assert site.update()[0]
+        assert site.update()[0] is False, "the card says what the page shows"
+        assert site.update() == NOTHING
+        book.edit("as_stated=square(2) == 5)\n'refuted'", "mended=square(2) == 4)\n'imprecise'")
+        assert written_by(site) - ALWAYS == {TOY}, "the edited page comes first"
+        assert "1 refuted" in text(site, "optimizers/index.html")
+        assert site.behind
+        assert written_by(site) - ALWAYS == {"claims/index.html", "claims.json"}
+        assert written_by(site) - ALWAYS == {"optimizers/index.html"}
         assert "1 imprecise" in text(site, "optimizers/index.html")
+        assert site.update() == NOTHING
+        assert_as_if_built_now(site)
+        book.page.write_text(before)
+        while site.update()[0]:
+            pass
+        assert "1 refuted" in text(site, "optimizers/index.html")
 
 
 def wait_for(happens: Callable[[], bool], what: str) -> None:
