@@ -26,7 +26,15 @@ from dlkb.book.run.session import Outcome, Session
 LIMIT = 60.0
 """Seconds that a page may take; it should take under 5."""
 
-PRELOAD = ["numpy", "torch", "sympy", "scipy.special", "sklearn.datasets", "dlkb.book.hold.verify"]
+PRELOAD = [
+    "numpy",
+    "torch",
+    "torch._dynamo",  # a second of CPU on the first use of an optimizer
+    "sympy",
+    "scipy.special",
+    "sklearn.datasets",
+    "dlkb.book.hold.verify",
+]
 """What the server imports, if it is installed: what most pages import, and the engine."""
 
 ENVIRONMENT = {

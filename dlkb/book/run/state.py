@@ -8,8 +8,8 @@ same page means, or of a program that a reader copies a fence into.
 import os
 import sys
 from collections.abc import Callable, Mapping
+from operator import is_
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 # Not torch: its compiler replaces some of its own functions when it is first needed.
@@ -27,11 +27,12 @@ _NAMES: dict[str, Callable[[str], str]] = {
 
 def state() -> State:
     """Return what may not change."""
-    modules = {name: module for name, module in list(sys.modules.items()) if module is not None}
-    functions: State = {
-        name: _functions(module)
+    modules = dict(sys.modules)
+    # Copied whole: to pick the functions would take longer, and a page asks after each step.
+    contents: State = {
+        name: dict(vars(module))
         for name, module in modules.items()
-        if name in _FUNCTIONS_OF or name.startswith("dlkb.")
+        if module is not None and (name in _FUNCTIONS_OF or name.startswith("dlkb."))
     }
     settings: dict[str, Any] = {
         "the current folder": _folder(),
@@ -52,12 +53,12 @@ def state() -> State:
         "environment": dict(os.environ),
         "settings": settings,
     }
-    return kinds | functions
+    return kinds | contents
 
 
-def _functions(module: ModuleType) -> dict[str, Any]:
-    shown = "_"  # what an interpreter displayed last, in builtins
-    return {k: value for k, value in list(vars(module).items()) if callable(value) and k != shown}
+def _counts(name: str, value: Any) -> bool:
+    """Whether it is a function; `_` is what an interpreter displayed last, in builtins."""
+    return callable(value) and name != "_"
 
 
 def _folder() -> str:
@@ -82,7 +83,12 @@ def changed(before: State, after: State, source: str) -> set[str]:
         name_of = _NAMES.get(kind, f"{kind}.{{}}".format)
         if kind in ("environment", "settings"):
             found |= {name_of(name) for name, value in values.items() if now.get(name) != value}
-        else:  # by identity: what modules hold need not be comparable
-            found |= {name_of(name) for name, value in values.items() if now.get(name) is not value}
+        # By identity: what modules hold need not be comparable.
+        elif not all(map(is_, values.values(), map(now.get, values))):
+            found |= {
+                name_of(name)
+                for name, value in values.items()
+                if now.get(name) is not value and (kind == "modules" or _counts(name, value))
+            }
     new = after["environment"].keys() - before["environment"].keys()
     return found | {_NAMES["environment"](name) for name in new if name in source}
