@@ -91,7 +91,7 @@ def _key(root: Path, page: Page, house: str) -> str:
         files |= {start, *depends_on(root, start)} if start.is_file() else set()
     if generated(text):  # counts of all pages
         files |= {*docs.rglob("*.md"), *docs.glob("*.json")}
-    contents = [(path.as_posix(), digest_of(path)) for path in sorted(files)]
+    contents = [(path.relative_to(root).as_posix(), digest_of(path)) for path in sorted(files)]
     return _hash(house, page.file.src_uri, text, page.meta, contents)
 
 

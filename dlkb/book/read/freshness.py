@@ -116,9 +116,9 @@ def page_key(root: Path, page: Page, others: list[Path]) -> str:
     for file in files - {*others, *ENGINE}:  # the engine's data is what it writes itself
         if file.suffix == ".py" and file.is_relative_to(root):
             files.update(_data_beside(root, file))
-    return digest(
-        json.dumps([versions(), engine(), sorted((str(f), digest_of(f)) for f in files)]).encode()
-    )
+    # By their place in the checkout: another checkout of the same files has the same key.
+    contents = sorted((os.path.relpath(file, root), digest_of(file)) for file in files)
+    return digest(json.dumps([versions(), engine(), contents]).encode())
 
 
 def _code_of(page: Page) -> Iterator[str]:
