@@ -9,6 +9,7 @@ import torch
 
 from dlkb.book.publish.search_index import TEXTS, TITLES
 from scripts.bench import book, formulas, lora, optimizers, peers, profiles, sharded, timing
+from scripts.bench.timers import PARTS
 
 
 @pytest.fixture(autouse=True)
@@ -118,3 +119,10 @@ def test_search_is_measured_beside_lunr(tmp_path):
         "search made ready, as on a phone",
         "a search, as on a phone",
     ], ran.stderr
+
+
+@pytest.mark.parametrize("task", PARTS)
+def test_what_is_timed_is_there(task):
+    """In a process of its own, since functions are replaced."""
+    code = f"from scripts.bench.timers import PARTS, Timers; Timers().time_parts(PARTS['{task}'])"
+    subprocess.run([sys.executable, "-c", code], cwd=timing.ROOT, check=True)

@@ -60,11 +60,20 @@ PARTS: dict[str, Parts] = {
             f"mkdocs.commands.build:{name}" for name in ("_build_page", "_build_theme_template")
         ),
         "copying files": ("mkdocs.structure.files:Files.copy_static_files",),
-        "rules of pages": ("dlkb.book.publish.site:book_problems",),
+        "rules of pages": ("dlkb.book.hold.verify:book_problems",),
         "which figures are stale": ("dlkb.book.publish.site:draw",),
-        "which pages are stale": ("dlkb.book.publish.site:write_downloads",),
+        "which pages are stale": (
+            "dlkb.book.hold.verify:page_key",
+            "dlkb.book.publish.downloads:page_key",
+        ),
+        "which pages are rendered as they will be": (
+            "dlkb.book.publish.rendered:_key",
+            "dlkb.book.publish.rendered:_take",
+        ),
         "ledger": ("dlkb.book.publish.site:write_ledger",),
-        "zip": ("dlkb.book.publish.offline:write_zip",),
+        "search index": ("dlkb.book.publish.site:write_search",),
+        "code that did not run": ("dlkb.book.publish.site:unrun_code",),
+        "zip": ("dlkb.book.publish.site:write_zip",),
     },
     "refresh": {
         **_MKDOCS,
