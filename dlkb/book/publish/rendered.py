@@ -86,13 +86,19 @@ def _key(root: Path, page: Page, house: str) -> str:
     files = {path for name in names for path in (docs / "assets/figures").glob(f"{name}*")}
     files |= {values_file(root, text), root / FOLDER / page.file.src_uri.replace(".md", ".py")}
     for name in _DOCUMENTED.findall(text):
-        module = root.joinpath(*name.split("."))
-        start = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
-        files |= {start, *depends_on(root, start)} if start.is_file() else set()
+        files |= set(depends_on(root, *_modules_of(root, name)))
     if generated(text):  # counts of all pages
         files |= {*docs.rglob("*.md"), *docs.glob("*.json")}
     contents = [(path.relative_to(root).as_posix(), digest_of(path)) for path in sorted(files)]
     return _hash(house, page.file.src_uri, text, page.meta, contents)
+
+
+def _modules_of(root: Path, name: str) -> list[Path]:
+    """Return the files of a module or object that is documented, and of the packages around it."""
+    parts = name.split(".")
+    around = [root.joinpath(*parts[:length]) for length in range(1, len(parts) + 1)]
+    files = [file for path in around for file in (path.with_suffix(".py"), path / "__init__.py")]
+    return [file for file in files if file.is_file()]
 
 
 def _hash(*parts: Any) -> str:
