@@ -204,6 +204,28 @@ def widen(x: Array) -> Array:
     return namespace(x).astype(x, wide_dtype(x), copy=False)
 
 
+def as_numbers(*values: Any) -> tuple[Any, ...]:
+    """Return NumPy's scalars and 0-d arrays as Python numbers, anything else as it is.
+
+    For hyperparameters: NumPy multiplies a float32 array by `np.float64(0.9)` in float64, by 0.9
+    in float32. Without this, a state would be twice as wide after the first step.
+
+    Args:
+        *values: Hyperparameters: numbers, arrays of any library, None.
+
+    Returns:
+        As many values.
+
+    Example:
+        >>> import numpy as np
+        >>> as_numbers(np.float64(0.5), 0.5, np.ones(1))
+        (0.5, 0.5, array([1.]))
+    """
+    # NumPy's types alone have this attribute, also where the compiler looks on.
+    numpys = [hasattr(type(x), "__array_interface__") and x.ndim == 0 for x in values]
+    return tuple(x.item() if n else x for x, n in zip(values, numpys, strict=True))
+
+
 def norm(x: Array, *, ord: float = 2.0, axis: int | None = None, keepdims: bool = False) -> Array:
     r"""Return the length of vectors, also where the squares of their entries overflow.
 

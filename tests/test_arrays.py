@@ -12,6 +12,7 @@ import scipy.special
 import torch
 
 from dlkb.arrays import (
+    as_numbers,
     bernoulli,
     check_between,
     check_broadcasts,
@@ -180,6 +181,21 @@ def test_bounds(closed, value):
 
 def test_an_array_is_not_compared_with_bounds():
     check_between("p", np.asarray(7.0), 0, 1)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int32, np.bool_])
+def test_numbers_of_numpy_become_pythons(kind):
+    one, zero = as_numbers(kind(1), np.zeros((), dtype=kind))
+    assert type(one) is type(zero) is type(kind(1).item())
+    assert (one, zero) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "value", [0.5, 3, True, None, np.ones(1), torch.ones(()), jnp.ones(()), "a"], ids=str
+)
+def test_what_is_no_number_of_numpy_stays(value):
+    (found,) = as_numbers(value)
+    assert found is value
 
 
 @pytest.mark.parametrize(
