@@ -420,3 +420,46 @@ def check_between(name: str, value: Any, low: float, high: float, *, closed: str
         left = "[" if closed in ("both", "left") else "("
         right = "]" if closed in ("both", "right") else ")"
         raise ValueError(f"{name} is {value}: it must lie in {left}{low}, {high}{right}")
+
+
+def check_ids(name: str, ids: Array, size: int) -> None:
+    """Raise unless integers are numbers of entries, counted from 0, where a look costs nothing.
+
+    Looked at are NumPy's arrays and torch's on the CPU. On an accelerator a look would wait for
+    the device, and within `torch.compile`, `torch.vmap` and `jax.jit` there are no values. There,
+    and for JAX's arrays, an id is what the library makes of it: negative ones may count from the
+    end; those beyond give NaN in JAX, in torch an error or, on an accelerator, a failed device.
+
+    Args:
+        name: The argument's name, for the message.
+        ids: Integers of any shape.
+        size: How many entries there are.
+
+    Raises:
+        ValueError: Naming the argument, the first id that is wrong, and the range.
+
+    Example:
+        >>> import numpy as np
+        >>> check_ids("tokens", np.asarray([2, -1, 3]), 3)
+        Traceback (most recent call last):
+        ValueError: tokens holds -1: of 3 entries, ids lie in [0, 2]
+    """
+    if not _at_hand(ids):
+        return
+    xp = namespace(ids)
+    wide = xp.astype(ids, xp.int64)  # torch cannot compare 8 bits with 300
+    wrong = (wide < 0) | (wide >= size)
+    if xp.any(wrong):
+        raise ValueError(
+            f"{name} holds {ids[wrong][0].item()}: of {size} entries, ids lie in [0, {size - 1}]"
+        )
+
+
+def _at_hand(x: Array) -> bool:
+    """Whether the values of an array lie in memory, and nothing traces what is done with them."""
+    if not _is_torch(x):
+        return array_api_compat.is_numpy_array(x)
+    torch = sys.modules["torch"]
+    if torch.compiler.is_compiling() or type(x) is not torch.Tensor or x.device.type != "cpu":
+        return False
+    return not torch._C._functorch.is_functorch_wrapped_tensor(x)

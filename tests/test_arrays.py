@@ -17,6 +17,7 @@ from dlkb.arrays import (
     check_between,
     check_broadcasts,
     check_float,
+    check_ids,
     check_same_shape,
     erf,
     namespace,
@@ -234,3 +235,38 @@ def test_generators_that_do_not_fit():
         uniform(np.zeros(2), generator=0)
     with pytest.raises(TypeError, match=r"torch.Generator but the array is not a torch tensor"):
         normal(np.zeros(2), generator=torch.Generator())
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
+def test_ids_are_numbers_of_entries(convert, dtype):
+    ids = convert(np.asarray([[0, 2], [1, 2]], dtype=dtype))
+    check_ids("ids", ids, 3)
+    check_ids("ids", ids, 300)  # beyond 8 bits
+    check_ids("ids", ids[:0], 0)
+    check_ids("ids", ids[0, 1], 3)
+    for wrong in (ids, ids[0, 1]):
+        with pytest.raises(ValueError, match=r"^ids holds 2: of 2 entries, ids lie in \[0, 1\]$"):
+            check_ids("ids", wrong, 2)
+    if "u" not in dtype:
+        with pytest.raises(ValueError, match=r"holds -2: of 3 entries"):
+            check_ids("ids", -ids, 3)
+
+
+def test_ids_that_a_compiler_traces_are_not_looked_at():
+    ids = torch.tensor([0, 7])
+
+    def function(x):
+        check_ids("ids", x, 3)
+        return x + 1
+
+    torch.compiler.reset()
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    assert compiled(ids).tolist() == torch.vmap(function)(ids).tolist() == [1, 8]
+    assert jax.jit(function)(jnp.asarray([0, 7])).tolist() == [1, 8]
+    assert function(ids.to("meta")).device.type == "meta"
+    assert function(array_api_strict.asarray([0, 7]))[1] == 8
+    with torch._subclasses.FakeTensorMode() as mode:
+        assert function(mode.from_tensor(ids)).shape == (2,)
+    with pytest.raises(ValueError, match="ids holds 7"):
+        function(ids)
