@@ -226,6 +226,28 @@ def as_numbers(*values: Any) -> tuple[Any, ...]:
     return tuple(x.item() if n else x for x, n in zip(values, numpys, strict=True))
 
 
+def power(base: Any, exponent: Any) -> Any:
+    r"""Return a power, ∞ where it overflows: Python's numbers raise there, arrays do not.
+
+    $$b^e$$
+
+    Args:
+        base: b ≥ 0, a number or an array.
+        exponent: e, a number or an array.
+
+    Returns:
+        A number or an array.
+
+    Example:
+        >>> power(2.0, 3), power(2.0, 5000)
+        (8.0, inf)
+    """
+    try:
+        return base**exponent
+    except OverflowError:
+        return math.inf
+
+
 def norm(x: Array, *, ord: float = 2.0, axis: int | None = None, keepdims: bool = False) -> Array:
     r"""Return the length of vectors, also where the squares of their entries overflow.
 

@@ -23,6 +23,7 @@ from dlkb.arrays import (
     namespace,
     norm,
     normal,
+    power,
     uniform,
     wide_dtype,
     widen,
@@ -182,6 +183,15 @@ def test_bounds(closed, value):
 
 def test_an_array_is_not_compared_with_bounds():
     check_between("p", np.asarray(7.0), 0, 1)
+
+
+def test_a_power_that_overflows_is_infinite():
+    assert power(2.0, 10) == 1024
+    assert power(10.0, 308) == 1e308
+    assert power(10.0, 309) == power(1e200, 2) == power(0.5, -2000) == math.inf
+    with np.errstate(over="ignore"):
+        assert power(np.asarray([2.0, 1e200]), 2).tolist() == [4.0, math.inf]
+    assert power(torch.tensor([2.0, 1e30]), 2).tolist() == [4.0, math.inf]
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int32, np.bool_])
