@@ -1,7 +1,6 @@
 """Dynamic loss scaling with the interface of `torch.amp.GradScaler`."""
 
 import math
-import operator
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -35,7 +34,7 @@ def _count(name: str, value: Any, low: int) -> int:
     """Return a count, which is compared with whole numbers: a fraction would never be met."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} is {value!r}: an integer is needed, such as int({name})")
-    number = operator.index(value)
+    number = value.__index__()
     check_between(name, number, low, math.inf, closed="left")
     return number
 
