@@ -204,6 +204,50 @@ def widen(x: Array) -> Array:
     return namespace(x).astype(x, wide_dtype(x), copy=False)
 
 
+def as_numbers(*values: Any) -> tuple[Any, ...]:
+    """Return NumPy's scalars and 0-d arrays as Python numbers, anything else as it is.
+
+    For hyperparameters: NumPy multiplies a float32 array by `np.float64(0.9)` in float64, by 0.9
+    in float32. Without this, a state would be twice as wide after the first step.
+
+    Args:
+        *values: Hyperparameters: numbers, arrays of any library, None.
+
+    Returns:
+        As many values.
+
+    Example:
+        >>> import numpy as np
+        >>> as_numbers(np.float64(0.5), 0.5, np.ones(1))
+        (0.5, 0.5, array([1.]))
+    """
+    # NumPy's types alone have this attribute, also where the compiler looks on.
+    numpys = [hasattr(type(x), "__array_interface__") and x.ndim == 0 for x in values]
+    return tuple(x.item() if n else x for x, n in zip(values, numpys, strict=True))
+
+
+def power(base: Any, exponent: Any) -> Any:
+    r"""Return a power, ∞ where it overflows: Python's numbers raise there, arrays do not.
+
+    $$b^e$$
+
+    Args:
+        base: b ≥ 0, a number or an array.
+        exponent: e, a number or an array.
+
+    Returns:
+        A number or an array.
+
+    Example:
+        >>> power(2.0, 3), power(2.0, 5000)
+        (8.0, inf)
+    """
+    try:
+        return base**exponent
+    except OverflowError:
+        return math.inf
+
+
 def norm(x: Array, *, ord: float = 2.0, axis: int | None = None, keepdims: bool = False) -> Array:
     r"""Return the length of vectors, also where the squares of their entries overflow.
 
@@ -398,3 +442,46 @@ def check_between(name: str, value: Any, low: float, high: float, *, closed: str
         left = "[" if closed in ("both", "left") else "("
         right = "]" if closed in ("both", "right") else ")"
         raise ValueError(f"{name} is {value}: it must lie in {left}{low}, {high}{right}")
+
+
+def check_ids(name: str, ids: Array, size: int) -> None:
+    """Raise unless integers are numbers of entries, counted from 0, where a look costs nothing.
+
+    Looked at are NumPy's arrays and torch's on the CPU. On an accelerator a look would wait for
+    the device, and within `torch.compile`, `torch.vmap` and `jax.jit` there are no values. There,
+    and for JAX's arrays, an id is what the library makes of it: negative ones may count from the
+    end; those beyond give NaN in JAX, in torch an error or, on an accelerator, a failed device.
+
+    Args:
+        name: The argument's name, for the message.
+        ids: Integers of any shape.
+        size: How many entries there are.
+
+    Raises:
+        ValueError: Naming the argument, the first id that is wrong, and the range.
+
+    Example:
+        >>> import numpy as np
+        >>> check_ids("tokens", np.asarray([2, -1, 3]), 3)
+        Traceback (most recent call last):
+        ValueError: tokens holds -1: of 3 entries, ids lie in [0, 2]
+    """
+    if not _at_hand(ids):
+        return
+    xp = namespace(ids)
+    wide = xp.astype(ids, xp.int64)  # torch cannot compare 8 bits with 300
+    wrong = (wide < 0) | (wide >= size)
+    if xp.any(wrong):
+        raise ValueError(
+            f"{name} holds {ids[wrong][0].item()}: of {size} entries, ids lie in [0, {size - 1}]"
+        )
+
+
+def _at_hand(x: Array) -> bool:
+    """Whether the values of an array lie in memory, and nothing traces what is done with them."""
+    if not _is_torch(x):
+        return array_api_compat.is_numpy_array(x)
+    torch = sys.modules["torch"]
+    if torch.compiler.is_compiling() or type(x) is not torch.Tensor or x.device.type != "cpu":
+        return False
+    return not torch._C._functorch.is_functorch_wrapped_tensor(x)

@@ -12,15 +12,18 @@ import scipy.special
 import torch
 
 from dlkb.arrays import (
+    as_numbers,
     bernoulli,
     check_between,
     check_broadcasts,
     check_float,
+    check_ids,
     check_same_shape,
     erf,
     namespace,
     norm,
     normal,
+    power,
     uniform,
     wide_dtype,
     widen,
@@ -182,6 +185,30 @@ def test_an_array_is_not_compared_with_bounds():
     check_between("p", np.asarray(7.0), 0, 1)
 
 
+def test_a_power_that_overflows_is_infinite():
+    assert power(2.0, 10) == 1024
+    assert power(10.0, 308) == 1e308
+    assert power(10.0, 309) == power(1e200, 2) == power(0.5, -2000) == math.inf
+    with np.errstate(over="ignore"):
+        assert power(np.asarray([2.0, 1e200]), 2).tolist() == [4.0, math.inf]
+    assert power(torch.tensor([2.0, 1e30]), 2).tolist() == [4.0, math.inf]
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int32, np.bool_])
+def test_numbers_of_numpy_become_pythons(kind):
+    one, zero = as_numbers(kind(1), np.zeros((), dtype=kind))
+    assert type(one) is type(zero) is type(kind(1).item())
+    assert (one, zero) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "value", [0.5, 3, True, None, np.ones(1), torch.ones(()), jnp.ones(()), "a"], ids=str
+)
+def test_what_is_no_number_of_numpy_stays(value):
+    (found,) = as_numbers(value)
+    assert found is value
+
+
 @pytest.mark.parametrize(
     ("shape", "other"), [((3,), (1,)), ((4, 1), (1, 4)), ((6,), (2, 3)), ((), (1,))]
 )
@@ -218,3 +245,38 @@ def test_generators_that_do_not_fit():
         uniform(np.zeros(2), generator=0)
     with pytest.raises(TypeError, match=r"torch.Generator but the array is not a torch tensor"):
         normal(np.zeros(2), generator=torch.Generator())
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
+def test_ids_are_numbers_of_entries(convert, dtype):
+    ids = convert(np.asarray([[0, 2], [1, 2]], dtype=dtype))
+    check_ids("ids", ids, 3)
+    check_ids("ids", ids, 300)  # beyond 8 bits
+    check_ids("ids", ids[:0], 0)
+    check_ids("ids", ids[0, 1], 3)
+    for wrong in (ids, ids[0, 1]):
+        with pytest.raises(ValueError, match=r"^ids holds 2: of 2 entries, ids lie in \[0, 1\]$"):
+            check_ids("ids", wrong, 2)
+    if "u" not in dtype:
+        with pytest.raises(ValueError, match=r"holds -2: of 3 entries"):
+            check_ids("ids", -ids, 3)
+
+
+def test_ids_that_a_compiler_traces_are_not_looked_at():
+    ids = torch.tensor([0, 7])
+
+    def function(x):
+        check_ids("ids", x, 3)
+        return x + 1
+
+    torch.compiler.reset()
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    assert compiled(ids).tolist() == torch.vmap(function)(ids).tolist() == [1, 8]
+    assert jax.jit(function)(jnp.asarray([0, 7])).tolist() == [1, 8]
+    assert function(ids.to("meta")).device.type == "meta"
+    assert function(array_api_strict.asarray([0, 7]))[1] == 8
+    with torch._subclasses.FakeTensorMode() as mode:
+        assert function(mode.from_tensor(ids)).shape == (2,)
+    with pytest.raises(ValueError, match="ids holds 7"):
+        function(ids)

@@ -129,6 +129,31 @@ def test_defaults_do_not_matter(case, dtype, default):
     assert_same(case, result, call(case), dtype)
 
 
+STEPS = [
+    case
+    for case in CASES
+    if case.function.__module__.startswith("dlkb.optimizers.")
+    and {"theta", "x"} & case.arguments().keys()
+]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.asarray])
+@pytest.mark.parametrize("case", STEPS, ids=str)
+def test_numbers_of_numpy_widen_no_state(case, kind):
+    def take(number):
+        def given(value):
+            if isinstance(value, tuple) and not hasattr(value, "_fields"):
+                return tuple(map(given, value))
+            return number(value) if type(value) is float else value
+
+        arguments = map_arrays(LIBRARIES["numpy-float32"], case.arguments())
+        return leaves(case.call({name: given(value) for name, value in arguments.items()}))
+
+    for found, expected in zip(take(kind), take(lambda x: float(kind(x))), strict=True):
+        assert np.asarray(found).dtype == np.asarray(expected).dtype
+        np.testing.assert_array_equal(found, expected)
+
+
 EXTREMES = [
     (case, dtype)
     for case in CASES

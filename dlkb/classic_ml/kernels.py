@@ -2,7 +2,15 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, device, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    device,
+    namespace,
+    widen,
+)
 
 
 def _check_pair(X: Array, Z: Array) -> None:
@@ -19,18 +27,13 @@ def _check_gram(K: Array, y: Array, alpha: Array | None = None) -> None:
     check_float("K", K)
     check_float("y", y)
     n = y.shape[0] if y.ndim == 1 else -1
-    if alpha is None:
-        if tuple(K.shape) != (n, n):
-            raise ValueError(
-                f"K has shape {tuple(K.shape)} and y {tuple(y.shape)}: (n, n) and (n,) are needed"
-            )
-        return
-    check_float("alpha", alpha)
-    if tuple(K.shape) != (n, n) or tuple(alpha.shape) != (n,):
+    if tuple(K.shape) != (n, n):
         raise ValueError(
-            f"K has shape {tuple(K.shape)}, y {tuple(y.shape)} and alpha {tuple(alpha.shape)}: "
-            "(n, n), (n,) and (n,) are needed"
+            f"K has shape {tuple(K.shape)} and y {tuple(y.shape)}: (n, n) and (n,) are needed"
         )
+    if alpha is not None:
+        check_float("alpha", alpha)
+        check_same_shape("alpha", alpha, "y", y)
 
 
 def polynomial_kernel(

@@ -133,8 +133,29 @@ def _score(grad: Array, hess: Array, l2: float) -> Array:
     """Return Σₖ Gₖ² / (H + λ); grad has a last axis of outputs that hess lacks."""
     xp = namespace(grad, hess)
     curvature = (hess + l2)[..., None]
-    # One factor over the curvature first: the square alone may overflow.
+    # One factor over the curvature first: the square alone may underflow.
     return xp.sum(grad * (grad / xp.where(curvature > 0, curvature, math.inf)), axis=-1)
+
+
+def _scale(x: Array) -> Array:
+    """Return what to divide by so that no square of a sum overflows: a power of two, mostly 1.
+
+    It rounds nothing, so that equal gains stay equal.
+    """
+    xp = namespace(x)
+    if 0 in x.shape:
+        return 1.0
+    bits = math.frexp(float(xp.finfo(x.dtype).max))[1]
+    size = xp.max(xp.abs(x))
+    large = size > 2.0 ** (bits // 2 - 12)
+    return xp.where(large, xp.full_like(size, 2.0 ** (3 * bits // 4 - 6)), 1.0)
+
+
+def _middle(below: Array, above: Array) -> Array:
+    """Return what lies halfway, below the upper one."""
+    middle = below / 2 + above / 2  # the sum, or the difference, may overflow
+    # Where nothing lies between, it rounded up.
+    return namespace(below, above).where(middle < above, middle, below)
 
 
 def _gains(grad: Array, hess: Array, l2: float, min_hess: float) -> Array:
@@ -168,7 +189,7 @@ def split_gains(
         min_hess: What H must be at least on either side, ≥ 0. It must be above 0 in any case.
 
     Returns:
-        Thresholds and gains, in the order of x.
+        Thresholds and gains, in the order of x. A gain beyond the dtype is ∞.
 
     Raises:
         TypeError: If an array is not floating-point.
@@ -196,11 +217,10 @@ def split_gains(
         raise ValueError(f"x has shape {tuple(x.shape)}: one feature, (n,), is needed")
     xp = namespace(x, grad, hess)
     order = xp.argsort(x)
-    values = widen(xp.take(x, order))
-    outputs = widen(grad if grad.ndim == 2 else grad[:, None])
-    gain = _gains(xp.take(outputs, order, axis=0), xp.take(widen(hess), order), l2, min_hess)
-    gain = xp.where(values[1:] > values[:-1], gain, 0.0)
-    middle = xp.astype(values[:-1] + (values[1:] - values[:-1]) / 2, x.dtype, copy=False)
-    below, above = (xp.astype(v, x.dtype, copy=False) for v in (values[:-1], values[1:]))
-    threshold = xp.where(middle < above, middle, below)  # nothing lies between: it rounded up
-    return Splits(threshold, xp.astype(gain, x.dtype, copy=False))
+    below, above = xp.take(x, order[:-1]), xp.take(x, order[1:])
+    outputs, weight = widen(grad if grad.ndim == 2 else grad[:, None]), widen(hess)
+    s, t = _scale(outputs), _scale(weight)
+    sorted_g, sorted_h = xp.take(outputs / s, order, axis=0), xp.take(weight / t, order)
+    gain = _gains(sorted_g, sorted_h, l2 / t, min_hess / t) * (s / t) * s
+    gain = xp.where(above > below, gain, 0.0)
+    return Splits(_middle(below, above), xp.astype(gain, x.dtype, copy=False))

@@ -13,7 +13,7 @@ from dlkb.arrays import (
     uniform,
     widen,
 )
-from dlkb.classic_ml.splits import _check_examples, _gains, leaf_weight
+from dlkb.classic_ml.splits import _check_examples, _gains, _middle, _scale, leaf_weight
 
 
 class Tree(NamedTuple):
@@ -148,6 +148,8 @@ def grow_tree(
     ranked, rows = xp.take_along_axis(X, order, axis=0), xp.reshape(order, (-1,))
     distinct = ranked[1:, :] > ranked[:-1, :]
     outputs, weight = widen(grad if grad.ndim == 2 else grad[:, None]), widen(hess)
+    s, t = _scale(outputs), _scale(weight)
+    outputs, weight, l2, min_hess = outputs / s, weight / t, l2 / t, min_hess / t
     at = xp.zeros(X.shape[0], dtype=order.dtype, device=device(X))
     features, thresholds = [], []
     for node in range(nodes):
@@ -165,10 +167,8 @@ def grow_tree(
         # The first of equal gains: the example at the cut is one of the node.
         below = xp.take(xp.take(ranked, feature, axis=1)[:, 0], cut)[0]
         above = xp.min(xp.where((h > 0) & (x > below), x, math.inf))
-        splits = xp.max(gain) > min_gain
-        middle = below / 2 + above / 2
-        middle = xp.where(middle < above, middle, below)  # nothing lies between: it rounded up
-        threshold = xp.where(splits, middle, math.inf)
+        splits = xp.max(gain) > min_gain / s * (t / s)
+        threshold = xp.where(splits, _middle(below, above), math.inf)
         features.append(feature)
         thresholds.append(threshold[None])
         right = xp.astype(x > threshold, at.dtype)
@@ -176,7 +176,7 @@ def grow_tree(
     leaves = xp.arange(nodes + 1, dtype=at.dtype, device=device(X))
     member = xp.astype(leaves[:, None] == at - nodes, weight.dtype)
     total_h = xp.matmul(member, weight)[:, None]
-    value = leaf_weight(xp.matmul(member, outputs), total_h, l2=l2)
+    value = leaf_weight(xp.matmul(member, outputs), total_h, l2=l2) * (s / t)
     value = xp.astype(value if grad.ndim == 2 else value[:, 0], X.dtype, copy=False)
     return Tree(
         xp.concat([*features, order[:0, 0]]), xp.concat([*thresholds, ranked[:0, 0]]), value

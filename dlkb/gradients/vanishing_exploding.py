@@ -8,7 +8,16 @@ and goes back by $\mathbf{J}^\top$.
 import math
 from collections.abc import Sequence
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, device, namespace, norm
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_same_shape,
+    device,
+    namespace,
+    norm,
+    power,
+)
 
 
 def _check_layer(W: Array, slope: Array) -> None:
@@ -321,10 +330,9 @@ def rectifier_gradient_factor(
     """
     check_between("sigma_w", sigma_w, 0, math.inf)
     check_between("depth", depth, 0, math.inf)
-    try:
-        return (sigma_w**2 * (1 + negative_slope**2) / 2) ** depth
-    except OverflowError:
-        return math.inf
+    # Products, since Python raises where the square of a number overflows.
+    factor = sigma_w * sigma_w * (1 + negative_slope * negative_slope) / 2
+    return power(factor, depth)
 
 
 def residual_gradient_factor(chi: Array, *, scale: float = 1.0, depth: int = 1) -> Array:

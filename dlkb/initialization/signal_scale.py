@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from numbers import Integral
 
-from dlkb.arrays import Array, check_between, check_float, device, namespace, widen
+from dlkb.arrays import Array, check_between, check_float, device, namespace, power, widen
 
 # Nodes of the midpoint rule for a Gaussian integral. The rule converges exponentially here, and no
 # node is at 0, where rectifiers have their kink. At 1/256 tanh(100 z) is still good to ten digits.
@@ -19,13 +19,6 @@ _STEP, _REACH = 1 / 256, 9
 def _check_depth(depth: object) -> None:
     if not isinstance(depth, Integral) or depth < 0:
         raise ValueError(f"depth is {depth!r}: an integer of at least 0 is needed")
-
-
-def _power(factor: float, depth: int) -> float:
-    try:
-        return factor**depth
-    except OverflowError:
-        return math.inf
 
 
 def second_moment(x: Array) -> Array:
@@ -96,7 +89,7 @@ def linear_second_moment(
     check_between("fan_in", fan_in, 1, math.inf)
     check_between("weight_variance", weight_variance, 0, math.inf)
     _check_depth(depth)
-    return _power(fan_in * weight_variance, depth) * q
+    return power(fan_in * weight_variance, depth) * q
 
 
 def rectifier_second_moment(q: Array, *, negative_slope: float = 0.0) -> Array:
@@ -328,7 +321,7 @@ def rectifier_spread(*, fan_in: float, depth: int = 1, negative_slope: float = 0
     check_between("fan_in", fan_in, 1, math.inf)
     _check_depth(depth)
     fourth = 6 * (1 + negative_slope**4) / (1 + negative_slope**2) ** 2
-    return _power(1 + (fourth - 1) / fan_in, depth)
+    return power(1 + (fourth - 1) / fan_in, depth)
 
 
 def sample_mean_variance(variance: Array, *, n: int) -> Array:

@@ -30,7 +30,9 @@ def scaled_dot_product_attention(
         key: Shape (..., S, E).
         value: Shape (..., S, E_v).
         attn_mask: Boolean, True where a query may read, or a number added to the score; it
-            broadcasts to (..., L, S).
+            broadcasts to (..., L, S), from the last axis on as in torch. So with inputs
+            (N, heads, L, E), three axes are (heads, L, S), also where N equals the number of
+            heads: give (N, L, S) as `attn_mask[:, None]`.
         dropout_p: Probability of dropping a weight, whatever the mode of a module.
         is_causal: Whether query i reads keys j ≤ i alone, counted from the first of each.
         scale: Factor of the scores, 1/√E by default.

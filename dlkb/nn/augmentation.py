@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_ids
 from dlkb.regularization.mixing import cut_box, cut_mix, kept_area, mix
 
 
@@ -78,8 +78,7 @@ class MixUp(nn.Module):
             raise ValueError(f"labels has dtype {labels.dtype}: numbers of classes are integers")
         # long: uint8 and bool would index as masks, and a negative number from the end.
         numbers, count = labels.long(), self.num_classes
-        if numbers.device.type == "cpu" and bool(((numbers < 0) | (numbers >= count)).any()):
-            raise ValueError(f"labels has a number that is no class: they go from 0 to {count - 1}")
+        check_ids("labels", numbers, count)
         return nn.functional.one_hot(numbers, count).float()
 
     def extra_repr(self) -> str:

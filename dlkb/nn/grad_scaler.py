@@ -12,6 +12,33 @@ from dlkb.arrays import check_between, check_float
 from dlkb.training.mixed_precision import LossScale, loss_scale_init, loss_scale_update, unscale
 
 
+def _factor(name: str, value: Any, low: float, high: float) -> float:
+    """Return a number strictly between two bounds as a float, NumPy's and 0-d tensors, too."""
+    number = float(value)
+    check_between(name, number, low, high, closed="neither")
+    return number
+
+
+def _scale(name: str, value: Any) -> float:
+    """Return a factor of the loss, which float32 rounds neither to 0 nor to infinity."""
+    number = float(value)
+    check_between(name, number, SMALLEST, torch.finfo(torch.float32).max)
+    return number
+
+
+SMALLEST = 2.0**-149
+"""The smallest positive number of float32, in which the scale is kept."""
+
+
+def _count(name: str, value: Any, low: int) -> int:
+    """Return a count, which is compared with whole numbers: a fraction would never be met."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} is {value!r}: an integer is needed, such as int({name})")
+    number = value.__index__()
+    check_between(name, number, low, math.inf, closed="left")
+    return number
+
+
 class _Seen(NamedTuple):
     """What was done with an optimizer since the last update."""
 
@@ -35,16 +62,18 @@ class GradScaler:
 
     Args:
         device: Where gradients live. Without CUDA, "cuda" disables the scaler, with a warning.
-        init_scale: First factor of the loss, > 0.
+        init_scale: First factor of the loss, > 0 in float32.
         growth_factor: Factor after `growth_interval` good steps in a row, > 1.
         backoff_factor: Factor after an overflow, in (0, 1).
-        growth_interval: Good steps until the scale grows, ≥ 1.
+        growth_interval: Good steps until the scale grows, an integer ≥ 1.
         enabled: Whether to scale at all; if not, `step` is the optimizer's.
 
     Raises:
-        ValueError: If a number is out of its range, or `unscale_` meets float16 gradients: the
-            optimizer's parameters should be float32.
-        TypeError: If `unscale_` meets complex gradients. None has been divided then.
+        ValueError: If a number is out of its range, given here, to a setter or by
+            `load_state_dict`, which has changed nothing then; if `unscale_` meets float16
+            gradients: the optimizer's parameters should be float32.
+        TypeError: If `growth_interval` is no integer, or `unscale_` meets complex gradients. None
+            has been divided then.
         RuntimeError: If methods are called out of order, or no parameter has a gradient.
 
     Note:
@@ -82,16 +111,22 @@ class GradScaler:
                 stacklevel=2,
             )
             enabled = False
-        check_between("init_scale", init_scale, 0, math.inf, closed="neither")
-        check_between("growth_factor", growth_factor, 1, math.inf, closed="neither")
-        check_between("backoff_factor", backoff_factor, 0, 1, closed="neither")
-        check_between("growth_interval", growth_interval, 1, math.inf, closed="left")
         self._enabled = enabled
-        self._growth_factor = growth_factor
-        self._backoff_factor = backoff_factor
-        self._growth_interval = growth_interval
-        self._state = self._at(init_scale, 0)
         self._seen: dict[int, _Seen] = {}
+        self._set(
+            ("init_scale", init_scale), growth_factor, backoff_factor, growth_interval, good=0
+        )
+
+    def _set(
+        self, scale: tuple[str, Any], growth: Any, backoff: Any, interval: Any, good: Any
+    ) -> None:
+        """Check all numbers, then take them over."""
+        value = _scale(*scale)
+        growth = _factor("growth_factor", growth, 1, math.inf)
+        backoff = _factor("backoff_factor", backoff, 0, 1)
+        interval = _count("growth_interval", interval, 1)
+        self._state = self._at(value, _count("_growth_tracker", good, 0))
+        self._growth_factor, self._backoff_factor, self._growth_interval = growth, backoff, interval
 
     def _at(self, scale: float, good: int) -> LossScale:
         like = torch.empty((), dtype=torch.float32, device=self._device if self._enabled else "cpu")
@@ -165,9 +200,7 @@ class GradScaler:
         if not self._enabled:
             return
         if new_scale is not None:
-            value = float(new_scale)
-            check_between("new_scale", value, 0, math.inf, closed="neither")
-            self._state = self._at(value, int(self._state.good))
+            self._state = self._at(_scale("new_scale", new_scale), int(self._state.good))
         elif not self._seen:
             raise RuntimeError("no gradients were seen: call step() or unscale_() before update()")
         else:
@@ -191,8 +224,7 @@ class GradScaler:
 
     def set_growth_factor(self, new_factor: float) -> None:
         """Set the factor by which the scale grows."""
-        check_between("new_factor", new_factor, 1, math.inf, closed="neither")
-        self._growth_factor = new_factor
+        self._growth_factor = _factor("new_factor", new_factor, 1, math.inf)
 
     def get_backoff_factor(self) -> float:
         """Return the factor by which the scale shrinks."""
@@ -200,8 +232,7 @@ class GradScaler:
 
     def set_backoff_factor(self, new_factor: float) -> None:
         """Set the factor by which the scale shrinks."""
-        check_between("new_factor", new_factor, 0, 1, closed="neither")
-        self._backoff_factor = new_factor
+        self._backoff_factor = _factor("new_factor", new_factor, 0, 1)
 
     def get_growth_interval(self) -> int:
         """Return how many good steps in a row make the scale grow."""
@@ -209,8 +240,7 @@ class GradScaler:
 
     def set_growth_interval(self, new_interval: int) -> None:
         """Set how many good steps in a row make the scale grow."""
-        check_between("new_interval", new_interval, 1, math.inf, closed="left")
-        self._growth_interval = new_interval
+        self._growth_interval = _count("new_interval", new_interval, 1)
 
     def is_enabled(self) -> bool:
         """Return whether losses are scaled."""
@@ -234,7 +264,13 @@ class GradScaler:
             return
         if not state_dict:
             raise RuntimeError("the state dict is empty: it was saved from a disabled scaler")
-        self._state = self._at(state_dict["scale"], state_dict["_growth_tracker"])
-        self._growth_factor = state_dict["growth_factor"]
-        self._backoff_factor = state_dict["backoff_factor"]
-        self._growth_interval = state_dict["growth_interval"]
+        missing = [name for name in SAVED if name not in state_dict]
+        if missing:
+            raise ValueError(
+                f"state_dict lacks {missing}: give what state_dict() of a GradScaler returned"
+            )
+        scale, *others = (state_dict[name] for name in SAVED)
+        self._set(("scale", scale), *others)
+
+
+SAVED = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")

@@ -128,8 +128,10 @@ class MultiheadAttention(nn.Module):
             key_padding_mask: Shape (N, S) or (S,): True, unlike in
                 `scaled_dot_product_attention`, where a key may *not* be read, or a number added.
             need_weights: Whether weights are returned.
-            attn_mask: Shape (L, S) or (N · heads, L, S): True where a key may not be read, or a
-                number added.
+            attn_mask: Shape (L, S), or (N · heads, L, S) with the heads of a batch in a row: True
+                where a key may not be read, or a number added. As in torch no axis is repeated:
+                give (heads, L, S) as `attn_mask.repeat(N, 1, 1)`, and (N, L, S) as
+                `attn_mask.repeat_interleave(heads, 0)`.
             average_attn_weights: Whether the mean over the heads is returned.
             is_causal: A hint that `attn_mask` is the causal mask, which must be given.
 
@@ -152,7 +154,7 @@ class MultiheadAttention(nn.Module):
         elif not self.batch_first:
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
         q, k, v = self._project(query, key, value)
-        mask = self._mask(attn_mask, key_padding_mask, q, added=k.shape[1] - key.shape[1])
+        mask = self._mask(attn_mask, key_padding_mask, q, key, added=k.shape[1] - key.shape[1])
         q, k, v = (split_heads(x, heads=self.num_heads) for x in (q, k, v))
         weights = None
         if need_weights:
@@ -187,7 +189,13 @@ class MultiheadAttention(nn.Module):
         return q, k, v
 
     def _mask(
-        self, attn_mask: Tensor | None, padding: Tensor | None, q: Tensor, *, added: int
+        self,
+        attn_mask: Tensor | None,
+        padding: Tensor | None,
+        q: Tensor,
+        key: Tensor,
+        *,
+        added: int,
     ) -> Tensor | None:
         """Return what is added to the scores, shape (N or 1, heads or 1, L or 1, S + added)."""
         for name, mask in (("attn_mask", attn_mask), ("key_padding_mask", padding)):
@@ -196,19 +204,22 @@ class MultiheadAttention(nn.Module):
                     f"{name} has dtype {mask.dtype}: it must be boolean, True where a key may not "
                     "be read, or floating-point, added to the scores"
                 )
-        if padding is not None and padding.ndim != 2:
+        (batch, queries), keys, heads = q.shape[:2], key.shape[1], self.num_heads
+        if padding is not None and tuple(padding.shape) != (batch, keys):
             raise ValueError(
-                f"key_padding_mask has {padding.ndim} axes with a batch: (N, S) is needed"
+                f"key_padding_mask has shape {tuple(padding.shape)} with a batch: (N, S) is "
+                f"needed, {(batch, keys)}"
             )
         masks = []
         if attn_mask is not None:
-            each = attn_mask.ndim == 3
-            if each and len(attn_mask) % self.num_heads:
+            each = (batch * heads, queries, keys)
+            if tuple(attn_mask.shape) not in (each, each[1:]):
                 raise ValueError(
-                    f"attn_mask has shape {tuple(attn_mask.shape)}: its first axis must be a "
-                    f"multiple of the {self.num_heads} heads, one mask each"
+                    f"attn_mask has shape {tuple(attn_mask.shape)}: (L, S) is needed, {each[1:]}, "
+                    f"or (N · heads, L, S), {each}; repeat what a batch or its {heads} heads share"
                 )
-            masks.append(attn_mask.unflatten(0, (-1, self.num_heads)) if each else attn_mask)
+            own = attn_mask.ndim == 3
+            masks.append(attn_mask.unflatten(0, (-1, heads)) if own else attn_mask)
         if padding is not None:
             masks.append(padding[:, None, None, :])
         total = None

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlkb.activations.relu import elu, elu_vjp, leaky_relu, prelu, relu
+from dlkb.activations.relu import elu, elu_vjp, leaky_relu, prelu, prelu_vjp, relu
 from dlkb.nn._calls import call_on_copies
 from dlkb.nn.two_graphs import by_hand
 
@@ -128,7 +128,7 @@ class PReLU(nn.Module):
                 f"{self.num_parameters}: it must be 1 or the length of axis 1, {channels}"
             )
         shape = (-1, *[1] * (input.ndim - 2)) if input.ndim > 1 else (1,) * input.ndim
-        return prelu(input, self.weight.reshape(shape))
+        return by_hand(prelu, prelu_vjp, {"x": input, "alpha": self.weight.reshape(shape)})
 
     def extra_repr(self) -> str:
         """Return the arguments as `torch.nn.PReLU` prints them."""

@@ -106,9 +106,17 @@ class Softplus(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return ln(1 + e^(β input)) / β, or the input where it is large."""
-        output = by_hand(softplus, softplus_vjp, {"x": input}, {"beta": self.beta})
-        return torch.where(input * self.beta > self.threshold, input, output)
+        options = {"beta": self.beta, "threshold": self.threshold}
+        return by_hand(_softplus, _softplus_vjp, {"x": input}, options)
 
     def extra_repr(self) -> str:
         """Return the arguments as `torch.nn.Softplus` prints them."""
         return f"beta={self.beta}, threshold={self.threshold}"
+
+
+def _softplus(x: Tensor, *, beta: float, threshold: float) -> Tensor:
+    return torch.where(x * beta > threshold, x, softplus(x, beta=beta))
+
+
+def _softplus_vjp(x: Tensor, cotangent: Tensor, *, beta: float, threshold: float) -> Tensor:
+    return torch.where(x * beta > threshold, cotangent, softplus_vjp(x, cotangent, beta=beta))

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dlkb.arrays import as_numbers
 from dlkb.optim._in_place import advance
 from dlkb.optim._memory import Row, as_arrays, as_real, dense, is_sharded
 
@@ -48,6 +49,19 @@ def as_number(name: str, value: Any) -> Any:
         return tuple(as_number(f"{name}[{i}]", entry) for i, entry in enumerate(value))
     check_single(name, value)
     return value.item() if isinstance(value, Tensor) and not value.is_meta else value
+
+
+def put_numbers(group: dict[str, Any], names: Iterable[str]) -> None:
+    """Replace NumPy's scalars among these options by Python numbers, which widen no state.
+
+    A `state_dict` with them would be refused by `torch.load`.
+    """
+    for name in names:
+        value = group.get(name)
+        if isinstance(value, tuple | list):
+            group[name] = (tuple if isinstance(value, tuple) else list)(as_numbers(*value))
+        elif name in group:
+            (group[name],) = as_numbers(value)
 
 
 class FormulaOptimizer(torch.optim.Optimizer):
@@ -88,12 +102,14 @@ class FormulaOptimizer(torch.optim.Optimizer):
         return step, options
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        put_numbers(defaults, defaults)
         self._check_all(defaults, defaults)
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own, as `torch.optim.Optimizer` does."""
         if isinstance(param_group, dict):  # what else it may be, torch says
+            put_numbers(param_group, self.defaults)
             self._check_all(self.defaults | param_group, self.defaults)
         super().add_param_group(param_group)
 
@@ -113,6 +129,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         for group in state["param_groups"]:
             for name, value in self.NEWER.items():
                 group.setdefault(name, value)
+            put_numbers(group, names)
             self._check_all(group, names)
             for i, p in enumerate(group["params"]):
                 _check_state(state["state"].get(p, {}), p, i, self._names(group))
@@ -152,6 +169,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
                 loss = closure()
         work = []
         for group in self.param_groups:
+            put_numbers(group, self.defaults)  # a scheduler may give NumPy's
             params = [p for p in group["params"] if p.grad is not None]
             self._check_step(params, group)
             work.append((params, group))

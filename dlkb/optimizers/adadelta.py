@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, as_numbers, check_between, check_float, check_same_shape, namespace
 from dlkb.optimizers.sgd import penalized_gradient
 
 
@@ -95,6 +95,7 @@ def adadelta(
     g = penalized_gradient(theta, grad, weight_decay=weight_decay, maximize=maximize)
     check_same_shape("state.v", state.v, "theta", theta)
     check_same_shape("state.u", state.u, "theta", theta)
+    lr, rho, eps = as_numbers(lr, rho, eps)
     check_between("lr", lr, 0, math.inf, closed="left")
     check_between("rho", rho, 0, 1)
     check_between("eps", eps, 0, math.inf, closed="neither")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from dlkb.arrays import (
     Array,
+    as_numbers,
     check_between,
     check_float,
     check_same_shape,
@@ -66,6 +67,7 @@ def adagrad_init(theta: Array, *, initial_accumulator_value: float = 0.0) -> Ada
         array([0.1, 0.1])
     """
     check_float("theta", theta)
+    (initial_accumulator_value,) = as_numbers(initial_accumulator_value)
     check_between(
         "initial_accumulator_value", initial_accumulator_value, 0, math.inf, closed="left"
     )
@@ -127,6 +129,7 @@ def adagrad(
     """
     g = penalized_gradient(theta, grad, weight_decay=weight_decay, maximize=maximize)
     check_same_shape("state.sum", state.sum, "theta", theta)
+    lr, lr_decay, eps = as_numbers(lr, lr_decay, eps)
     check_between("lr", lr, 0, math.inf, closed="left")
     check_between("lr_decay", lr_decay, 0, math.inf, closed="left")
     check_between("eps", eps, 0, math.inf, closed="left")
@@ -231,6 +234,7 @@ def rmsprop(
     for name in ("v", "mean", "buffer"):
         if (held := getattr(state, name)) is not None:
             check_same_shape(f"state.{name}", held, "theta", theta)
+    lr, alpha, eps, momentum = as_numbers(lr, alpha, eps, momentum)
     check_between("lr", lr, 0, math.inf, closed="left")
     check_between("alpha", alpha, 0, 1)
     check_between("eps", eps, 0, math.inf, closed="left")

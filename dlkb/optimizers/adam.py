@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from dlkb.arrays import (
     Array,
+    as_numbers,
     check_between,
     check_float,
     check_same_shape,
@@ -123,11 +124,12 @@ def effective_step(
         >>> effective_step(state, lr=0.1)
         array([0.1])
     """
+    lr, eps = as_numbers(lr, eps)
     check_between("lr", lr, 0, math.inf, closed="left")
     check_between("eps", eps, 0, math.inf, closed="left")
     check_same_shape("state.v", state.v, "state.m", state.m)
     xp = namespace(state.m)
-    beta1, beta2 = betas
+    beta1, beta2 = as_numbers(*betas)
     t = state.step
     if not isinstance(t, (int, float)):
         t = xp.astype(t, wide_dtype(state.m))
@@ -203,13 +205,14 @@ def adam(
         check_same_shape(f"state.{name}", getattr(state, name), "theta", theta)
     if grad.dtype != theta.dtype:
         raise TypeError(f"grad has dtype {grad.dtype} but theta has {theta.dtype}: cast one")
+    lr, eps, weight_decay = as_numbers(lr, eps, weight_decay)
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
     xp = namespace(theta, grad)
-    beta1, beta2 = betas
+    beta1, beta2 = as_numbers(*betas)
     g = -grad if maximize else grad
     if not (isinstance(weight_decay, (int, float)) and weight_decay == 0):
         g = g + weight_decay * theta  # not by zero: 0 · ∞ is no number
-        g = xp.astype(g, theta.dtype, copy=False)  # a rate of NumPy or JAX may be wider
+        g = xp.astype(g, theta.dtype, copy=False)  # a rate of JAX may be wider
     m = beta1 * state.m + (1 - beta1) * g
     v = beta2 * state.v + (1 - beta2) * g * g
     v_max = None if state.v_max is None else xp.maximum(state.v_max, v)

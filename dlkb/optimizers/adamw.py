@@ -2,7 +2,7 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, namespace
+from dlkb.arrays import Array, as_numbers, check_between, check_float, namespace
 from dlkb.optimizers.adam import AdamState, adam
 
 
@@ -56,9 +56,10 @@ def adamw(
         >>> adamw(theta, np.zeros(2), adam_init(theta), lr=0.1, weight_decay=0.5)[0]
         array([0.95, 1.9 ])
     """
+    lr, weight_decay = as_numbers(lr, weight_decay)
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
     check_float("theta", theta)  # before the product, which would make integers floating-point
-    # A rate of NumPy or JAX may be wider than the parameters, which keep their dtype.
+    # A rate of JAX may be wider than the parameters, which keep their dtype.
     shrunk = namespace(theta).astype((1 - lr * weight_decay) * theta, theta.dtype, copy=False)
     return adam(shrunk, grad, state, lr=lr, betas=betas, eps=eps, maximize=maximize)
 

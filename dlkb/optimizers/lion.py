@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, as_numbers, check_between, check_float, check_same_shape, namespace
 
 
 class LionState(NamedTuple):
@@ -88,12 +88,12 @@ def lion(
     check_same_shape("state.m", state.m, "theta", theta)
     if grad.dtype != theta.dtype:
         raise TypeError(f"grad has dtype {grad.dtype} but theta has {theta.dtype}: cast one")
+    lr, weight_decay, beta1, beta2 = as_numbers(lr, weight_decay, *betas)
     check_between("lr", lr, 0, math.inf, closed="left")
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
-    for i, beta in enumerate(betas):
+    for i, beta in enumerate((beta1, beta2)):
         check_between(f"betas[{i}]", beta, 0, 1, closed="left")
     xp = namespace(theta, grad)
-    beta1, beta2 = betas
     g = -grad if maximize else grad
     c = beta1 * state.m + (1 - beta1) * g
     if not (isinstance(weight_decay, (int, float)) and weight_decay == 0):

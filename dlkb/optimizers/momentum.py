@@ -2,7 +2,7 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, as_numbers, check_between, check_float, check_same_shape, namespace
 from dlkb.gradients.loss_explosion import Tuning
 from dlkb.optimizers.sgd import penalized_gradient, sgd
 
@@ -64,6 +64,7 @@ def momentum(
         >>> theta.round(2), velocity
         (array([0.71]), array([1.9]))
     """
+    momentum, dampening = as_numbers(momentum, dampening)
     check_between("momentum", momentum, 0, math.inf, closed="neither" if nesterov else "left")
     if nesterov:
         check_between("dampening", dampening, 0, 0)

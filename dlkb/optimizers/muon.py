@@ -3,7 +3,15 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, norm
+from dlkb.arrays import (
+    Array,
+    as_numbers,
+    check_between,
+    check_float,
+    check_same_shape,
+    namespace,
+    norm,
+)
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of Jordan et al. (2024): chosen for a steep start, not for convergence to 1."""
@@ -66,9 +74,9 @@ def newton_schulz(
     if x.ndim < 2:
         raise ValueError(f"x has shape {tuple(x.shape)}: matrices (..., m, n) are needed")
     check_between("steps", steps, 0, math.inf, closed="left")
+    eps, a, b, c = as_numbers(eps, *coefficients)
     check_between("eps", eps, 0, math.inf, closed="left")
     xp = namespace(x)
-    a, b, c = coefficients
     tall = x.shape[-2] > x.shape[-1]
     if tall:  # the products X Xᵀ are those of the shorter side
         x = xp.matrix_transpose(x)
@@ -166,6 +174,7 @@ def muon(
     check_same_shape("state.m", state.m, "theta", theta)
     if grad.dtype != theta.dtype:
         raise TypeError(f"grad has dtype {grad.dtype} but theta has {theta.dtype}: cast one")
+    lr, weight_decay, momentum = as_numbers(lr, weight_decay, momentum)
     check_between("lr", lr, 0, math.inf, closed="left")
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
     check_between("momentum", momentum, 0, 1, closed="left")

@@ -4,6 +4,7 @@ import math
 
 from dlkb.arrays import (
     Array,
+    as_numbers,
     check_between,
     check_float,
     check_same_shape,
@@ -49,6 +50,7 @@ def penalized_gradient(
     check_same_shape("grad", grad, "theta", theta)
     if grad.dtype != theta.dtype:
         raise TypeError(f"grad has dtype {grad.dtype} but theta has {theta.dtype}: cast one")
+    (weight_decay,) = as_numbers(weight_decay)
     check_between("weight_decay", weight_decay, 0, math.inf, closed="left")
     g = -grad if maximize else grad
     if isinstance(weight_decay, (int, float)) and weight_decay == 0:
@@ -94,9 +96,10 @@ def sgd(
         >>> sgd(np.asarray([1.0]), np.asarray([2.0]), lr=0.1)
         array([0.8])
     """
+    (lr,) = as_numbers(lr)
     check_between("lr", lr, 0, math.inf, closed="left")
     g = penalized_gradient(theta, grad, weight_decay=weight_decay, maximize=maximize)
-    # A rate of NumPy or JAX may be wider than the parameters, which keep their dtype.
+    # A rate of JAX may be wider than the parameters, which keep their dtype.
     return namespace(theta).astype(theta - lr * g, theta.dtype, copy=False)
 
 

@@ -1,6 +1,6 @@
 """Changes of token sequences: deletion, swap, replacement, and what is spared."""
 
-from dlkb.arrays import Array, check_same_shape, device, namespace
+from dlkb.arrays import Array, check_ids, check_same_shape, device, namespace
 
 
 def protect(keep: Array, tokens: Array, words: Array) -> Array:
@@ -77,7 +77,8 @@ def swap_tokens(tokens: Array, first: Array, second: Array) -> Array:
 
     Raises:
         TypeError: If an array does not hold integers.
-        ValueError: If the shapes do not fit.
+        ValueError: If the shapes do not fit, or a place is beyond the sequence, where
+            `dlkb.arrays.check_ids` sees it.
 
     Reference:
         Wei and Zou, EDA, EMNLP-IJCNLP 2019: random swap.
@@ -95,6 +96,8 @@ def swap_tokens(tokens: Array, first: Array, second: Array) -> Array:
             f"first has shape {tuple(first.shape)} and tokens has shape {tuple(tokens.shape)}: "
             "first must hold one place a sequence"
         )
+    for name, x in (("first", first), ("second", second)):
+        check_ids(name, x, tokens.shape[-1])
     xp = namespace(tokens, first, second)
     place = xp.arange(tokens.shape[-1], dtype=xp.int64, device=device(tokens))
     a, b = (xp.astype(x, xp.int64, copy=False)[..., None] for x in (first, second))
@@ -115,7 +118,8 @@ def replace_tokens(tokens: Array, replace: Array, table: Array) -> Array:
 
     Raises:
         TypeError: If an array is not of its kind.
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or the table has no entry for a token, replaced or not,
+            where `dlkb.arrays.check_ids` sees it.
 
     Reference:
         Wei and Zou, EDA, EMNLP-IJCNLP 2019: synonym replacement.
@@ -130,6 +134,7 @@ def replace_tokens(tokens: Array, replace: Array, table: Array) -> Array:
     _check("table", table, "integral")
     _check("replace", replace, "bool")
     check_same_shape("replace", replace, "tokens", tokens)
+    check_ids("tokens", tokens, table.shape[0])
     xp = namespace(tokens, replace, table)
     found = xp.reshape(xp.take(table, xp.reshape(tokens, (-1,)), axis=0), tokens.shape)
     return xp.where(replace, xp.astype(found, tokens.dtype), tokens)

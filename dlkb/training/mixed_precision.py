@@ -121,7 +121,7 @@ def loss_scale_update(
         finite: Whether its gradients were finite, a 0-d boolean array.
         growth_factor: g > 1.
         backoff_factor: b in (0, 1).
-        growth_interval: n ≥ 1, good steps in a row after which the scale grows.
+        growth_interval: n ≥ 1, an integer: good steps in a row after which the scale grows.
 
     Returns:
         The state for the next step. A scale that would become infinite stays.
@@ -145,6 +145,10 @@ def loss_scale_update(
     check_between("growth_factor", growth_factor, 1, math.inf, closed="neither")
     check_between("backoff_factor", backoff_factor, 0, 1, closed="neither")
     check_between("growth_interval", growth_interval, 1, math.inf, closed="left")
+    if isinstance(growth_interval, float) and growth_interval % 1:
+        raise ValueError(
+            f"growth_interval is {growth_interval}: a count of steps never meets it, round it"
+        )
     scale, good = state
     xp = namespace(scale)
     good = xp.where(finite, good + 1, xp.zeros_like(good))

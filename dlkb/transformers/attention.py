@@ -168,7 +168,8 @@ def attention(
         k: Keys, shape (..., S, d).
         v: Values, shape (..., S, d_v).
         mask: Boolean, True where a query may read a key, or a number that is added to the score.
-            Any shape that broadcasts to (..., L, S).
+            Any shape that broadcasts to (..., L, S): three axes are those of the heads where `q`
+            is (batch, heads, L, d), one for each sequence is (batch, 1, L, S).
         is_causal: Whether query i reads keys j ≤ i alone, counted from the first of each. Where
             there are more keys than queries, as with a cache, pass
             `mask=causal_mask(q, k, past=S - L)`.

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from dlkb.arrays import Array, namespace
+from dlkb.arrays import Array, check_ids, namespace
 from dlkb.backpropagation.backprop import linear
 from dlkb.normalization.layer_norm import layer_norm
 from dlkb.transformers.blocks import Activation, BlockParams, Linear, block
@@ -49,8 +49,8 @@ def gpt(
 
     Raises:
         TypeError: If an array is not of its kind.
-        ValueError: If a shape or an option does not fit, or the text is longer than there are
-            positions.
+        ValueError: If a shape or an option does not fit, the text is longer than there are
+            positions, or a token has no vector, where `dlkb.arrays.check_ids` sees it.
 
     Note:
         Differs from GPT-2 by leaving out dropout. Its logits are those of Transformers'
@@ -83,6 +83,7 @@ def gpt(
             f"tokens has shape {tuple(tokens.shape)}: there are vectors for "
             f"{params.position.shape[0]} positions, cut the text"
         )
+    check_ids("tokens", tokens, params.word.shape[0])
     rows = xp.take(params.word, xp.reshape(tokens, (-1,)), axis=0)
     x = xp.reshape(rows, (*tokens.shape, params.word.shape[-1])) + params.position[:length, :]
     for layer in params.blocks:

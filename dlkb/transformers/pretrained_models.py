@@ -1,9 +1,18 @@
 """What models are pretrained on: word2vec's loss, BERT's masking, and what BERT reads."""
 
+import math
 from typing import NamedTuple
 
 from dlkb.activations.sigmoid import log_sigmoid, sigmoid
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_float,
+    check_ids,
+    check_same_shape,
+    namespace,
+    widen,
+)
 from dlkb.normalization.layer_norm import layer_norm
 
 IGNORED = -100
@@ -161,7 +170,7 @@ def mask_tokens(
             and leaves out special tokens; `dlkb.arrays.bernoulli` draws as many on average.
         u: Draws from U[0, 1) by `dlkb.arrays.uniform`, in the same shape.
         words: Token ids drawn at random, integers in the same shape.
-        mask: Id of the mask.
+        mask: Id of the mask, ≥ 0.
         shares: Of the mask and of the random words among the chosen; the rest stays.
 
     Returns:
@@ -169,7 +178,8 @@ def mask_tokens(
 
     Raises:
         TypeError: If an array is not of its kind.
-        ValueError: If the shapes differ, or the shares are no shares.
+        ValueError: If the shapes differ, `mask` is negative, or the shares are no shares. The
+            other ids are not compared with a vocabulary, which this function does not know.
 
     Reference:
         Devlin et al., NAACL 2019, section 3.1: 15 %, of which 80, 10 and 10 %.
@@ -191,6 +201,7 @@ def mask_tokens(
             raise TypeError(f"{name} has dtype {x.dtype}: it must be {kind}")
     for name, x in (("chosen", chosen), ("u", u), ("words", words)):
         check_same_shape(name, x, "tokens", tokens)
+    check_between("mask", mask, 0, math.inf, closed="left")
     masked, swapped = shares
     check_between("shares[0]", masked, 0, 1)
     check_between("shares[1]", swapped, 0, 1)
@@ -234,7 +245,8 @@ def bert_embedding(
 
     Raises:
         TypeError: If an array is not of its kind.
-        ValueError: If the shapes differ, or the text is longer than there are positions.
+        ValueError: If the shapes differ, the text is longer than there are positions, or a token
+            or segment has no vector, where `dlkb.arrays.check_ids` sees it.
 
     Reference:
         Devlin et al., NAACL 2019, figure 2. The norm is in their code, not in the figure.
@@ -264,6 +276,8 @@ def bert_embedding(
             f"{position.shape[0]} positions, cut the text"
         )
     xp = namespace(tokens, segments, word, position, segment)
+    check_ids("tokens", tokens, word.shape[0])
+    check_ids("segments", segments, segment.shape[0])
 
     def looked_up(table: Array, index: Array) -> Array:
         rows = xp.take(table, xp.reshape(index, (-1,)), axis=0)

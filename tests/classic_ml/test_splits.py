@@ -130,9 +130,41 @@ def test_one_example_has_no_split():
     assert split_gains(np.ones(1), np.ones(1), np.ones(1)).gain.shape == (0,)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_numbers_at_the_end_of_the_dtype(dtype):
+    """Sums of gradients, curvatures and neighbours overflow; their quotients do not."""
+    top = np.finfo(dtype).max
+    x = np.asarray([-0.99, -0.6, 0.6, 0.99], dtype) * top
+    y, h = np.asarray([0.6, 0.55, -0.6, -0.5], dtype), np.full(4, 0.9, dtype)
+    usual = split_gains(x / top, y, h, l2=0.1, min_hess=0.85)
+    found = split_gains(x, y * top, h * top, l2=0.1 * float(top), min_hess=0.85 * float(top))
+    assert_close(found.gain / top, usual.gain, dtype=np.dtype(dtype).name)
+    assert_close(found.threshold / top, usual.threshold, dtype=np.dtype(dtype).name)
+    with np.errstate(over="ignore"):
+        assert split_gains(x, y * top, h).gain.tolist() == [np.inf] * 3
+    if dtype != np.float16:  # which is widened
+        small = split_gains(x, y, h * top, l2=0.1 * float(top)).gain
+        expected = split_gains(x / top, y, h, l2=0.1).gain
+        assert_close(small * top, expected, dtype=np.dtype(dtype).name, scale=1e3)
+
+
+def test_scaling_rounds_nothing():
+    rng = np.random.default_rng(0)
+    x, g, h = rng.normal(size=9), rng.normal(size=(9, 2)), rng.random(9)
+    expected = split_gains(x, g, h).gain
+    for a, b in ((2.0**480, 2.0**400), (2.0**505, 2.0**505), (2.0**505, 1.0)):
+        found = split_gains(x, g * a, h * b).gain
+        assert (found / a / a * b == expected).all()
+
+
 def test_a_huge_gradient_whose_square_overflows_beside_a_huge_curvature():
     found = split_gains(np.arange(2.0), np.asarray([-1e160, 1e160]), np.full(2, 1e160))
     assert_close(found.gain / 1e160, np.asarray([1.0]))
+
+
+def test_a_tiny_gradient_whose_square_underflows_beside_a_tiny_curvature():
+    found = split_gains(np.arange(2.0), np.asarray([-1e-180, 1e-180]), np.full(2, 1e-180))
+    assert_close(found.gain * 1e180, np.asarray([1.0]))
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,22 @@ def test_variance_of_a_mean():
     assert mean_variance(0.6, variance=2.0, trees=np.inf) == 1.2
 
 
+def test_numbers_at_the_end_of_the_dtype():
+    rng = np.random.default_rng(0)
+    X, y, h = rng.uniform(-1, 1, size=(20, 2)), rng.uniform(-1, 1, size=20), rng.random(20)
+    top = 2.0**1023
+    usual = grow_tree(X, y, h, depth=2, l2=0.1, min_gain=0.1)
+    huge = grow_tree(X * top, y * top, h * top, depth=2, l2=0.1 * top, min_gain=0.1 * top)
+    assert huge.feature.tolist() == usual.feature.tolist()
+    assert_close(huge.threshold / top, usual.threshold)
+    assert_close(huge.value, usual.value)
+    assert np.isfinite(usual.threshold).all()
+    values = grow_tree(X, y * 2.0**1000, h, depth=2, l2=0.1).value
+    assert_close(values / 2.0**1000, grow_tree(X, y, h, depth=2, l2=0.1).value)
+    stopped = grow_tree(X, y * 2.0**505, h, depth=1, min_gain=1e306)  # no gain is as large
+    assert np.isinf(stopped.threshold).all()
+
+
 ONE = np.ones((2, 2)), np.ones(2), np.ones(2)
 
 

@@ -229,6 +229,8 @@ def test_residual_factor_is_exact_at_small_width(rng):
 def test_factors_at_their_edges():
     assert rectifier_gradient_factor(sigma_w=3.0, depth=0) == 1
     assert rectifier_gradient_factor(sigma_w=3.0, depth=1000) == np.inf
+    assert rectifier_gradient_factor(sigma_w=1e200, depth=1) == np.inf
+    assert rectifier_gradient_factor(sigma_w=1.0, negative_slope=1e200, depth=1) == np.inf
     assert abs(rectifier_gradient_factor(sigma_w=2**0.5, depth=100) - 1) < 1e-12
     assert rectifier_gradient_factor(sigma_w=2.0, negative_slope=1.0, depth=2) == 16
     chi = np.asarray([0.0, 1.0])

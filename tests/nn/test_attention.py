@@ -174,6 +174,18 @@ def test_a_learned_mask_gets_a_gradient(shape):
         assert_close(mine, theirs)
 
 
+def test_three_axes_of_a_mask_are_heads_as_in_torch():
+    mask = draw(4, 5, 7, seed=4)
+    q, k, v = inputs((4, 4, 5, 8))  # as many sequences as heads
+    found = scaled_dot_product_attention(q, k, v, mask)
+    assert_close(found, F.scaled_dot_product_attention(q, k, v, mask))
+    assert_close(found, scaled_dot_product_attention(q, k, v, mask[None]))
+    own = scaled_dot_product_attention(q, k, v, mask[:, None])
+    assert_close(own[2], scaled_dot_product_attention(q[2], k[2], v[2], mask[2]))
+    with pytest.raises(ValueError, match=r"mask has shape \(3, 5, 7\): .* \(3, 4, 5, 7\)"):
+        scaled_dot_product_attention(q[:3], k[:3], v[:3], mask[:3])
+
+
 def test_nan_is_read_as_nan():
     q, k, v = inputs((2, 5, 8))
     q[0, 1, 0] = k[1, 2, 0] = math.nan

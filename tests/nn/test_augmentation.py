@@ -97,9 +97,9 @@ def test_numbers_of_any_integer_dtype_are_no_masks(kind, dtype):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, -1], "0 to 2"),
-        ([0, -100], "0 to 2"),
-        ([3, 0], "0 to 2"),
+        ([0, -1], r"labels holds -1: of 3 entries, ids lie in \[0, 2\]"),
+        ([0, -100], "labels holds -100"),
+        ([3, 0], "labels holds 3"),
         ([0.0, 1.0], "labels has dtype torch.float32"),
     ],
 )

@@ -229,11 +229,63 @@ def test_float16_gradients_are_refused():
         (lambda: GradScaler("cpu").set_backoff_factor(2.0), "new_factor is 2.0"),
         (lambda: GradScaler("cpu").set_growth_interval(0), "new_interval is 0"),
         (lambda: GradScaler("cpu").update(-1.0), "new_scale is -1.0"),
+        (lambda: GradScaler("cpu").update(1e39), r"new_scale is 1e\+39"),  # ∞ in float32
+        (lambda: GradScaler("cpu", init_scale=1e39), r"init_scale is 1e\+39"),
+        (lambda: GradScaler("cpu", init_scale=1e-46), "init_scale is 1e-46"),  # 0 in float32
+        (lambda: GradScaler("cpu", init_scale=np.float32(-1)), "init_scale is -1.0"),
+        (lambda: GradScaler("cpu", growth_factor=np.float32(1)), "growth_factor is 1.0"),
+        (lambda: GradScaler("cpu", backoff_factor=torch.tensor(2)), "backoff_factor is 2.0"),
     ],
 )
 def test_errors_name_the_argument(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("interval", [2.5, 2000.0, "2", None, True])
+def test_an_interval_is_an_integer(interval):
+    with pytest.raises(TypeError, match=f"growth_interval is {interval!r}: an integer is needed"):
+        GradScaler("cpu", growth_interval=interval)
+    scaler = GradScaler("cpu", growth_interval=np.int64(3))
+    with pytest.raises(TypeError, match="new_interval is"):
+        scaler.set_growth_interval(interval)
+    assert type(scaler.get_growth_interval()) is int
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"scale": 0.0}, ValueError, r"^scale is 0.0"),
+        ({"scale": math.inf}, ValueError, "scale is inf"),
+        ({"scale": math.nan}, ValueError, "scale is nan"),
+        ({"growth_factor": 1.0}, ValueError, "growth_factor is 1.0"),
+        ({"growth_factor": math.inf}, ValueError, "growth_factor is inf"),
+        ({"backoff_factor": 2.0}, ValueError, "backoff_factor is 2.0"),
+        ({"backoff_factor": 0.0}, ValueError, "backoff_factor is 0.0"),
+        ({"growth_interval": 0}, ValueError, "growth_interval is 0"),
+        ({"growth_interval": 2.5}, TypeError, "growth_interval is 2.5"),
+        ({"_growth_tracker": -1}, ValueError, "_growth_tracker is -1"),
+        ({"_growth_tracker": 0.5}, TypeError, "_growth_tracker is 0.5"),
+    ],
+    ids=str,
+)
+def test_what_the_constructor_refuses_is_not_loaded(change, error, message):
+    scaler = GradScaler("cpu", 8.0, 3.0, 0.25, 7)
+    before = scaler.state_dict()
+    with pytest.raises(error, match=message):
+        scaler.load_state_dict(GradScaler("cpu").state_dict() | change)
+    assert scaler.state_dict() == before
+    with pytest.raises(ValueError, match=r"lacks \['growth_factor', '_growth_tracker'\]"):
+        scaler.load_state_dict({"scale": 2.0, "backoff_factor": 0.5, "growth_interval": 2})
+    assert scaler.state_dict() == before
+
+
+def test_numbers_of_numpy_become_pythons():
+    numbers = (np.float32(8.0), np.float64(3.0), np.float32(0.25), np.int32(7))
+    scaler = GradScaler("cpu", *numbers)
+    scaler.set_growth_factor(np.float64(4.0))
+    assert [type(v) for v in scaler.state_dict().values()] == [float, float, float, int, int]
+    assert [*scaler.state_dict().values()] == [8.0, 4.0, 0.25, 7, 0]
 
 
 def sharded(folder, device):

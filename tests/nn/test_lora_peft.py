@@ -14,6 +14,7 @@ from dlkb.nn import (
     LoRALinear,
     add_lora,
     combine_lora,
+    detach_lora,
     load_peft,
     lora_plus_groups,
     lora_state_dict,
@@ -539,6 +540,41 @@ def test_merging_while_adapters_are_off():
     with without_lora(ours):
         set_adapter(ours, "a")
     assert_close(ours(IDS), expected)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_taking_out_adapters_while_they_are_off(merged):
+    case = {"targets": [*LINEAR, "mix"], "modules_to_save": ["head"], "bias": "lora_only"}
+    ours = learn(of_ours(case))
+    expected = ours(IDS)
+    if merged:
+        merge_lora(ours)
+    with without_lora(ours):
+        detach_lora(ours)
+    assert_close(ours(IDS), expected)
+    assert type(ours.head) is type(ours.block[0]) is nn.Linear
+    ours = learn(of_ours(case))
+    with without_lora(ours):
+        detach_lora(ours, merge=False)
+    assert torch.equal(ours(IDS), net()(IDS))
+    layer = learn(LoRALinear(nn.Linear(3, 2), r=1, alpha=1))
+    x = torch.ones(1, 3)
+    expected = layer(x)
+    with without_lora(layer):
+        plain = detach_lora(layer)
+    assert_close(plain(x), expected)
+
+
+def test_what_cannot_be_taken_out_stays_off():
+    class Own(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).tanh()
+
+    ours = add_lora(nn.Sequential(Own(3, 2)), ["0"], r=1, alpha=1)
+    with without_lora(ours):
+        with pytest.raises(TypeError, match="forward of its own"):
+            detach_lora(ours)
+        assert not ours[0].enabled
 
 
 def test_lora_plus_groups_like_peft():

@@ -151,17 +151,42 @@ def test_errors():
         ),
         ({"key_padding_mask": torch.zeros(3, 6).int()}, TypeError, "key_padding_mask has dtype"),
         ({"key_padding_mask": torch.zeros(6)}, ValueError, r"key_padding_mask .* \(N, S\)"),
-        ({"attn_mask": torch.zeros(3, 4, 6)}, ValueError, "a multiple of the 2 heads"),
+        ({"key_padding_mask": torch.zeros(1, 6)}, ValueError, r"\(1, 6\) .* needed, \(3, 6\)"),
+        ({"key_padding_mask": torch.zeros(3, 1)}, ValueError, r"\(3, 1\) .* needed, \(3, 6\)"),
+        ({"attn_mask": torch.zeros(3, 4, 6)}, ValueError, r"needed, \(4, 6\), .*, \(6, 4, 6\)"),
+        ({"attn_mask": torch.zeros(2, 4, 6)}, ValueError, r"\(2, 4, 6\): .* its 2 heads share"),
+        ({"attn_mask": torch.zeros(1, 4, 6)}, ValueError, r"attn_mask has shape \(1, 4, 6\)"),
+        ({"attn_mask": torch.zeros(3, 1, 4, 6)}, ValueError, r"attn_mask has shape \(3, 1, 4, 6\)"),
+        ({"attn_mask": torch.zeros(1, 6)}, ValueError, r"attn_mask has shape \(1, 6\)"),
+        ({"attn_mask": torch.zeros(6)}, ValueError, r"attn_mask has shape \(6,\)"),
         ({"attn_mask": torch.zeros(4, 5)}, ValueError, r"mask has shape .*5\)"),
     ],
     ids=str,
 )
 def test_masks_that_do_not_fit_are_named(masks, error, message):
-    layer, _ = pair()
+    layer, theirs = pair()
     with pytest.raises(error, match=message):
         layer(*inputs(layer), **masks)
+    if error is ValueError:
+        with pytest.raises((AssertionError, RuntimeError)):
+            theirs(*inputs(theirs), **masks)
     with pytest.raises(ValueError, match="have 4, 4 and 4 axes"):
         layer(*(x[None] for x in inputs(layer)))
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_masks_of_heads_and_of_sequences_are_repeated_as_said(batch):
+    layer, _ = pair(batch_first=True)
+    q, k, v = draw(batch, 4, 8), draw(batch, 6, 8), draw(batch, 6, 8)
+    for_heads, for_batch = draw(2, 4, 6, seed=1), draw(batch, 4, 6, seed=2)
+    with pytest.raises(ValueError, match=r"attn_mask has shape \(2, 4, 6\)"):
+        layer(q, k, v, attn_mask=for_heads)
+    each = {"average_attn_weights": False, "need_weights": True}
+    _, plain = layer(q, k, v, **each)
+    _, heads = layer(q, k, v, attn_mask=for_heads.repeat(batch, 1, 1), **each)
+    assert_close(heads, (plain.log() + for_heads).softmax(-1))
+    _, own = layer(q, k, v, attn_mask=for_batch.repeat_interleave(2, 0), **each)
+    assert_close(own, (plain.log() + for_batch[:, None]).softmax(-1))
 
 
 def test_a_hint_is_believed_by_torch_alone():

@@ -3,10 +3,12 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import Parameter
 
+import dlkb.optim
 from dlkb.optim._in_place import batches
 from dlkb.optim._memory import as_arrays, as_vectors
 from tests.close import assert_close
@@ -73,6 +75,70 @@ def test_infinite_parameters_without_gradient_stay(info, options):
             optimizer.step()
         results.append(p.detach())
     assert results[0].tolist() == results[1].tolist() == [math.inf, -math.inf, 1.0, 0.0]
+
+
+NUMBERS = {
+    "SGD": {"lr": 0.1, "momentum": 0.9, "dampening": 0.1, "weight_decay": 0.01},
+    "Adam": {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.01},
+    "AdamW": {"lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.01},
+    "Lion": {"lr": 0.1, "betas": (0.9, 0.99), "weight_decay": 0.01},
+    "Adagrad": {
+        "lr": 0.1,
+        "lr_decay": 0.1,
+        "weight_decay": 0.01,
+        "eps": 1e-8,
+        "initial_accumulator_value": 0.1,
+    },
+    "RMSprop": {"lr": 0.1, "alpha": 0.9, "eps": 1e-8, "weight_decay": 0.01, "momentum": 0.9},
+}
+OF_NUMPY = [np.float32, np.float64, lambda x: np.asarray(x)]
+
+
+def convert(kind, value):
+    return type(value)(map(kind, value)) if isinstance(value, tuple | list) else kind(value)
+
+
+def three_steps(kind, options, *, later=None, file=None):
+    p = Parameter(torch.ones(3))
+    optimizer = kind([{"params": [p]} | options] if file else [p], **({} if file else options))
+    optimizer.param_groups[0].update(later or {})
+    for t in range(1, 4):
+        p.grad = t * torch.tensor([0.3, 0.2, -0.1])
+        optimizer.step()
+    if file:
+        torch.save(optimizer.state_dict(), file)
+        optimizer.load_state_dict(torch.load(file, weights_only=True))
+    return [p.detach(), *optimizer.state[p].values()], optimizer.param_groups[0]
+
+
+@pytest.mark.parametrize("of_numpy", OF_NUMPY, ids=["float32", "float64", "array"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numpys_numbers_are_pythons(name, of_numpy, tmp_path):
+    kind, usual = getattr(dlkb.optim, name), NUMBERS[name]
+    for key, value in usual.items():
+        given = convert(of_numpy, value)
+        plain = convert(float, given)
+        expected, group = three_steps(kind, usual | {key: plain})
+        results = [three_steps(kind, usual | {key: given}, file=tmp_path / "state.pt")]
+        if key != "initial_accumulator_value":  # read before the first step alone
+            results.append(three_steps(kind, usual, later={key: given}))
+        for found, own in results:
+            for mine, other in zip(found, expected, strict=True):
+                assert mine.dtype == other.dtype
+                assert torch.equal(mine, other)
+            assert own[key] == group[key]
+            assert type(own[key]) is type(plain)
+            assert "numpy" not in type(own[key][0] if "betas" in key else own[key]).__module__
+
+
+def test_numpys_numbers_are_checked():
+    for kind in (dlkb.optim.Adam, dlkb.optim.Lion):
+        with pytest.raises(ValueError, match=r"betas\[1\] is 1.0"):
+            kind([Parameter(torch.ones(1))], betas=(np.float32(0.5), np.float32(1)))
+        optimizer = kind([Parameter(torch.ones(1))])
+        optimizer.param_groups[0]["lr"] = np.float32(-1)
+        with pytest.raises(ValueError, match=r"lr is -1.0"):
+            optimizer.step()
 
 
 def everything(optimizer):

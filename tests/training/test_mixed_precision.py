@@ -289,6 +289,11 @@ update, GOOD = partial(loss_scale_update, loss_scale_init(np.ones(1))), np.asarr
         (lambda: update(GOOD, backoff_factor=1.0), ValueError, "backoff_factor is 1.0"),
         (lambda: update(GOOD, backoff_factor=0.0), ValueError, "backoff_factor is 0.0"),
         (lambda: update(GOOD, growth_interval=0), ValueError, "growth_interval is 0"),
+        (
+            lambda: update(GOOD, growth_interval=2.5),
+            ValueError,
+            "growth_interval is 2.5: .* round it",
+        ),
         (lambda: skipped_share(growth_interval=0), ValueError, "growth_interval is 0"),
         (lambda: lost(np.arange(2), np.ones(2), to=FLOAT16), TypeError, "theta has dtype"),
         (lambda: lost(np.ones(2), np.arange(2), to=FLOAT16), TypeError, "step has dtype"),

@@ -77,6 +77,8 @@ def test_bad_input_is_named(convert):
     for tokens, given, error, message in (
         (np.zeros(3), params, TypeError, "tokens has dtype .*float64: integers are needed"),
         (np.zeros(3, bool), params, TypeError, "tokens has dtype .*bool: integers are needed"),
+        (np.asarray([3, 11]), params, ValueError, r"tokens holds 11: .* lie in \[0, 10\]"),
+        (np.asarray([[0, -100]]), params, ValueError, "tokens holds -100: of 11 entries"),
         (np.zeros((), int), params, ValueError, r"tokens has shape \(\): \(..., length\)"),
         (np.zeros(3, int), narrow, ValueError, r"params.position has shape \(9, 1\)"),
     ):

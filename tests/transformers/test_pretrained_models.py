@@ -275,6 +275,13 @@ def test_errors():
         for convert in (np.asarray, torch.as_tensor):
             with pytest.raises(TypeError, match=f"{name} has dtype .*float64: integers"):
                 bert_embedding(*map(convert, (*ids, E, E, E, E[0], E[0])))
+    two = tokens[:, :2]
+    for convert in (np.asarray, torch.as_tensor):
+        for name, ids in (("tokens", (two + 2, two)), ("segments", (two, two - 1))):
+            with pytest.raises(ValueError, match=rf"{name} holds (2|-1): .* lie in \[0, 1\]"):
+                bert_embedding(*map(convert, (*ids, E, E, E, E[0], E[0])))
+    with pytest.raises(ValueError, match="mask is -1"):
+        mask_tokens(two, two > 0, E[:1, :2], two, mask=-1)
     with pytest.raises(ValueError, match="segments has shape"):
         bert_embedding(tokens, tokens[:, :2], E, E, E, E[0], E[0])
 

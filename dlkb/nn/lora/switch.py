@@ -129,7 +129,8 @@ def detach_lora(model: nn.Module, *, merge: bool = True) -> nn.Module:
         model: A module with LoRA in it, or an adapted layer.
         merge: True writes W + sBA into the layers, and leaves the trained copies of
             `modules_to_save`. False throws the update away and gives the pretrained weights,
-            heads and biases back, bit for bit.
+            heads and biases back, bit for bit. Within `without_lora`, which switches adapters
+            off and leaves them in use, it is the same.
 
     Returns:
         The same model, or the plain layer if `model` was an adapted one. All that was frozen
@@ -159,6 +160,8 @@ def detach_lora(model: nn.Module, *, merge: bool = True) -> nn.Module:
                     "merge_lora predicts; to write a merged model, load the saved adapter into "
                     "one that is not sharded"
                 )
+    for _, module in adapted_modules(model):
+        module.enabled = True  # as merge_lora does, take what without_lora has switched off
     plain: dict[nn.Module, nn.Module] = {}
     for name, module in visible_modules(model).items():
         if isinstance(module, LoRALayer | SavedModule):
