@@ -25,7 +25,7 @@ from scripts.bench.processes import (
     serving,
 )
 from scripts.bench.search import search
-from scripts.bench.timing import once_in_turn
+from scripts.bench.timing import ROOT, once_in_turn
 
 ROUNDS = 2
 FEW = 1
@@ -80,6 +80,9 @@ def remove(*paths: Path) -> None:
 def prepared(book: Path, folder: Path) -> None:
     """Write what the measurements need: figures, notebooks, and the peers' sites."""
     copy_repository(book)
+    for kept in (".cache", "docs/assets/figures"):  # of pages that were verified as they are
+        if (ROOT / kept).is_dir():
+            shutil.copytree(ROOT / kept, book / kept)
     seconds(book, environment(book), *DLKB, "prepare")
     for name, execute in {"executed": True, "shown": False}.items():
         options = {"execute": execute, "allow_errors": False}
@@ -248,27 +251,33 @@ def refresh(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
     yield {"name": "edit to refresh", "pages": len(peers.topics(book)), "rounds": rounds}
 
 
-def growth(folder: Path) -> Iterator[dict[str, Any]]:
-    """Verify and build synthetic books."""
-    for pages in SIZES:
-        book = folder / f"synthetic-{pages}"
-        synthetic.write_book(book, pages)
-        for name, command in {
-            "verification of synthetic pages": ("run", *synthetic.stems(pages)),
-            "site of synthetic pages": ("build",),
-        }.items():
-            ours = partial(seconds, book, environment(book), *DLKB, *command)
-            yield {"name": name, "pages": pages, "rounds": once_in_turn({"ours": ours}, 1)}
-        shutil.rmtree(book)
-
-
-def measure(device: str) -> Iterator[dict[str, Any]]:
-    """Yield a row for each task; what device there is does not matter to a book."""
+def growth(device: str) -> Iterator[dict[str, Any]]:
+    """Verify and build synthetic books; what device there is does not matter to them."""
     del device
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        book = folder / "book"
-        prepared(book, folder)
-        for part in (verification, figures, sites, refresh):
-            yield from part(book, folder)
-        yield from growth(folder)
+    for pages in SIZES:
+        with tempfile.TemporaryDirectory() as name:
+            book = Path(name).resolve() / "book"
+            synthetic.write_book(book, pages)
+            for task, command in {
+                "verification of synthetic pages": ("run", *synthetic.stems(pages)),
+                "site of synthetic pages": ("build",),
+            }.items():
+                ours = partial(seconds, book, environment(book), *DLKB, *command)
+                yield {"name": task, "pages": pages, "rounds": once_in_turn({"ours": ours}, 1)}
+
+
+def in_a_copy(
+    *tasks: Callable[[Path, Path], Iterator[dict[str, Any]]],
+) -> Callable[[str], Iterator[dict[str, Any]]]:
+    """Return what does tasks in a copy of the book, and yields a row for each."""
+
+    def measure(device: str) -> Iterator[dict[str, Any]]:
+        del device  # what there is does not matter to a book
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name).resolve()
+            book = folder / "book"
+            prepared(book, folder)
+            for task in tasks:
+                yield from task(book, folder)
+
+    return measure

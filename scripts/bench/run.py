@@ -23,9 +23,15 @@ PARTS: dict[str, Callable[[str], Iterator[dict[str, Any]]]] = {
     "optimizers": optimizers.measure,
     "sharded": sharded.measure,
     "lora": lora.measure,
-    "book": book.measure,
+    "verification": book.in_a_copy(book.verification),
+    "site": book.in_a_copy(book.figures, book.sites, book.refresh),
+    "growth": book.growth,
     "profiles": profiles.measure,
 }
+
+
+ON_CPU = ("verification", "site", "growth")
+"""What no GPU has a part in."""
 
 
 def main() -> None:
@@ -40,8 +46,8 @@ def main() -> None:
     path = ROOT / "benchmarks" / f"{given.device}.json"
     kept = load(ROOT)[given.device]
     for part in given.only:
-        if part == "book" and given.device == "cuda":
-            continue  # the book is built on the CPU
+        if part in ON_CPU and given.device == "cuda":
+            continue
         if part == "sharded" and given.device == "cuda" and torch.cuda.device_count() < 2:
             print("sharded: not measured, it takes two GPUs")
             continue

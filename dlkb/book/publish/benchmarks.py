@@ -161,10 +161,15 @@ PARTS: dict[str, tuple[str, Callable[[list[Row]], list[str]]]] = {
     "optimizers": ("Optimizer steps", _optimizers),
     "sharded": ("Sharded optimizer steps", _sharded),
     "lora": ("LoRA against peft", _lora),
-    "book": ("The book", _book),
+    "verification": ("Verification of pages", _book),
+    "site": ("Figures and site", _book),
+    "growth": ("Growth", _book),
     "profiles": ("Where the time goes", _profiles),
 }
 
+
+ON_CPU = ("verification", "site", "growth")
+"""What no GPU has a part in."""
 
 FIGURES = {
     "formulas": (
@@ -177,7 +182,7 @@ FIGURES = {
         "Time of a step of AdamW divided by that of torch.optim as it comes: points left of the "
         "line at 1 are faster.",
     ),
-    "book": (
+    "growth": (
         "growth",
         "Seconds to verify and to build synthetic books of 50, 200 and 800 pages: straight "
         "lines mean that a page costs the same in a large book.",
@@ -232,9 +237,9 @@ def benchmarks_markdown(measured: dict[str, Any]) -> str:
     for part, (title, tables) in PARTS.items():
         lines += [f"## {title}", ""]
         for device, name in DEVICES.items():
-            if part == "book" and device == "cuda":
+            if part in ON_CPU and device == "cuda":
                 continue
-            lines += [f"### {title} on the {name}" if part != "book" else "### On the CPU", ""]
+            lines += [f"### {title} on the {name}", ""]
             rows = rows_of(measured, device, part)
             if not rows:
                 lines += [f"{MISSING.capitalize()}.", ""]

@@ -83,7 +83,7 @@ def steps() -> Figure:
 def growth() -> Figure:
     """Draw the seconds that synthetic books of 50, 200 and 800 pages take."""
     figure, ax = plt.subplots(figsize=(6.2, 3.2))
-    rows = [row for row in measured("book") if "synthetic" in row["name"]]
+    rows = measured("growth")
     for i, name in enumerate(dict.fromkeys(row["name"] for row in rows)):
         of = sorted(
             (row["pages"], min(row["rounds"]["ours"])) for row in rows if row["name"] == name

@@ -71,7 +71,7 @@ def test_ratio_is_formed_round_by_round():
 
 def test_nothing_measured_says_so_and_meets_no_goal():
     text = page()
-    assert text.count("Not measured.") == 11  # six parts, five of them on two devices
+    assert text.count("Not measured.") == 13  # eight parts, five of them on two devices
     assert "0 of 19 goals" in text
     assert "yes" not in text.split("## Formulas")[0].split("|---|")[1]
     assert all(shown == "not measured" for shown, _ in verdicts().values())
@@ -117,28 +117,30 @@ def test_goals_are_judged_by_the_measured_ratios():
         ]
     )
     assert found["LoRA"] == ("worst 0.50 (merge, float32)", True)
-    book = [
+    verification = [
         {"name": "verification", "rounds": {"ours": [1.0], "nbclient": [4.0]}},
+        {"name": "verification of all topics", "pages": 57, "rounds": {"ours": [80.0, 99.0]}},
+    ]
+    site = [
         {
             "name": "edit to refresh",
             "pages": 14,
             "rounds": {"ours": [1.0, 1.5, 9.0], "mkdocs": [9.0] * 3},
         },
-        {"name": "verification of all topics", "pages": 57, "rounds": {"ours": [80.0, 99.0]}},
         {"name": "site, warm", "pages": 57, "rounds": {"ours": [2.0], "mkdocs-jupyter": [3.0]}},
         {"name": "site, cold", "pages": 57, "rounds": {"ours": [9.0], "mkdocs-jupyter": [3.0]}},
     ]
-    found = verdicts(book=book)
+    found = verdicts(verification=verification, site=site)
     assert found["Verification"] == ("least 4.0 (nbclient)", False)
     assert found["… all topics in 90 s"] == ("90 s (57 pages)", True)
     assert found["Edit to refresh ≤ 1 s"] == ("worst 1.50 s (14 pages)", False)
     assert found["Site of unchanged pages"] == ("0.67 (57 pages)", True)
-    book = [
+    growth = [
         {"name": "site of synthetic pages", "pages": pages, "rounds": {"ours": [seconds]}}
         for pages, seconds in ((50, 3.0), (200, 6.0), (800, 30.0))
     ]
-    assert "the names of all families into every page" in page(book=book)
-    assert verdicts(book=book)["Linear cost"] == (
+    assert "the names of all families into every page" in page(growth=growth)
+    assert verdicts(growth=growth)["Linear cost"] == (
         "worst 2.00 times (site of synthetic pages)",
         False,
     )
@@ -183,7 +185,7 @@ def test_tables_hold_the_ratios_and_the_stamp():
 def test_what_ran_beside_a_measurement_is_said():
     rows = [{"name": "verification", "pages": 14, "rounds": {"ours": [1.0], "nbclient": [4.0]}}]
     part = {"stamp": {**STAMP, "beside": "a build"}, "rows": rows}
-    text = benchmarks_markdown({"cpu": {"book": part}, "cuda": {}})
+    text = benchmarks_markdown({"cpu": {"verification": part}, "cuda": {}})
     assert "commit abc1234; beside it ran a build.*" in text
 
 
