@@ -264,3 +264,15 @@ def test_pages_are_noted_beside_each_other(book):
     other.write_text(book.page.read_text().replace("c-001", "c-002"))
     verify(book.root)
     assert noted_stems(book.root) == {"optimizers/toy", "optimizers/other"}
+
+
+def test_what_the_engine_writes_is_no_data_of_a_page_that_imports_it(book, monkeypatch):
+    (book.root / "engine.py").write_text("CACHE = 'written.json'\n")
+    monkeypatch.setattr(freshness, "ENGINE", (book.root / "engine.py",))
+    book.edit(">>> square(3)", ">>> import engine\n>>> square(3)")
+    (page,) = read_book(book.root)
+    before = freshness.page_key(book.root, page, [])
+    (book.root / "written.json").write_text("1")
+    assert freshness.page_key(book.root, page, []) == before
+    (book.root / "engine.py").write_text("CACHE = 'other.json'\n")
+    assert freshness.page_key(book.root, page, []) != before
