@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from dlkb.book.publish.benchmarks import ON_CPU
 from dlkb.book.publish.measured import load
 from dlkb.book.read.freshness import write
 from scripts.bench import book, formulas, lora, optimizers, profiles, sharded
@@ -28,10 +29,6 @@ PARTS: dict[str, Callable[[str], Iterator[dict[str, Any]]]] = {
     "growth": book.growth,
     "profiles": profiles.measure,
 }
-
-
-ON_CPU = ("verification", "site", "growth")
-"""What no GPU has a part in."""
 
 
 def main() -> None:

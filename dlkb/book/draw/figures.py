@@ -22,7 +22,7 @@ from dlkb.book.draw import style
 from dlkb.book.draw.drawing import SCRIPTS, Drawings, Says
 from dlkb.book.draw.workers import in_parallel
 from dlkb.book.read.book import resolve
-from dlkb.book.read.freshness import content_key, digest, digest_of, parse, write
+from dlkb.book.read.freshness import content_key, digest, digest_of, parse, read_note, write
 from dlkb.book.read.parts import PageError
 
 OUTPUT = Path("docs/assets/figures")
@@ -141,7 +141,7 @@ def draw(
     known = figure_stems(root)
     chosen = _choose(known, stems)
     report = Report()
-    kept = {stem: record for stem, record in _read_cache(root).items() if stem in known}
+    kept = {stem: record for stem, record in read_note(root / CACHE).items() if stem in known}
     tasks: dict[str, list[FigureSource]] = {}
     outputs: set[str] = set()
     for stem in chosen:
@@ -182,7 +182,7 @@ def said(root: Path, stem: str) -> dict[str, Says] | None:
     Nothing is drawn or imported. None if the script has changed since, or was never drawn.
     """
     root = root.resolve()
-    record = _read_cache(root).get(stem)
+    record = read_note(root / CACHE).get(stem)
     return record["says"] if record and record["key"] == _key(root, stem) else None
 
 
@@ -201,13 +201,6 @@ def _choose(known: list[str], names: list[str] | None) -> list[str]:
             hint = str(error).partition(": ")[2]
             raise PageError(f"no figures for '{name}': {hint}") from error
     return sorted(chosen)
-
-
-def _read_cache(root: Path) -> dict[str, Any]:
-    try:
-        return json.loads((root / CACHE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
 
 
 def _is_fresh(root: Path, figure: FigureSource, files: dict[str, str]) -> bool:

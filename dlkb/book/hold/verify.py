@@ -14,7 +14,7 @@ from typing import Any
 from dlkb.book.hold.check import Problem, book_problems
 from dlkb.book.hold.ties import tie_problems
 from dlkb.book.read.book import read_book
-from dlkb.book.read.freshness import page_key, write
+from dlkb.book.read.freshness import page_key, read_note, write
 from dlkb.book.read.parts import Page, PageError
 from dlkb.book.run.processes import DONE, STARTED, run_apart
 from dlkb.book.run.session import Outcome, Session
@@ -156,10 +156,7 @@ def ran(root: Path, page: Page) -> Ran:
 
 def noted(root: Path, stem: str) -> dict[str, Any]:
     """Return what was found when a page was last held, as `CACHE` says."""
-    try:
-        return json.loads(_file(root, stem).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    return read_note(_file(root, stem))
 
 
 def running_since(root: Path, stem: str) -> float | None:

@@ -13,7 +13,7 @@ from dlkb.book.hold.verify import ran
 from dlkb.book.publish.front_markup import generated
 from dlkb.book.publish.held_markup import write_values
 from dlkb.book.read.addresses import addresses
-from dlkb.book.read.freshness import digest, digest_of, page_key, write
+from dlkb.book.read.freshness import digest, digest_of, page_key, read_note, write
 from dlkb.book.read.parts import Page
 from dlkb.book.read.references import BIBLIOGRAPHY
 from dlkb.book.read.topics import family_of
@@ -62,10 +62,7 @@ def write_downloads(root: Path, book: list[Page]) -> None:
         PageError: If a page has not been verified as it is now.
     """
     root = root.resolve()
-    try:
-        cache = json.loads((root / CACHE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        cache = {}
+    cache = read_note(root / CACHE)
     for page in book:
         write_values(root, page, ran(root, page).values)
     offered = {page.stem: page for page in book if endings(page)}

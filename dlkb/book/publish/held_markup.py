@@ -16,7 +16,7 @@ from markdown.preprocessors import Preprocessor
 
 from dlkb.book.publish.which import Which, register
 from dlkb.book.read.bindings import bound_numbers
-from dlkb.book.read.freshness import write
+from dlkb.book.read.freshness import read_note, write
 from dlkb.book.read.parts import Page
 from dlkb.book.read.tex import matches
 
@@ -37,13 +37,6 @@ def write_values(root: Path, page: Page, values: dict[str, str]) -> None:
     """Keep what the expressions that bind numbers of a page gave when it ran."""
     if values:
         write(values_file(root, page.text), json.dumps(values, indent=1).encode())
-
-
-def _read_values(cache: Path, text: str) -> dict[str, str]:
-    try:
-        return dict(json.loads(_file(cache, text).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
 
 
 def _spans(text: str, values: dict[str, str]) -> tuple[dict[tuple[int, int], str], list[int]]:
@@ -81,7 +74,7 @@ class _Held(Preprocessor):
             return lines
         # Kept by the text of the page: by now others may have changed it, tables about libraries.
         page = self.which.page
-        spans, displays = _spans(text, _read_values(self.cache, page.text) if page else {})
+        spans, displays = _spans(text, read_note(_file(self.cache, page.text)) if page else {})
         cuts: list[tuple[int, int, str]] = [(found.start, found.end, "") for found in comments]
         for (start, end), said in spans.items():
             if start in displays:  # a block of its own takes no markup around it

@@ -15,7 +15,7 @@ from pathlib import Path
 from dlkb.book.draw.figures import OUTPUT as FIGURES
 from dlkb.book.publish.summaries import Summary, summary
 from dlkb.book.read.addresses import Addresses, addresses
-from dlkb.book.read.freshness import digest, digest_of, write
+from dlkb.book.read.freshness import digest, digest_of, read_note, write
 from dlkb.book.read.parts import Page
 
 OUTPUT = Path("docs/assets/previews")
@@ -155,10 +155,7 @@ def png(svg: str) -> bytes:
 
 def write_previews(root: Path, book: list[Page]) -> None:
     """Draw the pictures that are stale, and remove those of no page."""
-    try:
-        cache = json.loads((root / CACHE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        cache = {}
+    cache = read_note(root / CACHE)
     engine = version("resvg-py")
     kept = {}
     for name, svg in previews(root, book).items():

@@ -30,7 +30,7 @@ from dlkb.book.hold.peers import FOLDER
 from dlkb.book.publish.front_markup import generated
 from dlkb.book.publish.held_markup import values_file
 from dlkb.book.publish.which import read_fresh
-from dlkb.book.read.freshness import depends_on, digest, digest_of, engine, write
+from dlkb.book.read.freshness import depends_on, digest, digest_of, engine, read_note, write
 from dlkb.book.read.references import BIBLIOGRAPHY
 
 CACHE = Path(".cache/rendered")
@@ -66,10 +66,7 @@ def _render(page: Page, house: str, config: MkDocsConfig, files: Files) -> None:
     note = root / CACHE / f"{page.file.src_uri}.json"
     key = _key(root, page, house)
     tellers = (config.plugins["autorefs"], config.plugins["mkdocstrings"].handlers.inventory)
-    try:
-        kept = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        kept = {}
+    kept = read_note(note)
     if kept.get("key") == key:
         _take(page, files, kept, *tellers)
         return
@@ -85,20 +82,19 @@ def _key(root: Path, page: Page, house: str) -> str:
     names = sorted(set(_FIGURE.findall(text)))
     files = {path for name in names for path in (docs / "assets/figures").glob(f"{name}*")}
     files |= {values_file(root, text), root / FOLDER / page.file.src_uri.replace(".md", ".py")}
-    for name in _DOCUMENTED.findall(text):
-        files |= set(depends_on(root, *_modules_of(root, name)))
+    files |= documented(root, text)
     if generated(text):  # counts of all pages
         files |= {*docs.rglob("*.md"), *docs.glob("*.json")}
     contents = [(path.relative_to(root).as_posix(), digest_of(path)) for path in sorted(files)]
     return _hash(house, page.file.src_uri, text, page.meta, contents)
 
 
-def _modules_of(root: Path, name: str) -> list[Path]:
-    """Return the files of a module or object that is documented, and of the packages around it."""
-    parts = name.split(".")
-    around = [root.joinpath(*parts[:length]) for length in range(1, len(parts) + 1)]
-    files = [file for path in around for file in (path.with_suffix(".py"), path / "__init__.py")]
-    return [file for file in files if file.is_file()]
+def documented(root: Path, text: str) -> set[Path]:
+    """Return the modules that a page documents, the packages around them, and what they import."""
+    names = [name.split(".") for name in _DOCUMENTED.findall(text)]
+    places = [root.joinpath(*parts[: end + 1]) for parts in names for end in range(len(parts))]
+    files = [file for path in places for file in (path.with_suffix(".py"), path / "__init__.py")]
+    return set(depends_on(root, *filter(Path.is_file, files)))
 
 
 def _hash(*parts: Any) -> str:

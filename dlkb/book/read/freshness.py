@@ -203,16 +203,21 @@ def write(path: Path, content: bytes) -> None:
     half.replace(path)
 
 
+def read_note(path: Path) -> dict[str, Any]:
+    """Return what a file of JSON keeps; nothing if there is none, or it is broken."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
 def remembered(note: Path, text: str, make: Callable[[str], Any]) -> Any:
     """Return what `make`, a function of the engine, makes of a text: once, kept in `note` as JSON.
 
     The folder of the note says which function; another text or engine makes it again.
     """
     key = digest((engine() + text).encode())
-    try:
-        kept = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        kept = {}
+    kept = read_note(note)
     if kept.get("key") == key:
         return kept["made"]
     made = make(text)

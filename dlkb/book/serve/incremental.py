@@ -24,10 +24,9 @@ from mkdocs.structure.pages import Page
 from dlkb.book.hold.check import book_problems, page_problems
 from dlkb.book.publish.front_markup import generated
 from dlkb.book.publish.ledger import write_ledger
-from dlkb.book.publish.rendered import Rendered
+from dlkb.book.publish.rendered import Rendered, documented
 from dlkb.book.publish.search_index import write_search
 from dlkb.book.read.book import GENERATED, read_book
-from dlkb.book.read.freshness import depends_on
 from dlkb.book.read.pages import read_page
 from dlkb.book.read.parts import PageError
 from dlkb.book.read.references import BIBLIOGRAPHY
@@ -43,7 +42,6 @@ _WRITTEN = (
     *_GENERATED,
 )
 _SHARED = (str(BIBLIOGRAPHY), "docs/notation.md", "docs/glossary.md")  # what other pages show
-_REFERENCE = re.compile(r"^::: ([\w.]+)", re.MULTILINE)
 _FIGURE = re.compile(r"(assets/figures/.+?)(?:-axes|-narrow)?(?:-light|-dark)?\.(?:svg|json)")
 _OBJECT = re.compile(r'\bid="(dlkb[\w.]+)"')
 
@@ -209,12 +207,8 @@ class Site:
         """Whether a page shows one of the figures, or a module that one of the formulas is in."""
         if any(f"{figure}.svg" in text for figure in figures):
             return True
-        if not formulas:
-            return False
-        shown = [self.root.joinpath(*name.split(".")) for name in _REFERENCE.findall(text)]
-        modules = [path / "__init__.py" if path.is_dir() else f"{path}.py" for path in shown]
         changed = {self.root / name for name in formulas}
-        return any(changed & set(depends_on(self.root, Path(module))) for module in modules)
+        return bool(changed and changed & documented(self.root, text))
 
     def _render(self, stale: list[File]) -> bool:
         memory = self._memory
