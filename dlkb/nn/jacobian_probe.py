@@ -71,8 +71,8 @@ def _largest(y: Tensor, x: Tensor, count: int, steps: int) -> Tensor:
         return torch.stack([f.reshape(-1) for f in found], dim=1).to(columns.dtype)
 
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
-    generator = torch.Generator().manual_seed(0)
-    V = torch.randn(x.numel(), count, generator=generator, dtype=wide).to(x.device)
+    generator = torch.Generator().manual_seed(0)  # of the CPU, whatever the default device
+    V = torch.randn(x.numel(), count, generator=generator, dtype=wide, device="cpu").to(x.device)
     for _ in range(steps):
         U = torch.linalg.qr(products(back, u, V)).Q
         V = torch.linalg.qr(products(y, x, U)).Q

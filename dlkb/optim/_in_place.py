@@ -56,6 +56,20 @@ def _compiled(rule: Rule, dtype: torch.dtype, together: bool) -> Steps:
     return torch.compile(own, dynamic=True)
 
 
+def _as_tensors(options: Any) -> Any:
+    """Return an options tuple with 0-d tensors for its numbers, which may differ at each step.
+
+    The compiler reads a number so, too, unless it fixes its value and compiles anew when it
+    changes, as PyTorch 2.11 does for a factor 1 - lr * weight_decay. Zero stays: it is left out.
+    """
+    if isinstance(options, tuple):
+        values = [_as_tensors(value) for value in options]
+        return options._make(values) if hasattr(options, "_make") else tuple(values)
+    if isinstance(options, float) and options != 0:
+        return torch.tensor(options, dtype=torch.float64, device="cpu")
+    return options
+
+
 _failures: list[str] = []
 """Why compilation failed; it is not tried a second time."""
 
@@ -88,6 +102,8 @@ def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
     entries = 0
     for row in rows:
         theta = row[0]
+        if theta.numel() == 0:  # PyTorch 2.6 unflattens it without its shape
+            continue
         plain = all(map(is_plain, row))
         if not plain or theta.numel() > SMALL or not theta.is_contiguous():
             yield [row]
@@ -129,6 +145,7 @@ def advance(
         options: Of their parameter group.
         compiled: Whether to compile. Where no compiler is, that warns once and runs eagerly.
     """
+    options = _as_tensors(options) if compiled else options
     waiting = batches(rows)
     while chunk := list(islice(waiting, TOGETHER)):
         joined = [(batch, _join(batch)) for batch in chunk]

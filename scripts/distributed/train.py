@@ -127,7 +127,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="in all, earlier runs included")
     parser.add_argument("--lr", type=float, default=0.01)
     options = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # A GPU for each process of this machine, or none: NCCL shares none.
+    enough = torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])
+    device = "cuda" if enough else "cpu"
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device == "cuda" else "gloo")

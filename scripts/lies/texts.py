@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from dlkb.book.hold.citations import unconfirmed
 from dlkb.book.hold.numbers import held_numbers
 from dlkb.book.read.numerals import numerals
 from dlkb.book.read.parts import ALT, Page
@@ -124,7 +125,8 @@ def _figures(page: Page, text: str) -> Iterator[Lie]:
 
 
 def _citations(root: Path, text: str) -> Iterator[Lie]:
-    keys = sorted(read_sources(root))
+    sources = read_sources(root)
+    keys = sorted(sources)
     for cited in {citation.key for citation in citations(text)}:
         for found in re.finditer(rf"\[@(?P<key>{cited})(?:, (?P<place>[^\]]*))?\]", text):
             line = _line(text, found.start())
@@ -135,7 +137,11 @@ def _citations(root: Path, text: str) -> Iterator[Lie]:
             yield Lie("citation exchanged", *found.span("key"), other, line)
             if found["place"] and (digits := re.search(r"\d+", found["place"])):
                 start, end = (found.start("place") + place for place in digits.span())
-                yield Lie("cited place", start, end, other_numbers(text[start:end])[0], line)
+                says = other_numbers(text[start:end])[0]
+                place = found["place"][: digits.start()] + says + found["place"][digits.end() :]
+                known = cited in sources and not unconfirmed(place, sources[cited])
+                kind = "citation exchanged" if known else "cited place"
+                yield Lie(kind, start, end, says, line)
 
 
 def _comments(page: Page, text: str) -> Iterator[Lie]:

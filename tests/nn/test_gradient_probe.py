@@ -525,3 +525,14 @@ def test_no_grad_outside_does_not_matter_and_x_is_left_alone():
 def test_errors_name_the_argument_and_the_remedy(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_it_draws_on_the_cpu_whatever_the_default_device():
+    model, x = mlp(), torch.randn(1, 5, dtype=torch.float64)
+    expected = jacobian_singular_values(model, x, count=2, steps=9).singular_values
+    torch.set_default_device("meta")  # as a user's "cuda": another generator's draws do not fit it
+    try:
+        found = jacobian_singular_values(model, x, count=2, steps=9).singular_values
+    finally:
+        torch.set_default_device(None)
+    assert torch.equal(found, expected)

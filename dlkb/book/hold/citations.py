@@ -30,17 +30,24 @@ _QUOTATION = re.compile(r"^ *>.*$", re.MULTILINE)
 _SHORT_TITLE = 3  # words; a title like "Deep Learning" is also a common phrase
 
 
+def unconfirmed(place: str, source: Source) -> str | None:
+    """Return what of a place, such as "section 3, table 1", was not looked up in its source."""
+    confirmed = " ".join(source.confirmed.lower().split())
+    for part in re.split(r"[,;]\s+", place):
+        words = re.escape(" ".join(part.lower().split()))
+        if not re.search(rf"(?<!\w){words}(?!\w|\.\d)", confirmed):
+            return part
+    return None
+
+
 def _place_problem(citation: Citation, source: Source) -> str | None:
     """Return what is wrong with the place cited: only what was looked up may be named."""
-    confirmed = " ".join(source.confirmed.lower().split())
-    for place in re.split(r"[,;]\s+", citation.place or ""):
-        words = re.escape(" ".join(place.lower().split()))
-        if not re.search(rf"(?<!\w){words}(?!\w|\.\d)", confirmed):
-            return (
-                f"'{place}' of {source.key} is not confirmed: look it up, and add it to "
-                f"`confirmed` in {BIBLIOGRAPHY}:{source.line}"
-            )
-    return None
+    if not citation.place or not (part := unconfirmed(citation.place, source)):
+        return None
+    return (
+        f"'{part}' of {source.key} is not confirmed: look it up, and add it to "
+        f"`confirmed` in {BIBLIOGRAPHY}:{source.line}"
+    )
 
 
 def _key_problems(page: Page, sources: Mapping[str, Source]) -> list[tuple[int, str]]:
@@ -52,7 +59,7 @@ def _key_problems(page: Page, sources: Mapping[str, Source]) -> list[tuple[int, 
         except PageError as error:
             found.append((citation.line, str(error)))
             continue
-        if citation.place and (wrong := _place_problem(citation, source)):
+        if wrong := _place_problem(citation, source):
             found.append((citation.line, wrong))
         if not listed:
             found.append((citation.line, "the page cites, but has no part `## References`"))

@@ -76,15 +76,17 @@ def _steps(fence: Fence) -> Iterator[_Step]:
         yield _Step(example.source, line, example.want, example.exc_msg, interactive=True)
 
 
-def set_device(device: str) -> None:
-    """Make `device` torch's default.
+def on(device: str) -> contextlib.AbstractContextManager[Any]:
+    """Return what makes a page's torch run on `device`, while it is entered.
 
     Raises:
         PageError: If torch sees no such device.
     """
     if device == "cpu":
-        return
+        return contextlib.nullcontext()
     import torch
+
+    from dlkb.book.run.on_device import OnDevice
 
     if device != "cuda":
         raise PageError(f"no device '{device}': choose cpu or cuda")
@@ -93,7 +95,7 @@ def set_device(device: str) -> None:
             "device cuda is absent: torch sees no CUDA device here; "
             "run with --device cpu, or install a CUDA build of PyTorch on a machine with a GPU"
         )
-    torch.set_default_device(device)
+    return OnDevice(device)
 
 
 class Session:
@@ -185,14 +187,11 @@ class Session:
         sys.modules[self._module.__name__] = self._module
         displayhook = sys.displayhook
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), on(self.device):
                 warnings.simplefilter("error")
-                set_device(self.device)
                 yield
         finally:
             sys.displayhook = displayhook
-            if self.device != "cpu":
-                sys.modules["torch"].set_default_device("cpu")
             sys.modules.pop(self._module.__name__, None)
 
     def _display(self, value: Any, line: int, *, inside: bool) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from dlkb.book.read.book import read_book
 from dlkb.book.read.parts import PageError
-from dlkb.book.run.session import Session, set_device
+from dlkb.book.run.session import Session, on
 
 
 def run(book):
@@ -141,13 +141,14 @@ def test_absent_device_says_so():
     import torch
 
     if torch.cuda.is_available():
-        set_device("cuda")
-        torch.set_default_device("cpu")
+        with on("cuda"):
+            assert torch.ones(1).is_cuda
+        assert torch.ones(1).is_cpu
     else:
         with pytest.raises(PageError, match="cuda is absent"):
-            set_device("cuda")
+            on("cuda")
     with pytest.raises(PageError, match="no device 'tpu'"):
-        set_device("tpu")
+        on("tpu")
 
 
 def test_a_wrong_bound_number_fails_after_all_fences(book):
