@@ -102,7 +102,7 @@ def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
     entries = 0
     for row in rows:
         theta = row[0]
-        if theta.numel() == 0:  # PyTorch 2.6 unflattens it without its shape
+        if theta.numel() == 0:  # nothing to change
             continue
         plain = all(map(is_plain, row))
         if not plain or theta.numel() > SMALL or not theta.is_contiguous():
