@@ -1,8 +1,10 @@
 """A formula and its gradient by hand behind one function: as two graphs, or uncompiled."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from types import FunctionType
 from typing import Any, cast
 
 import torch
@@ -54,14 +56,39 @@ def compiled(
     names = _arrays(formula, chosen)
     _check_arguments(formula, chosen)
     _check_arguments(vjp, [*names, "cotangent", *chosen])
-    forward, backward = torch.compile(formula), torch.compile(vjp)
+
+    @functools.cache
+    def graphs(*_kinds: tuple[torch.dtype, int] | None) -> tuple[Graph, Graph]:
+        return torch.compile(_own(formula)), torch.compile(_own(vjp))
 
     def call(*inputs: Tensor | None) -> Tensor:
         _check_inputs(names, inputs)
         given = dict(zip(names, inputs, strict=False))
-        return _call((formula, vjp), (forward, backward), given, chosen)
+        plain = formula, vjp
+        kinds = (None if x is None else (x.dtype, x.ndim) for x in inputs)
+        run = plain if _is_transformed() else graphs(*kinds)
+        return _call(plain, run, given, chosen)
 
     return call
+
+
+def _own(function: Graph) -> Graph:
+    """Return a copy with a code object of its own.
+
+    Of one code object the compiler keeps eight kernels (`torch._dynamo.config.recompile_limit`);
+    what comes after runs uncompiled. So each dtype and number of axes has its own.
+    """
+    if not isinstance(function, FunctionType):
+        return function
+    copy = FunctionType(
+        function.__code__.replace(),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
 
 
 def by_hand(
