@@ -103,8 +103,9 @@ def _uncompiled(steps: list[Row]) -> str:
     if not names:
         return ""
     return (
-        f" {', '.join(dict.fromkeys(names))} ran uncompiled here: of one function the compiler "
-        "keeps eight kernels. Each kind of optimizer has had a function of its own since."
+        f" {', '.join(dict.fromkeys(names))} ran uncompiled here: PyTorch 2.11 compiled its step "
+        "anew for each value of the bias correction, up to the limit of eight kernels. It is "
+        "compiled once since."
     )
 
 
