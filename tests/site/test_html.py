@@ -12,19 +12,29 @@ from dlkb.book.read.book import read_book
 from tests.site.test_site import ADDRESSES, ROOT, TOPICS, address
 
 
-def soup_of(built, path: str) -> BeautifulSoup:
-    """Parse a built page."""
-    return BeautifulSoup((built / path / "index.html").read_text(), "html.parser")
+def parsed(built, path: str) -> BeautifulSoup:
+    return BeautifulSoup((built / path / "index.html").read_text(), "lxml")
 
 
-@pytest.mark.parametrize("stem", TOPICS)
-def test_math_is_typeset_everywhere(built, stem):
-    soup = BeautifulSoup((built / address(stem) / "index.html").read_text(), "html.parser")
-    article = soup.find("article")
+# Of a fixture's values pytest runs all tests before it goes on: each page is parsed once here.
+@pytest.fixture(scope="module", params=ADDRESSES)
+def soup(built, request) -> BeautifulSoup:
+    """A built page."""
+    return parsed(built, request.param)
+
+
+@pytest.fixture(scope="module", params=TOPICS)
+def topic(built, request) -> tuple[str, BeautifulSoup]:
+    """A topic and its built page."""
+    return request.param, parsed(built, address(request.param))
+
+
+def test_math_is_typeset_everywhere(topic):
+    article = topic[1].find("article")
     assert article.find("math")
-    for skipped in article.find_all(["code", "pre", "math", "script"]):
-        skipped.decompose()
-    text = article.get_text()
+    skipped = {"code", "pre", "math", "script"}
+    pieces = (s for s in article.strings if skipped.isdisjoint(tag.name for tag in s.parents))
+    text = "".join(pieces)
     assert not re.search(r"\$|\\[a-z]{3,}|^:::|///", text, re.M), re.findall(r".*[\\$].*", text)
 
 
@@ -32,7 +42,7 @@ def test_links_and_anchors_lead_somewhere(built):
     anchors, links = {}, []
     for path in built.rglob("*.html"):
         base = f"/{path.relative_to(built).as_posix()}".replace("index.html", "")
-        soup = BeautifulSoup(path.read_text(), "html.parser")
+        soup = BeautifulSoup(path.read_text(), "lxml")
         anchors[base] = {tag["id"] for tag in soup.find_all(id=True)} | {""}
         for tag in soup.find_all(["a", "link", "img", "script"]):
             target = tag.get("href") or tag.get("src")
@@ -47,9 +57,8 @@ def test_links_and_anchors_lead_somewhere(built):
             assert (built / page.lstrip("/")).exists(), f"{base}: {target}"
 
 
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_tables_have_headers_and_figures_say_what_is_seen(built, path):
-    article = soup_of(built, path).find("article")
+def test_tables_have_headers_and_figures_say_what_is_seen(soup):
+    article = soup.find("article")
     for table in article.find_all("table"):
         if "highlighttable" not in table.get("class", []):
             assert any(th.get_text(strip=True) for th in table.find_all("th")), table.text[:80]
@@ -59,9 +68,7 @@ def test_tables_have_headers_and_figures_say_what_is_seen(built, path):
             assert len(image["alt"]) >= 20, image["src"]
 
 
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_ids_are_unique_and_headings_go_down_one_level_at_a_time(built, path):
-    soup = soup_of(built, path)
+def test_ids_are_unique_and_headings_go_down_one_level_at_a_time(soup):
     ids = [tag["id"] for tag in soup.find_all(id=True)]
     assert sorted(ids) == sorted(set(ids))
     levels = [int(tag.name[1]) for tag in soup.find("article").find_all(re.compile("^h[1-6]$"))]
@@ -69,9 +76,8 @@ def test_ids_are_unique_and_headings_go_down_one_level_at_a_time(built, path):
     assert all(b - a <= 1 for a, b in itertools.pairwise(levels)), levels
 
 
-@pytest.mark.parametrize("stem", TOPICS)
-def test_each_figure_is_there_for_both_themes_and_both_screens(built, stem):
-    article = soup_of(built, address(stem)).find("article")
+def test_each_figure_is_there_for_both_themes_and_both_screens(topic):
+    article = topic[1].find("article")
     figures = [f for f in article.find_all("figure") if f.find("img")]
     assert figures
     for figure in figures:
@@ -88,11 +94,10 @@ def test_each_figure_is_there_for_both_themes_and_both_screens(built, stem):
         assert figure.find("figcaption").get_text(strip=True)
 
 
-@pytest.mark.parametrize("stem", TOPICS)
-def test_bound_numbers_say_what_their_expressions_gave(built, stem):
+def test_bound_numbers_say_what_their_expressions_gave(topic):
+    stem, soup = topic
     (page,) = read_book(ROOT, [stem])
     said = {f"{name} = {value}" for name, value in ran(ROOT, page).values.items() if name != value}
-    soup = BeautifulSoup(built.joinpath(stem, "index.html").read_text(), "html.parser")
     shown = {
         text for tag in soup.select("data.held") for text in tag["aria-description"].split("; ")
     }
