@@ -7,7 +7,8 @@ bound numbers, the modules that it documents, the titles of other pages, the eng
 packages. Home, map and families count what all pages hold, so that any change renders them again.
 
 Rendering also tells others of what it found: mkdocs of anchors, mkdocstrings and autorefs of what
-can be linked to. That is kept, and told again.
+can be linked to. That is kept, and told again. Most of the time of a page goes into its docstrings:
+what became of them is kept by itself, for edits of the text.
 """
 
 import json
@@ -19,12 +20,14 @@ from functools import cache, partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import fromstring, tostring
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import BasePlugin, event_priority
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import AnchorLink, TableOfContents
+from mkdocstrings import AutoDocProcessor
 
 from dlkb.book.hold.peers import FOLDER
 from dlkb.book.publish.front_markup import generated
@@ -70,10 +73,13 @@ def _render(page: Page, house: str, config: MkDocsConfig, files: Files) -> None:
     if kept.get("key") == key:
         _take(page, files, kept, *tellers)
         return
-    with _listening(*tellers) as told, _warnings() as warned:
+    modules = _hash(house, _contents(root, documented(root, page.markdown or "")))
+    docstrings = kept["docstrings"] if kept.get("modules") == modules else {}
+    with _listening(*tellers) as told, _warnings() as warned, _remembering(docstrings) as shown:
         Page.render(page, config, files)
     if not warned:  # else the next build must warn too
-        write(note, json.dumps(_kept(page, key, told)).encode())
+        new = _kept(page, key, told) | {"modules": modules, "docstrings": shown}
+        write(note, json.dumps(new).encode())
 
 
 def _key(root: Path, page: Page, house: str) -> str:
@@ -85,8 +91,11 @@ def _key(root: Path, page: Page, house: str) -> str:
     files |= documented(root, text)
     if generated(text):  # counts of all pages
         files |= {*docs.rglob("*.md"), *docs.glob("*.json")}
-    contents = [(path.relative_to(root).as_posix(), digest_of(path)) for path in sorted(files)]
-    return _hash(house, page.file.src_uri, text, page.meta, contents)
+    return _hash(house, page.file.src_uri, text, page.meta, _contents(root, files))
+
+
+def _contents(root: Path, files: set[Path]) -> list[tuple[str, str | None]]:
+    return [(path.relative_to(root).as_posix(), digest_of(path)) for path in sorted(files)]
 
 
 def documented(root: Path, text: str) -> set[Path]:
@@ -165,6 +174,47 @@ def _listening(autorefs: Any, inventory: Any) -> Iterator[list[Any]]:
         yield told
     finally:
         del autorefs.register_anchor, inventory.register
+
+
+@contextmanager
+def _remembering(kept: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Take the HTML of each `:::` block from `kept`, where it has it; collect what is shown.
+
+    Beside its HTML, a block leaves headings, for the table of contents and for links, and the
+    aliases by which other pages link to them. So nothing is read of the package.
+    """
+    shown: dict[str, Any] = {}
+    aliases: dict[str, list[str]] = {}
+    handlers: list[Any] = []
+    owner: Any = AutoDocProcessor
+    process = owner._process_block
+
+    def remembered(self: Any, name: str, options: str, level: int = 0) -> Any:
+        block = json.dumps([name, options, level])
+        if block in kept:
+            handler = self._handlers.get_handler(self._handlers.get_handler_name({}))
+            handler._headings += map(fromstring, kept[block]["headings"])
+            shown[block] = kept[block]
+        else:
+            html, handler, _ = process(self, name, options, level)
+            ids = [heading.get("id") for heading in handler._headings]
+            shown[block] = {
+                "html": html,
+                "headings": [tostring(heading, "unicode") for heading in handler._headings],
+                "aliases": {i: list(type(handler).get_aliases(handler, i)) for i in ids},
+            }
+        handlers.append(handler)
+        aliases.update(shown[block]["aliases"])
+        handler.get_aliases = aliases.__getitem__
+        return shown[block]["html"], handler, None
+
+    owner._process_block = remembered
+    try:
+        yield shown
+    finally:
+        owner._process_block = process
+        for handler in handlers:
+            vars(handler).pop("get_aliases", None)
 
 
 @contextmanager

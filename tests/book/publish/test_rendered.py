@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from mkdocs.structure.pages import Page
+from mkdocstrings_handlers.python import PythonHandler
 
 from dlkb.book.publish.rendered import CACHE
 from dlkb.book.publish.site import build_pages
@@ -142,6 +143,43 @@ def test_what_is_kept_and_broken_is_rendered_again(book, rendered):
     rendered()
     (book.root / CACHE / "index.md.json").write_text("{")
     assert rendered() == (0, ["index"])
+
+
+def test_docstrings_are_kept_while_the_text_is_edited(book, rendered, monkeypatch):
+    collected = []
+    real = PythonHandler.collect
+
+    def collect(handler, name, options):
+        collected.append(name)
+        return real(handler, name, options)
+
+    monkeypatch.setattr(PythonHandler, "collect", collect)
+    square = '"""Squares."""\n\n\ndef square(x):\n    """Return x squared."""\n    return x * x\n'
+    (book.root / "dlkb/toy.py").write_text(square)
+    exported = 'from dlkb.toy import square\n\n__all__ = ["square"]\n'
+    (book.root / "dlkb/other.py").write_text(exported)
+    (book.root / "docs/index.md").write_text("# Home\n\nSee [toy][dlkb.other.square], an alias.\n")
+    built = [book.root / "site" / name for name in ("optimizers/toy/index.html", "index.html")]
+    assert rendered() == (0, ALL)
+    assert collected == ["dlkb.toy"]
+    assert "optimizers/toy/#dlkb.toy.square" in built[1].read_text()
+
+    book.page.write_text(book.page.read_text() + "\nMore.\n")
+    (book.root / "docs/index.md").write_text("# Home\n\nSee [toy][dlkb.other.square].\n")
+    assert rendered() == (0, ["index", LEADS, "optimizers/toy"])
+    assert collected == ["dlkb.toy"]
+    kept = [path.read_text() for path in built]
+    inventory = (book.root / "site/objects.inv").read_bytes()
+    shutil.rmtree(book.root / CACHE)
+    assert rendered() == (0, ALL)
+    assert kept == [path.read_text() for path in built]
+    assert inventory == (book.root / "site/objects.inv").read_bytes()
+
+    collected.clear()
+    (book.root / "dlkb/toy.py").write_text(square.replace("Return x squared", "Multiply x by x"))
+    assert rendered() == (0, ["optimizers/toy"])
+    assert collected == ["dlkb.toy"]
+    assert "Multiply x by x" in built[0].read_text()
 
 
 _READS = """
