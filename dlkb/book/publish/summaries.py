@@ -77,6 +77,16 @@ def topics(docs: Path) -> tuple[Summary, ...]:
 def _topics(
     docs: Path, state: tuple[tuple[Path, int], ...], listed: tuple[tuple[str, str], ...]
 ) -> tuple[Summary, ...]:
-    names = dict(listed)
-    pages = [page for path, _ in state if (page := read_fresh(path, docs)) and page.is_topic]
-    return tuple(summary(page, names.get(page.stem, "")) for page in learning_order(pages, names))
+    names, changed = dict(listed), dict(state)
+    pages = [page for path in changed if (page := read_fresh(path, docs)) and page.is_topic]
+    return tuple(
+        _summary(page.path, docs, changed[page.path], names.get(page.stem, ""))
+        for page in learning_order(pages, names)
+    )
+
+
+@lru_cache(maxsize=1024)  # an edit changes one page, and its words take long to count
+def _summary(path: Path, docs: Path, changed: int, name: str) -> Summary:
+    page = read_fresh(path, docs)
+    assert page
+    return summary(page, name)

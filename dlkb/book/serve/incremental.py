@@ -19,16 +19,17 @@ from mkdocs.commands.build import _build_page, _populate_page, build
 from mkdocs.config import load_config
 from mkdocs.plugins import BasePlugin
 from mkdocs.structure.files import File
-from mkdocs.structure.pages import Page
+from mkdocs.structure.pages import Page as Rendering
 
 from dlkb.book.hold.check import book_problems, page_problems
 from dlkb.book.publish.front_markup import generated
 from dlkb.book.publish.ledger import write_ledger
 from dlkb.book.publish.rendered import Rendered, documented
 from dlkb.book.publish.search_index import write_search
+from dlkb.book.publish.which import read_fresh
 from dlkb.book.read.book import GENERATED, read_book
 from dlkb.book.read.pages import read_page
-from dlkb.book.read.parts import PageError
+from dlkb.book.read.parts import Page, PageError
 from dlkb.book.read.references import BIBLIOGRAPHY
 
 WATCHED = ("docs", "overrides", "dlkb", "scripts/figures", "scripts/peers")
@@ -187,7 +188,7 @@ class Site:
                 return self._build()
         self._pending = {f"docs/{uri}" for uri in broken}
         if edited & pages.keys() and not broken:
-            write_ledger(self.root, read_book(self.root))  # seen at the next update
+            write_ledger(self.root, self._book())  # seen at the next update
         return bool(stale), [line for problems in broken.values() for line in problems]
 
     def _write(self, stale: list[File]) -> bool:
@@ -195,6 +196,13 @@ class Site:
         self._intact = False  # until all is written
         self._intact = self._render(stale)
         return self._intact
+
+    def _book(self) -> list[Page]:
+        """Return the book as `read_book` does; pages that did not change are not read again."""
+        docs = self.root / "docs"
+        written = [docs / f"{name}.md" for name in GENERATED]
+        paths = [path for path in sorted(docs.rglob("*.md")) if path not in written]
+        return [read_fresh(path, docs) or read_page(path, docs) for path in paths]  # or it raises
 
     def _problems(self, uri: str) -> list[str]:
         docs = self.root / "docs"
@@ -223,7 +231,7 @@ class Site:
         every = files.documentation_pages()
         for page in pages:
             _build_page(page, config, every, memory.nav, memory.env)
-        write_search(self.root, self.folder, read_book(self.root))
+        write_search(self.root, self.folder, self._book())
         for file in every:
             file.page.validate_anchor_links(files=files, log_level=config.validation.links.anchors)
         return True
@@ -233,6 +241,6 @@ class Site:
         shutil.rmtree(self._folders)
 
 
-def _outlook(page: Page) -> tuple[Any, ...]:
+def _outlook(page: Rendering) -> tuple[Any, ...]:
     """Return what other pages may show of a page, or link to."""
     return page.title, page.meta, set(_OBJECT.findall(page.content or ""))
