@@ -50,7 +50,8 @@ def scaled_dot_product_attention(
         All weights, L × S a head, are in memory while a pass runs. Between the passes the three
         inputs are kept; the weights, too, with dropout or where the mask requires a gradient.
         Differs from PyTorch's: `query`, `key` and `value` may be of several dtypes; with
-        `enable_gqa`, `key` has as many heads as `value`; errors are other classes with other texts.
+        `enable_gqa`, `key` has as many heads as `value`; under autocast it computes, and returns,
+        the inputs' dtype; errors are other classes with other texts.
 
     Example:
         >>> x = torch.eye(2)

@@ -20,7 +20,7 @@ def block_parameters(
     $$2d^2 + 2dk + 2df \quad(+\,df \text{ if gated}), \text{ biases and norms}$$
 
     Args:
-        width: d.
+        width: d, of a token, and of all heads of the queries together.
         hidden: f, of the feed-forward network; 4d if left out.
         kv_width: k, of all key heads together; d if left out.
         gated: Whether the feed-forward network has a gate.
@@ -56,7 +56,7 @@ def matrix_parameters(
     $$2d^2 + 2dk + 2df \quad(3df \text{ if gated}), \qquad 12\,d^2 \text{ by default}$$
 
     Args:
-        width: d.
+        width: d, as for `block_parameters`.
         hidden: f; 4d if left out.
         kv_width: k; d if left out.
         gated: Whether the feed-forward network has a gate.

@@ -129,6 +129,7 @@ def rotary(
         True
     """
     check_float("x", x)
+    check_float("positions", positions)
     if layout not in ("halves", "pairs"):
         raise ValueError(f'layout is {layout!r}: it must be "halves" or "pairs"')
     if x.ndim < 2 or tuple(positions.shape) != (x.shape[-2],):
@@ -136,7 +137,6 @@ def rotary(
             f"positions has shape {tuple(positions.shape)} but x has shape {tuple(x.shape)}: "
             "(L,) and (…, L, d) are needed"
         )
-    check_float("positions", positions)
     _check_even(x.shape[-1])
     xp = namespace(x, positions)
     wide = widen(x)

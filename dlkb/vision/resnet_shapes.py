@@ -53,7 +53,7 @@ def convolutions(
         A list. A stage's output has the size and the channels of its last convolution.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of its range, or there are not four stages.
 
     Reference:
         He et al. (2016).
@@ -68,6 +68,8 @@ def convolutions(
         raise ValueError(f"block is {block!r}: it must be 'basic' or 'bottleneck'")
     if stride_in not in ("1x1", "3x3"):
         raise ValueError(f"stride_in is {stride_in!r}: it must be '1x1' or '3x3'")
+    if len(blocks) != 4:
+        raise ValueError(f"blocks is {tuple(blocks)}: four numbers are needed, one for each stage")
     size = output_size(size, 7, stride=2, padding=3)
     layers = [Layer(0, 3, 64, 7, size)]
     size = output_size(size, 3, stride=2, padding=1)
@@ -114,7 +116,7 @@ def parameter_count(layers: Sequence[Layer], *, classes: int = 1000) -> int:
         A count.
 
     Raises:
-        ValueError: If `classes` is below 1.
+        ValueError: If `classes` is below 1, or `layers` is empty.
 
     Example:
         >>> parameter_count(convolutions())
@@ -138,7 +140,7 @@ def multiply_adds(layers: Sequence[Layer], *, classes: int = 1000) -> int:
         A count. Normalization, pooling and biases are left out; operations are twice as many.
 
     Raises:
-        ValueError: If `classes` is below 1.
+        ValueError: If `classes` is below 1, or `layers` is empty.
 
     Example:
         >>> round(multiply_adds(convolutions()) / 1e9, 2)
@@ -150,4 +152,7 @@ def multiply_adds(layers: Sequence[Layer], *, classes: int = 1000) -> int:
 
 
 def _features(layers: Sequence[Layer]) -> int:
-    return next(c.outputs for c in reversed(layers) if not c.projection)
+    outputs = [c.outputs for c in layers if not c.projection]
+    if not outputs:
+        raise ValueError("layers holds no convolution before the classifier")
+    return outputs[-1]

@@ -5,7 +5,8 @@ pairs. Sizes that M does not divide are padded with zeros at the right and at th
 """
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from dlkb.arrays import Array, check_between, check_float, device, namespace
@@ -176,9 +177,14 @@ def window_mask(like: Array, *, height: int, width: int, window: Pair, shift: Pa
 
 
 def _pair(name: str, value: Pair, low: int) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
+    if isinstance(value, Iterable):
+        pair = tuple(value)
+    else:  # an integer, NumPy's too
+        pair = (operator.index(value),) * 2 if hasattr(value, "__index__") else ()
     if len(pair) != 2:
-        raise ValueError(f"{name} is {value}: one number, or one for each of two axes, fits")
+        raise ValueError(
+            f"{name} is {value}: one number, or one for each of two axes, fits, as integers"
+        )
     for one in pair:
         check_between(name, one, low, math.inf, closed="left")
     return pair[0], pair[1]

@@ -155,6 +155,7 @@ def test_no_heads_no_bias():
         (lambda: angles(np.arange(3.0), width=4, base=0.0), ValueError, "base is 0.0"),
         (lambda: sinusoidal(np.arange(3), width=4), TypeError, "positions has dtype int64"),
         (lambda: rotary(np.ones((3, 4)), np.arange(3)), TypeError, "positions has dtype"),
+        (lambda: rotary(np.ones((3, 4)), [0.0, 1.0, 2.0]), TypeError, "positions is list"),
         (lambda: rotary(np.ones((3, 4), int), np.arange(3.0)), TypeError, "x has dtype"),
         (lambda: rotary(np.ones((3, 4)), np.arange(2.0)), ValueError, r"positions has .*\(2,\)"),
         (lambda: rotary(np.ones(4), np.arange(4.0)), ValueError, r"x has shape \(4,\)"),

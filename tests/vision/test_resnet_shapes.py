@@ -87,6 +87,8 @@ def test_layers_are_those_that_run(kind, size, stride_in):
     [
         (lambda: convolutions(size=0), "size is 0"),
         (lambda: convolutions((3, 0, 1, 1)), r"blocks\[1\] is 0"),
+        (lambda: convolutions((3, 3, 3)), r"blocks is \(3, 3, 3\): four numbers"),
+        (lambda: parameter_count([]), "layers holds no convolution"),
         (lambda: convolutions(block="wide"), "block is 'wide': it must be 'basic' or 'bottleneck'"),
         (lambda: convolutions(stride_in="first"), "stride_in is 'first'"),
         (lambda: parameter_count(convolutions(), classes=0), "classes is 0"),

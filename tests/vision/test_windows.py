@@ -77,6 +77,7 @@ X = np.zeros((4, 4, 2))
         (lambda: to_windows(np.zeros((0, 4, 2)), window=2), ValueError, r"x has shape \(0, 4, 2\)"),
         (lambda: to_windows(X.astype(int), window=2), TypeError, "x has dtype int64"),
         (lambda: to_windows(X, window=0), ValueError, "window is 0"),
+        (lambda: to_windows(X, window=2.0), ValueError, r"window is 2.0: .* as integers"),
         (lambda: to_windows(X, window=2, shift=2), ValueError, r"shift is 2: .* \[0, 2\)"),
         (lambda: to_windows(X, window=2, shift=-1), ValueError, "shift is -1"),
         (lambda: to_windows(X, window=(2, 2, 2)), ValueError, r"window is \(2, 2, 2\): one number"),
@@ -90,3 +91,9 @@ X = np.zeros((4, 4, 2))
 def test_errors_name_the_argument(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_window_may_be_an_integer_of_numpy():
+    x = np.random.default_rng(0).normal(size=(4, 6, 2))
+    found = to_windows(x, window=np.int64(2), shift=np.int32(1))
+    assert np.array_equal(found, to_windows(x, window=2, shift=1))

@@ -75,6 +75,29 @@ def of_module(masked: NDArray[np.bool_]) -> Weights:
     return np.asarray(layer(x, y, y, attn_mask=torch.tensor(masked))[1][0].detach())
 
 
+def hinted() -> str:
+    """Say from where torch's module counts, given `is_causal` and a mask from the last key."""
+    torch.manual_seed(0)
+    layer = nn.MultiheadAttention(4, 1, batch_first=True).double()
+    rng = np.random.default_rng(0)
+    x, y = torch.tensor(rng.normal(size=(1, 2, 4))), torch.tensor(rng.normal(size=(1, 4, 4)))
+    masks = {
+        "as the mask says": torch.ones(2, 4, dtype=torch.bool).triu(3),
+        "from the first key": torch.ones(2, 4, dtype=torch.bool).triu(1),
+    }
+    said = []
+    for kept in (True, False):
+        options = {"need_weights": kept}
+        told = layer(x, y, y, attn_mask=masks["as the mask says"], is_causal=True, **options)[0]
+        found = (
+            name
+            for name, mask in masks.items()
+            if torch.allclose(told, layer(x, y, y, attn_mask=mask, **options)[0])
+        )
+        said.append(next(found))
+    return f"{said[0]}; {said[1]} with `need_weights=False`"
+
+
 def of_jax(**options: object) -> Weights:
     """Return the weights of JAX's function."""
     read = jax.nn.dot_product_attention(*map(jnp.asarray, arrays(tokens_first=True)), **options)
@@ -127,7 +150,7 @@ def which_convention() -> dict[str, tuple[str, ...]]:
         )
     rows["`torch.nn.MultiheadAttention`"] = (
         mask_means(of_module(FIRST_KEY)),
-        "as the mask says",
+        hinted(),
         shut_row(of_module(np.ones((2, 4), dtype=bool))[0]),
     )
     weights = of_jax(mask=jnp.asarray(FIRST_KEY)[None, None])

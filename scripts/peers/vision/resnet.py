@@ -13,7 +13,7 @@ LIBRARIES = ("torch", "torchvision", "transformers", "keras")
 
 
 def of_module(model: nn.Module) -> tuple[str, ...]:
-    """Return where the stride is, whether convolutions have biases, parameters, and output."""
+    """Return stride, biases, parameters and output, run on images of 64 pixels."""
     convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     strided = {m.kernel_size[0] for m in convolutions[1:] if m.stride[0] == 2 and branch(m)}
     biased = {m.bias is not None for m in convolutions}
@@ -21,7 +21,7 @@ def of_module(model: nn.Module) -> tuple[str, ...]:
         output = model.eval()(torch.randn(2, 3, 64, 64))
     scores = getattr(output, "logits", output)
     parameters = sum(p.numel() for p in model.parameters())
-    return row(strided, biased, parameters, scores.numpy())
+    return row(strided, biased, parameters, scores.numpy(), sizes="run")
 
 
 def branch(module: nn.Conv2d) -> bool:
@@ -30,7 +30,7 @@ def branch(module: nn.Conv2d) -> bool:
 
 
 def row(
-    strided: set[int], biased: set[bool], parameters: int, scores: np.ndarray
+    strided: set[int], biased: set[bool], parameters: int, scores: np.ndarray, *, sizes: str
 ) -> tuple[str, ...]:
     """Say it in words."""
     [kernel], [bias] = strided, biased
@@ -41,6 +41,7 @@ def row(
         "yes" if bias else "no",
         f"{parameters:,}",
         "probabilities" if probabilities else "logits",
+        sizes,
     )
 
 
@@ -52,11 +53,15 @@ def of_keras() -> tuple[str, ...]:
     parameters = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
     x = np.random.default_rng(0).normal(size=(1, 224, 224, 3)).astype(np.float32)
     scores = keras.ops.convert_to_numpy(model(x, training=False))
-    return row(strided, {m.use_bias for m in layers}, parameters, scores)
+    try:
+        sizes = "run" if model(x[:, :96, :96], training=False).shape else ""
+    except ValueError:
+        sizes = "an error"
+    return row(strided, {m.use_bias for m in layers}, parameters, scores, sizes=sizes)
 
 
 def which_convention() -> dict[str, tuple[str, ...]]:
-    """Return stride, biases of the convolutions, trained parameters, and output of ResNet-50."""
+    """Return stride, biases, trained parameters, output, and what becomes of other sizes."""
     torch.manual_seed(0)
     ours = of_module(ResNet(Bottleneck, [3, 4, 6, 3]))
     theirs = of_module(torchvision("models").resnet50(weights=None))
