@@ -366,6 +366,7 @@ def check_same_shape(name: str, x: Array, other_name: str, other: Array) -> None
     """Raise unless two arrays have one shape.
 
     Raises:
+        TypeError: Naming what is no array.
         ValueError: Naming both arguments and both shapes.
 
     Example:
@@ -374,6 +375,9 @@ def check_same_shape(name: str, x: Array, other_name: str, other: Array) -> None
         Traceback (most recent call last):
         ValueError: grad has shape (3,) but theta has shape (2,): they must be equal
     """
+    for label, array in ((name, x), (other_name, other)):
+        if not hasattr(array, "shape"):
+            check_float(label, array)  # says what is needed
     if tuple(x.shape) != tuple(other.shape):
         raise ValueError(
             f"{name} has shape {tuple(x.shape)} but {other_name} has shape "

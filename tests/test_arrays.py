@@ -217,6 +217,12 @@ def test_shapes_of_one_size_are_not_equal(shape, other):
         check_same_shape("x", np.ones(shape), "y", np.ones(other))
 
 
+@pytest.mark.parametrize(("x", "y", "named"), [([1.0], np.ones(1), "x"), (np.ones(1), [1.0], "y")])
+def test_what_has_no_shape_is_named(x, y, named):
+    with pytest.raises(TypeError, match=rf"^{named} is list: an array is needed"):
+        check_same_shape("x", x, "y", y)
+
+
 @pytest.mark.parametrize(
     ("shape", "other"), [((3,), (2, 3)), ((2, 1), (2, 3)), ((), (3,)), ((), ())]
 )

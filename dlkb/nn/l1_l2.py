@@ -12,11 +12,12 @@ def penalized_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Return the parameters that a penalty usually reaches: trainable, of two axes or more.
 
     That leaves out biases and the gains of normalization layers, whose names end on "weight"
-    too; but those of a LayerNorm over two axes or more are taken. A parameter that two modules
-    share comes once.
+    too; but those of a LayerNorm over two axes or more are taken, and so are embeddings, class
+    tokens, the gains of `weight_norm` and those of a LayerScale of shape (C, 1, 1). A parameter
+    that two modules share comes once.
 
     Args:
-        model: Any module. Embeddings count: pass a submodule to leave them out.
+        model: Any module. Pass the layers that you mean, one by one, to leave the others out.
 
     Returns:
         Parameters in the order of `model.parameters()`.

@@ -511,8 +511,8 @@ def stopping_point(
         >>> [int(i) for i in stopping_point(losses, patience=3)]
         [5, 5]
     """
-    xp = namespace(scores)
     check_float("scores", scores)
+    xp = namespace(scores)
     check_between("patience", patience, 1, math.inf, closed="left")
     if scores.ndim == 0 or scores.shape[0] == 0:
         raise ValueError(f"scores has shape {tuple(scores.shape)}: at least one score is needed")

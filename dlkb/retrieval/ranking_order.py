@@ -34,7 +34,8 @@ def ranked(
         ties: What becomes of documents of equal score: "first" keeps their order, "best" and
             "worst" put the most or the least relevant first, "mean" gives each their mean. Under
             "mean", precision, recall and DCG are those expected of a random order (apply a gain
-            that is not linear before); reciprocal rank and average precision are not.
+            that is not linear before); reciprocal rank and average precision are not. "mean"
+            compares each with each: n² entries a query.
 
     Returns:
         An array like `relevance`.
