@@ -172,7 +172,7 @@ def irls_step(X: Array, y: Array, w: Array, *, l2: Array | float = 0.0) -> Array
             separable data, where the loss has no minimum.
 
     Returns:
-        New weights, like `w`. From far away the step may overshoot: halve it until the loss falls.
+        New weights, like `w`. From far away the step may overshoot: halve it while the loss rises.
         Farther still all curvatures are zero, and the matrix is `diag(λ)`: start at zero.
 
     Raises:
