@@ -73,6 +73,7 @@ def least_squares(X: Array, y: Array, *, rcond: float | None = None) -> Array:
         array([1.5, 1.5])
     """
     check_float("X", X)
+    check_float("y", y)
     if X.ndim != 2:
         raise ValueError(f"X has shape {tuple(X.shape)}: (n, p) is needed")
     xp = namespace(X)
