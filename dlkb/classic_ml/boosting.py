@@ -93,6 +93,8 @@ def target_statistics(
         array([0.5 , 0.75, 0.5 , 0.5 ])
     """
     check_float("y", y)
+    if not hasattr(category, "dtype"):
+        raise TypeError(f"category is {type(category).__name__}: an array of integers is needed")
     xp = namespace(category, y)
     if not xp.isdtype(category.dtype, "integral"):
         raise TypeError(f"category has dtype {category.dtype}: integers are needed")

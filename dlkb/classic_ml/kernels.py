@@ -4,6 +4,7 @@ import math
 
 from dlkb.arrays import (
     Array,
+    as_numbers,
     check_between,
     check_float,
     check_same_shape,
@@ -138,6 +139,7 @@ def kernel_ridge(K: Array, y: Array, *, l2: float) -> Array:
     """
     _check_gram(K, y)
     check_between("l2", l2, 0, math.inf, closed="neither")
+    (l2,) = as_numbers(l2)
     xp = namespace(K, y)
     eye = xp.eye(K.shape[0], dtype=K.dtype, device=device(K))
     return xp.linalg.solve(K + l2 * eye, y[:, None])[:, 0]

@@ -73,6 +73,7 @@ def least_squares(X: Array, y: Array, *, rcond: float | None = None) -> Array:
         array([1.5, 1.5])
     """
     check_float("X", X)
+    check_float("y", y)
     if X.ndim != 2:
         raise ValueError(f"X has shape {tuple(X.shape)}: (n, p) is needed")
     xp = namespace(X)
@@ -172,7 +173,7 @@ def irls_step(X: Array, y: Array, w: Array, *, l2: Array | float = 0.0) -> Array
             separable data, where the loss has no minimum.
 
     Returns:
-        New weights, like `w`. From far away the step may overshoot: halve it until the loss falls.
+        New weights, like `w`. From far away the step may overshoot: halve it while the loss rises.
         Farther still all curvatures are zero, and the matrix is `diag(λ)`: start at zero.
 
     Raises:

@@ -79,7 +79,8 @@ def log_joint(X: Array, model: NaiveBayes) -> Array:
         model: From `naive_bayes`.
 
     Returns:
-        (n, k). Its softmax is the posterior, if features are independent given the class.
+        (n, k). Its softmax is the posterior, if features are independent given the class. A class
+        without examples has −∞.
 
     Raises:
         TypeError: If X is not floating-point.
@@ -100,7 +101,9 @@ def log_joint(X: Array, model: NaiveBayes) -> Array:
     mean, variance = widen(model.mean), widen(model.variance)
     distance = (widen(X)[:, None, :] - mean) ** 2 / variance
     density = xp.sum(xp.log(2 * math.pi * variance) + distance, axis=-1) / 2
-    return xp.astype(widen(model.log_prior) - density, X.dtype, copy=False)
+    prior = widen(model.log_prior)
+    joint = xp.where(prior == -math.inf, -math.inf, prior - density)
+    return xp.astype(joint, X.dtype, copy=False)
 
 
 def log_shares(counts: Array, *, alpha: float = 1.0) -> Array:

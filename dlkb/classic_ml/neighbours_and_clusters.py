@@ -117,6 +117,8 @@ def nearest(x: Array, points: Array, *, k: int) -> Neighbours:
 
 def _of_neighbours(name: str, values: Array, points: Array, index: Array) -> Array:
     # The entries of `values`, one a point, at each index.
+    if not hasattr(values, "shape"):
+        raise TypeError(f"{name} is {type(values).__name__}: an array is needed")
     if tuple(values.shape) != tuple(points.shape[:-1]):
         raise ValueError(
             f"{name} has shape {tuple(values.shape)} but points has shape "

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from dlkb.arrays import (
     Array,
     Generator,
+    as_numbers,
     check_between,
     check_float,
     device,
@@ -272,4 +273,5 @@ def mean_variance(correlation: Array, *, variance: float, trees: float) -> Array
     check_between("correlation", correlation, 0, 1)
     check_between("variance", variance, 0, math.inf, closed="left")
     check_between("trees", trees, 1, math.inf)
+    variance, trees = as_numbers(variance, trees)
     return variance * (correlation + (1 - correlation) / trees)

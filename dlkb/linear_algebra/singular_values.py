@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, norm
+from dlkb.arrays import (
+    Array,
+    as_numbers,
+    check_between,
+    check_float,
+    check_same_shape,
+    namespace,
+    norm,
+)
 from dlkb.linear_algebra.symmetric_matrices import log_power_norms
 
 
@@ -319,6 +327,7 @@ def jordan_power_norm(k: Array, *, lam: float, c: float) -> Array:
     """
     check_float("k", k)
     check_between("lam", lam, 0, math.inf, closed="neither")
+    lam, c = as_numbers(lam, c)
     xp = namespace(k)
     # λ^k comes out of the root: its square would underflow first.
     half = k * (abs(c) / lam / 2)

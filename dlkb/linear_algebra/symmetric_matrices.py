@@ -131,9 +131,9 @@ def rayleigh_quotient(W: Array, v: Array) -> Array:
         >>> rayleigh_quotient(W, np.asarray([[1.0, 1.0], [1.0, -1.0], [1.0, 0.0]]))
         array([3., 1., 2.])
     """
-    xp = namespace(W, v)
     _check_square("W", W)
     check_float("v", v)
+    xp = namespace(W, v)
     if W.ndim != 2 or v.ndim < 1 or v.shape[-1] != W.shape[0] or W.shape[0] == 0:
         raise ValueError(
             f"W has shape {tuple(W.shape)} and v has shape {tuple(v.shape)}: "
@@ -170,9 +170,9 @@ def rayleigh_quotient_vjp(W: Array, v: Array, cotangent: Array) -> tuple[Array, 
         >>> rayleigh_quotient_vjp(W, np.asarray([1.0, 0.0]), np.asarray(1.0))[1]
         array([0., 2.])
     """
-    xp = namespace(W, v, cotangent)
     R = rayleigh_quotient(W, v)
     check_float("cotangent", cotangent)
+    xp = namespace(W, v, cotangent)
     check_same_shape("cotangent", cotangent, "the quotient", R)
     length = xp.max(xp.abs(v), axis=-1, keepdims=True)
     u = v / length
@@ -229,10 +229,11 @@ def spectral_residuals(W: Array, eigenvalues: Array, eigenvectors: Array) -> Spe
         >>> [round(float(r), 3) for r in found]
         [2.0, 0.0, 2.0]
     """
-    xp = namespace(W, eigenvalues, eigenvectors)
     _check_square("W", W)
+    check_float("eigenvectors", eigenvectors)
     check_same_shape("eigenvectors", eigenvectors, "W", W)
     _check_eigenpairs(eigenvalues, eigenvectors)
+    xp = namespace(W, eigenvalues, eigenvectors)
     V = eigenvectors
     V_t = xp.matrix_transpose(V)
     V_scaled = V * eigenvalues[..., None, :]  # V Λ
@@ -272,9 +273,9 @@ def eigenspace_projectors(eigenvalues: Array, eigenvectors: Array, *, tol: float
         >>> np.linalg.trace(P)
         array([2., 2., 1.])
     """
-    xp = namespace(eigenvalues, eigenvectors)
     _check_eigenpairs(eigenvalues, eigenvectors)
     check_between("tol", tol, 0, float("inf"))
+    xp = namespace(eigenvalues, eigenvectors)
     gap = xp.abs(eigenvalues[..., :, None] - eigenvalues[..., None, :])
     same = xp.astype(gap <= tol, eigenvectors.dtype)[..., :, None, :]
     V = eigenvectors[..., None, :, :]
@@ -354,8 +355,11 @@ def spectral_function_vjp(
         array([[2.718, 0.   ],
                [0.   , 0.   ]])
     """
-    xp = namespace(eigenvalues, eigenvectors, values, derivatives, cotangent)
     _check_eigenpairs(eigenvalues, eigenvectors)
+    named = {"values": values, "derivatives": derivatives, "cotangent": cotangent}
+    for name, array in named.items():
+        check_float(name, array)
+    xp = namespace(eigenvalues, eigenvectors, *named.values())
     check_same_shape("values", values, "eigenvalues", eigenvalues)
     check_same_shape("derivatives", derivatives, "eigenvalues", eigenvalues)
     check_same_shape("cotangent", cotangent, "eigenvectors", eigenvectors)
@@ -410,8 +414,10 @@ def departure_from_normality(W: Array, eigenvalues: Array) -> Array:
         >>> float(departure_from_normality(W, np.linalg.eigvals(W)))
         100.0
     """
-    xp = namespace(W, eigenvalues)
     _check_square("W", W)
+    if not hasattr(eigenvalues, "shape"):
+        raise TypeError(f"eigenvalues is {type(eigenvalues).__name__}: an array is needed")
+    xp = namespace(W, eigenvalues)
     if tuple(eigenvalues.shape) != tuple(W.shape[:-1]):
         raise ValueError(
             f"eigenvalues has shape {tuple(eigenvalues.shape)} but W has shape "
@@ -451,9 +457,9 @@ def log_power_norms(W: Array, *, k: int) -> Array:
         >>> np.exp(log_power_norms(np.asarray([[0.0, 9.0], [1.0, 0.0]]), k=4))
         array([ 1.,  9.,  9., 81., 81.])
     """
-    xp = namespace(W)
     _check_square("W", W)
     check_between("k", k, 0, float("inf"))
+    xp = namespace(W)
     if W.shape[-1] == 0:
         raise ValueError(f"W has shape {tuple(W.shape)}: at least one row is needed")
     power = xp.eye(W.shape[-1], dtype=W.dtype, device=device(W))

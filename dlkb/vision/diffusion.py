@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from dlkb.arrays import (
     Array,
+    as_numbers,
     check_between,
     check_broadcasts,
     check_float,
@@ -342,4 +343,5 @@ def guide(conditional: Array, unconditional: Array, *, scale: float) -> Array:
     check_float("conditional", conditional)
     check_float("unconditional", unconditional)
     check_same_shape("unconditional", unconditional, "conditional", conditional)
+    (scale,) = as_numbers(scale)
     return unconditional + scale * (conditional - unconditional)

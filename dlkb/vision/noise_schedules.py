@@ -6,7 +6,7 @@ variance of $x_t$; $\bar\alpha_0 = 1$.
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, namespace, widen
+from dlkb.arrays import Array, as_numbers, check_between, check_float, namespace, widen
 
 
 def linear_beta(t: Array, *, steps: int, first: float = 1e-4, last: float = 0.02) -> Array:
@@ -39,6 +39,7 @@ def linear_beta(t: Array, *, steps: int, first: float = 1e-4, last: float = 0.02
     check_between("steps", steps, 2, math.inf, closed="left")
     check_between("first", first, 0, 1, closed="neither")
     check_between("last", last, 0, 1, closed="neither")
+    first, last = as_numbers(first, last)
     return first + (t - 1) / (steps - 1) * (last - first)
 
 
@@ -71,6 +72,7 @@ def cosine_alpha_bar(t: Array, *, steps: int, offset: float = 0.008) -> Array:
     check_float("t", t)
     check_between("steps", steps, 1, math.inf, closed="left")
     check_between("offset", offset, 0, math.inf, closed="left")
+    (offset,) = as_numbers(offset)
     xp = namespace(t)
     quarter = math.pi / 2 / (1 + offset)
     f = xp.cos((t / steps + offset) * quarter)

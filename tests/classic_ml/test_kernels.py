@@ -157,3 +157,8 @@ SQUARE, TWO = np.ones((2, 2)), np.ones(2)
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_strength_of_numpy_keeps_the_dtype():
+    K, y = np.eye(2, dtype=np.float32), np.ones(2, np.float32)
+    assert kernel_ridge(K, y, l2=np.float64(0.1)).dtype == "f4"

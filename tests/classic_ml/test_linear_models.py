@@ -277,6 +277,7 @@ TWO, X23 = np.ones(2), np.ones((2, 3))
         (lambda: least_squares(X23, np.ones(3)), ValueError, r"X has shape \(2, 3\) and y"),
         (lambda: least_squares(X23, TWO, rcond=-1.0), ValueError, r"rcond is -1\.0"),
         (lambda: least_squares(np.ones((2, 3), int), TWO), TypeError, "X has dtype int64"),
+        (lambda: least_squares(X23, [1.0, 0.0]), TypeError, "y is list"),
         (lambda: logistic_loss(X23, TWO, TWO), ValueError, r"X has shape \(2, 3\): 2 entries of y"),
         (lambda: logistic_loss(TWO, TWO, TWO), ValueError, r"X has shape \(2,\): 2 axes"),
         (lambda: irls_step(X23, TWO, np.ones(3), l2=-1.0), ValueError, r"l2 is -1\.0"),

@@ -68,6 +68,9 @@ def test_a_class_without_examples():
     assert np.isnan(model.mean[1])
     assert np.isnan(model.variance[1])
     assert model.log_prior.tolist() == [0, -np.inf]
+    joint = log_joint(np.asarray([[0.0], [9.0]]), model)  # and nobody is told to be of it
+    assert np.isneginf(joint[:, 1]).all()
+    assert np.isfinite(joint[:, 0]).all()
 
 
 def test_a_far_offset_keeps_the_variance():

@@ -212,6 +212,7 @@ X, Y = np.zeros((3, 2)), np.zeros((4, 2))
     ("call", "error", "message"),
     [
         (lambda: distances(X.astype(int), Y), TypeError, "x has dtype int64"),
+        (lambda: votes(X, Y, [0] * 4, k=1, classes=1), TypeError, "labels is list"),
         (lambda: distances(X, Y.astype(int)), TypeError, "y has dtype int64"),
         (lambda: distances(X[0], Y), ValueError, r"x has shape \(2,\): points in rows"),
         (lambda: distances(X, Y[:, :1]), ValueError, "x has 2 coordinates but y has 1"),

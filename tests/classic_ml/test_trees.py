@@ -312,3 +312,8 @@ ONE = np.ones((2, 2)), np.ones(2), np.ones(2)
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_numbers_of_numpy_keep_the_dtype_of_a_variance():
+    correlation, numbers = np.ones(2, np.float32), {"variance": np.float64(2), "trees": np.ones(())}
+    assert mean_variance(correlation, **numbers).dtype == "f4"

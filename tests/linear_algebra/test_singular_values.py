@@ -427,3 +427,8 @@ def test_many_doublings_lose_the_radius_of_a_large_defective_block():
     assert (bounds[:30] > 0.5).all()
     assert bounds[25] < 0.5 + 1e-4
     assert bounds[-1] == 0  # as the docstring warns
+
+
+def test_numbers_of_numpy_keep_the_dtype_of_a_power():
+    k, number = np.ones(2, np.float32), np.float64(0.9)
+    assert jordan_power_norm(k, lam=number, c=number).dtype == "f4"

@@ -536,6 +536,16 @@ RECTANGLE, SQUARE, VECTOR = np.ones((2, 3)), np.eye(3), np.ones(3)
         (lambda: symmetric_part(RECTANGLE), ValueError, r"W has shape \(2, 3\): square .* W\^T W"),
         (lambda: symmetric_part(VECTOR), ValueError, r"W has shape \(3,\)"),
         (lambda: asymmetry(np.eye(3, dtype=int)), TypeError, "W has dtype int64.*cast"),
+        (lambda: rayleigh_quotient([[1.0]], np.ones(1)), TypeError, "W is list"),
+        (lambda: spectral_residuals(SQUARE, [1.0] * 3, SQUARE), TypeError, "eigenvalues is list"),
+        (lambda: eigenspace_projectors([1.0] * 3, SQUARE), TypeError, "eigenvalues is list"),
+        (lambda: departure_from_normality(SQUARE, [1.0] * 3), TypeError, "eigenvalues is list"),
+        (lambda: log_power_norms([[1.0]], k=1), TypeError, "W is list"),
+        (
+            lambda: spectral_function_vjp(VECTOR, SQUARE, [1.0] * 3, VECTOR, SQUARE),
+            TypeError,
+            "values is list",
+        ),
         (lambda: rayleigh_quotient(RECTANGLE, VECTOR), ValueError, r"W has shape \(2, 3\)"),
         (
             lambda: rayleigh_quotient(SQUARE, np.ones(2)),

@@ -311,3 +311,7 @@ def test_ddim_goes_back_to_the_noisier_state_by_the_same_noise():
     x, noise = np.random.default_rng(3).normal(size=(2, 5))
     earlier = ddim_step(x, noise, noise, 0.2, 0.7)
     assert_close(ddim_step(earlier, noise, noise, 0.7, 0.2), x)
+
+
+def test_a_scale_of_numpy_keeps_the_dtype():
+    assert guide(np.ones(2, np.float32), np.ones(2, np.float32), scale=np.float64(3)).dtype == "f4"

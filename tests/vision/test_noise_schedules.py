@@ -101,3 +101,9 @@ def test_shapes(shape):
 def test_bad_input_is_named(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_numbers_of_numpy_keep_the_dtype():
+    t, number = np.ones(2, np.float32), np.float64(0.1)
+    assert linear_beta(t, steps=9, first=number, last=number).dtype == "f4"
+    assert cosine_alpha_bar(t, steps=9, offset=number).dtype == "f4"
