@@ -594,6 +594,17 @@ def test_lora_plus_groups_like_peft():
         lora_plus_groups(ours, lr=1e-3, ratio=0.5)
 
 
+def test_all_linear_takes_a_classifiers_head_unless_it_is_saved():
+    import transformers
+
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 9}
+    config = transformers.BertConfig(num_hidden_layers=1, num_attention_heads=1, **sizes)
+    for saved in ([], ["classifier"]):
+        model = transformers.BertForSequenceClassification(config)
+        add_lora(model, "all-linear", r=1, alpha=1, modules_to_save=saved)
+        assert isinstance(model.classifier, LoRALinear) is not bool(saved)
+
+
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 def test_all_linear_and_exclude_like_peft():
     import transformers

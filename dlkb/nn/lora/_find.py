@@ -84,7 +84,7 @@ def within(name: str, outer: str) -> bool:
 
 
 def all_linear(model: nn.Module, modules: Mapping[str, nn.Module]) -> list[str]:
-    """Return the linear modules but the output layer, as peft's "all-linear" does."""
+    """Return the linear modules but the output embeddings, as peft's "all-linear" does."""
     ask = getattr(model, "get_output_embeddings", None)
     output = ask() if callable(ask) else None
     linear = (

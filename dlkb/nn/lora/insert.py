@@ -47,10 +47,12 @@ def add_lora(
         model: Any module; it may sit on any device. What lies in DistributedDataParallel,
             `fully_shard` or `torch.compile` is adapted before it is put there.
         targets: Names, or ends of names: `["q_lin", "v_lin"]` means every `….q_lin` and
-            `….v_lin`. "all-linear" means all linear layers but the output layer. Another string
-            is a regular expression that must match the whole name of a module that LoRA goes
-            on: linear layers, Transformers' `Conv1D`, embeddings, convolutions, and
-            `nn.MultiheadAttention` (q, k, v and `out_proj`).
+            `….v_lin`. "all-linear" means all linear layers but what `modules_to_save` names and
+            what the model's `get_output_embeddings` returns: a classifier's head is one of
+            them unless it is named there. Another string is a regular expression that must
+            match the whole name of a module that LoRA goes on: linear layers, Transformers'
+            `Conv1D`, embeddings, convolutions, and `nn.MultiheadAttention` (q, k, v and
+            `out_proj`).
         r: The rank.
         alpha: The numerator of the scaling.
         rule: How alpha and r make the scaling, see `dlkb.finetuning.lora.lora_scaling`:

@@ -193,12 +193,26 @@ def shifted_twice() -> dict[str, tuple[str, ...]]:
 
 def sizes() -> dict[str, tuple[str, ...]]:
     """Return entries of the default configurations: vocabulary, positions, segments."""
+    if longest_of_roberta() != RobertaConfig().max_position_embeddings - 2:
+        raise LookupError("a text of RoBERTa may not have two tokens fewer: the page says so")
     return {
         "BERT": sizes_of(BertConfig()),
         "RoBERTa": sizes_of(RobertaConfig()),
         "GPT-2": sizes_of(GPT2Config()),
         "T5": sizes_of(T5Config()),
     }
+
+
+def longest_of_roberta() -> int:
+    """Return how many tokens a text may have, tried on a tiny model with all positions."""
+    model = RobertaForMaskedLM(RobertaConfig(**SMALL)).eval()
+    for length in range(model.config.max_position_embeddings, 0, -1):
+        try:
+            model(torch.full((1, length), 5))
+        except (IndexError, RuntimeError):
+            continue
+        return length
+    raise LookupError("no text is short enough")
 
 
 def sizes_of(config: BertConfig | RobertaConfig | GPT2Config | T5Config) -> tuple[str, ...]:
