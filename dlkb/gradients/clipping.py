@@ -19,6 +19,11 @@ class Clipped(NamedTuple):
     norm: Array
 
 
+def _check_list(name: str, arrays: Sequence[Array]) -> None:
+    if hasattr(arrays, "shape"):  # else its rows would count as arrays
+        raise TypeError(f"{name} is one array: a list of arrays is needed, pass [{name}]")
+
+
 def global_norm(grads: Sequence[Array], *, norm_type: float = 2.0) -> Array:
     r"""Return the norm of several arrays as if they were one long vector.
 
@@ -33,7 +38,7 @@ def global_norm(grads: Sequence[Array], *, norm_type: float = 2.0) -> Array:
         p = 2 a norm above 1.8e19 in float32.
 
     Raises:
-        TypeError: If an array is not floating-point.
+        TypeError: If an array is not floating-point, or stands alone, not in a list.
         ValueError: If there is no array, or `norm_type` is not positive.
 
     Note:
@@ -46,6 +51,7 @@ def global_norm(grads: Sequence[Array], *, norm_type: float = 2.0) -> Array:
         5.0
     """
     check_between("norm_type", norm_type, 0, math.inf, closed="right")
+    _check_list("grads", grads)
     if not grads:
         raise ValueError("grads is empty: at least one array is needed")
     for k, grad in enumerate(grads):
@@ -116,7 +122,7 @@ def clip_by_global_norm(
         The gradients in their dtypes, and the norm before clipping.
 
     Raises:
-        TypeError: If an array is not floating-point.
+        TypeError: If an array is not floating-point, or stands alone, not in a list.
         ValueError: If there is no array, or a hyperparameter is out of its range.
 
     Reference:
@@ -157,7 +163,7 @@ def clip_each_by_norm(
         The gradients in their dtypes.
 
     Raises:
-        TypeError: If an array is not floating-point.
+        TypeError: If an array is not floating-point, or stands alone, not in a list.
         ValueError: If a hyperparameter is out of its range.
 
     Note:
@@ -169,6 +175,7 @@ def clip_each_by_norm(
         >>> [grad.round(3) for grad in clip_each_by_norm(grads, max_norm=1.0)]
         [array([0.6, 0.8]), array([0.1])]
     """
+    _check_list("grads", grads)
     for k, grad in enumerate(grads):
         check_float(f"grads[{k}]", grad)
     return tuple(
@@ -256,7 +263,7 @@ def cosine(a: Sequence[Array], b: Sequence[Array]) -> Array:
         A 0-d array in [−1, 1], up to rounding.
 
     Raises:
-        TypeError: If an array is not floating-point.
+        TypeError: If an array is not floating-point, or stands alone, not in a list.
         ValueError: If the lists are empty or differ in length, or two arrays in shape.
 
     Example:
@@ -265,6 +272,8 @@ def cosine(a: Sequence[Array], b: Sequence[Array]) -> Array:
         >>> float(cosine(a, b).round(3))
         0.99
     """
+    _check_list("a", a)
+    _check_list("b", b)
     if len(a) != len(b):
         raise ValueError(f"a has {len(a)} arrays but b has {len(b)}: they must be equal")
     for k, (x, y) in enumerate(zip(a, b, strict=True)):

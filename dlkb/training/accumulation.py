@@ -74,7 +74,8 @@ def micro_weights(counts: Array, *, processes: int = 1) -> Array:
         ValueError: If `counts` has not one axis, or `processes` is below 1.
 
     Note:
-        Differs from 1/K, which most loops divide by, unless the counts are equal.
+        Differs from 1/K, which most loops divide by, unless the counts are equal. Leave out a
+        micro-batch of no tokens: libraries give NaN for its mean, and 0 · NaN is NaN.
 
     Example:
         >>> import numpy as np

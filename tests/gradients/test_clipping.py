@@ -283,6 +283,11 @@ def test_torchs_norm_is_that_of_the_long_vector_but_for_order_zero():
 
 def test_errors_name_the_argument():
     g = np.ones(2)
+    for function in (clip_by_global_norm, clip_each_by_norm):  # its rows are no arrays of their own
+        with pytest.raises(TypeError, match="grads is one array: a list of arrays is needed"):
+            function(np.ones((2, 3)), max_norm=1.0)
+    with pytest.raises(TypeError, match="a is one array: a list of arrays is needed"):
+        cosine(np.ones((2, 3)), np.ones((2, 3)))
     with pytest.raises(ValueError, match="grads is empty"):
         clip_by_global_norm([], max_norm=1.0)
     with pytest.raises(TypeError, match=r"grads\[1\] has dtype int64"):
