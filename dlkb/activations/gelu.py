@@ -110,7 +110,8 @@ def gelu(x: Array, *, approximate: str = "none") -> Array:
 
     Note:
         Differs from `jax.nn.gelu`, where the tanh form is the default. Names and default are
-        torch's, which checks `approximate` only when it computes.
+        torch's, which checks `approximate` only when it computes. Half precision is not widened:
+        1 + erf loses its digits on the left, which `dlkb.nn.GELU` keeps.
 
     Reference:
         Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, section 2.

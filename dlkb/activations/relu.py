@@ -222,7 +222,7 @@ def prelu_vjp(x: Array, alpha: Array, cotangent: Array) -> PReLUGradients:
     _check_slopes(x, alpha)
     xp = namespace(x, alpha, cotangent)
     to_x = xp.where(x > 0, cotangent, alpha * cotangent)
-    products = xp.where(x > 0, 0.0, x * cotangent)
+    products = xp.where(x > 0, 0.0, widen(x) * widen(cotangent))  # whose sum may overflow half
     new = x.ndim - alpha.ndim
     axes = tuple(
         axis for axis in range(x.ndim) if axis < new or alpha.shape[axis - new] != x.shape[axis]

@@ -165,7 +165,8 @@ def lyapunov_exponent(x: Array, *, r: Array, steps: int, burn_in: int = 0) -> Ar
             `burn_in` negative.
 
     Note:
-        Differs from the exponent proper, which is the limit n → ∞.
+        Differs from the exponent proper, which is the limit n → ∞, and in which nothing is
+        rounded: at r = 4 in float32 some orbits round to 0 within thousands of steps, and stay.
 
     Reference:
         Strogatz, Nonlinear Dynamics and Chaos (2015), chapter 10.

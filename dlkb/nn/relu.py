@@ -185,7 +185,7 @@ def unit_activity(model: nn.Module, inputs: Iterable[Any], *, axis: int = 1) -> 
         an entry: "relu", "relu#2", …
 
     Raises:
-        ValueError: If the model calls no ReLU module, or there are no inputs.
+        ValueError: If the model calls no ReLU module, or there are no examples.
         IndexError: If the output of a ReLU has no such axis.
 
     Example:
@@ -203,6 +203,11 @@ def unit_activity(model: nn.Module, inputs: Iterable[Any], *, axis: int = 1) -> 
         def hook(_: nn.Module, __: Any, output: Tensor) -> None:
             calls[name] = calls.get(name, 0) + 1
             key = f"{name}#{calls[name]}" if calls[name] > 1 else name
+            if not -output.ndim <= axis < output.ndim:
+                raise IndexError(
+                    f"axis is {axis} but {name!r} returned shape {tuple(output.shape)}: inputs "
+                    "are batches; pass axis=-1 for examples without a batch"
+                )
             rows = output.movedim(axis, 0)[..., None].flatten(1) > 0
             active[key] = active.get(key, 0) + rows.sum(1)
             total[key] = total.get(key, 0) + rows.shape[1]
@@ -216,9 +221,9 @@ def unit_activity(model: nn.Module, inputs: Iterable[Any], *, axis: int = 1) -> 
         for batch in inputs:
             calls.clear()
             call_on_copies(model, batch)
-    if not active:
+    if not any(total.values()):
         raise ValueError(
-            f"{type(model).__name__} called no ReLU module: pass at least one batch, and call "
+            f"{type(model).__name__} called no ReLU module: pass at least one example, and call "
             "nn.ReLU in the place of torch.relu"
         )
     return {name: counts.double() / total[name] for name, counts in active.items()}

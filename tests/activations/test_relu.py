@@ -155,6 +155,13 @@ def test_gradients_of_prelu_have_the_dtypes_of_their_arrays():
         assert (grads.x.dtype, grads.alpha.dtype) == (given[0].dtype, given[1].dtype)
 
 
+def test_the_gradient_of_a_slope_is_summed_in_float32():
+    x, alpha = -np.ones(70_000, np.float16), np.ones(1, np.float32)
+    assert prelu_vjp(x, alpha, -x).alpha.tolist() == [-70_000]
+    large = np.full(1, -300, np.float16)
+    assert prelu_vjp(large, alpha, large).alpha.tolist() == [90_000]
+
+
 @pytest.mark.parametrize("shape", [(2,), (3, 4, 1, 1), (4, 1)])
 def test_slopes_that_do_not_broadcast(shape):
     with pytest.raises(ValueError, match=r"alpha has shape .* to the shape \(2, 3, 5\) of x"):

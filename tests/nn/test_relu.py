@@ -164,12 +164,13 @@ def test_the_probe_takes_examples_without_a_batch():
     rows = [torch.randn(3) for _ in range(4)]
     found = unit_activity(model, rows, axis=-1)
     assert torch.equal(found["1"], unit_activity(model, [torch.stack(rows)])["1"])
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match=r"axis is 1 but '1' returned shape \(2,\): .* axis=-1"):
         unit_activity(model, rows)
 
 
 def test_the_probe_needs_a_relu_and_inputs():
     with pytest.raises(ValueError, match="Linear called no ReLU module"):
         unit_activity(nn.Linear(2, 2), [torch.ones(1, 2)])
-    with pytest.raises(ValueError, match="pass at least one batch"):
-        unit_activity(nn.Sequential(nn.ReLU()), [])
+    for batches in ([], [torch.ones(0, 2)]):
+        with pytest.raises(ValueError, match="pass at least one example"):
+            unit_activity(nn.Sequential(nn.ReLU()), batches)
