@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dlkb.arrays import check_between, check_ids
+from dlkb.arrays import check_between, check_float, check_ids
 from dlkb.regularization.mixing import cut_box, cut_mix, kept_area, mix
 
 
@@ -21,6 +21,7 @@ class MixUp(nn.Module):
         num_classes: Number of classes, for labels that are numbers; None for rows of probabilities.
 
     Raises:
+        TypeError: In training, if the images are not floating-point.
         ValueError: If `alpha` is not positive, or the labels do not fit: on the CPU also where a
             number is no class, which elsewhere is PyTorch's to notice.
 
@@ -50,6 +51,7 @@ class MixUp(nn.Module):
         targets = self._rows(images, labels)
         if not self.training:
             return images, targets
+        check_float("images", images)
         return self._mixed(images, targets, float(self._beta.sample(())))
 
     def _mixed(self, images: Tensor, targets: Tensor, weight: float) -> tuple[Tensor, Tensor]:
@@ -97,6 +99,7 @@ class CutMix(MixUp):
         num_classes: As for `MixUp`.
 
     Raises:
+        TypeError: As for `MixUp`.
         ValueError: As for `MixUp`, and if the images have no two axes behind the batch.
 
     Note:

@@ -45,8 +45,9 @@ class BatchNorm(nn.Module):
     Note:
         Differs from torch's in float32 for entries beyond about 1e19 / √n, with n numbers a
         channel, whose squares sum to infinity: torch gives zeros, and here only the stored
-        variance overflows, up to about 3e38 / n, beyond which the output may be NaN. What looks for
-        torch's class does not find this one:
+        variance overflows, up to about 3e38 / n, beyond which the output may be NaN. The output
+        of a transposed input keeps the strides, so that `view` behind it may need `reshape`;
+        torch's is contiguous. What looks for torch's class does not find this one:
         `torch.optim.swa_utils.update_bn`, `SyncBatchNorm.convert_sync_batchnorm`.
 
     Example:

@@ -32,8 +32,9 @@ class LayerNorm(nn.Module):
         whose squares sum to infinity: there it gives zeros or NaN, and this the quotient up to
         about 3e38 / features. Parameters may be of another type than the input; the output has
         that of the input. In half precision torch's CPU kernel sums the gradients of gain and
-        shift in the input's type, this in float32. In eager mode torch's fused kernel is
-        faster: compile this one.
+        shift in the input's type, this in float32. Of a transposed input the output keeps the
+        strides, so that `view` behind it may need `reshape`; torch's is contiguous. In eager mode
+        torch's fused kernel is faster: compile this one.
 
     Example:
         >>> LayerNorm(3)

@@ -29,7 +29,8 @@ class GroupNorm(nn.Module):
     Note:
         Differs from `torch.nn.GroupNorm` for a batch of one with one number a group: torch
         raises, here the output is the shift. On the CPU torch's backward pass kills the process
-        where the input is channels-last and needs no gradient; this one's does not.
+        where the input is channels-last and needs no gradient; this one's does not. This one's
+        output is contiguous, where torch's stays channels-last.
 
     Example:
         >>> GroupNorm(2, 4)

@@ -31,7 +31,8 @@ class RMSNorm(nn.Module):
     Note:
         Differs from `torch.nn.RMSNorm` in float32 for entries beyond about 1e19 / √features,
         whose squares sum to infinity: there it gives zeros, and this the quotient. The output has
-        the input's type, also where that of the gain is another.
+        the input's type, also where that of the gain is another, and a transposed input's strides,
+        so that `view` behind it may need `reshape`; torch's is contiguous on the CPU.
 
     Example:
         >>> RMSNorm(3, eps=1e-6)

@@ -207,7 +207,8 @@ def center_output(weight: Array, bias: Array | None = None) -> tuple[Array, Arra
     Behind such a layer `rms_norm` is `layer_norm`, given one ε.
 
     Args:
-        weight: W, of shape `(out, in)`, out ≥ 1.
+        weight: W, of shape `(out, in)`, out ≥ 1. `Conv1D` of GPT-2 in Transformers stores the
+            transpose.
         bias: b, of shape `(out,)`, or `None`.
 
     Returns:

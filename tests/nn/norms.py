@@ -127,6 +127,11 @@ class LastAxesNorm:
         assert ours(x).dtype == theirs(x).dtype == torch.bfloat16
         assert_close(ours(x), theirs(x))
 
+    def test_of_a_transposed_input_the_output_is_transposed(self):
+        across = inputs((4, 7)).mT
+        assert self.Ours(4)(across).stride() == across.stride() == (1, 7)
+        assert self.Theirs(4)(across).is_contiguous()
+
     @pytest.mark.parametrize("shape", [np.int64(7), torch.Size([6, 7]), [6, 7]])
     def test_sizes_of_any_kind(self, shape):
         ours, theirs = self.pair(shape)

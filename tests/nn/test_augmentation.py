@@ -109,5 +109,11 @@ def test_a_label_that_names_no_class(kind, labels, message):
         kind(num_classes=3)(torch.ones(2, 1, 2, 2), torch.tensor(labels))
 
 
+@pytest.mark.parametrize("kind", [MixUp, CutMix])
+def test_images_that_are_bytes(kind):
+    with pytest.raises(TypeError, match=r"images has dtype torch\.uint8"):
+        kind(num_classes=3)(torch.ones(2, 1, 2, 2, dtype=torch.uint8), torch.arange(2))
+
+
 def test_printed():
     assert repr(MixUp(alpha=0.2)) == "MixUp(alpha=0.2, num_classes=None)"

@@ -81,3 +81,5 @@ def test_a_channels_last_input_without_gradient(device):
         (output * x).sum().backward()  # torch's kills the process on the CPU
         gradients.append(layer.weight.grad)
     assert_close(*gradients)
+    assert output.is_contiguous()
+    assert not nn.GroupNorm(3, 6, device=device)(x.contiguous(memory_format=layout)).is_contiguous()

@@ -100,5 +100,7 @@ def schedules() -> dict[str, tuple[str, ...]]:
         "swin_t": "torchvision Swin-T",
         "swin_b": "torchvision Swin-B",
         "efficientnet_b0": "torchvision EfficientNet-B0",
+        "efficientnet_b7": "torchvision EfficientNet-B7",
     }
-    return {title: schedule(getattr(models, name)(weights=None)) for name, title in names.items()}
+    with torch.device("meta"):  # rates and calls alone
+        return {t: schedule(getattr(models, name)(weights=None)) for name, t in names.items()}
