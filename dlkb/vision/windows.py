@@ -5,11 +5,10 @@ pairs. Sizes that M does not divide are padded with zeros at the right and at th
 """
 
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, device, namespace
+from dlkb.arrays import Array, as_numbers, check_between, check_float, device, namespace
 
 Pair = int | Sequence[int]
 
@@ -177,11 +176,8 @@ def window_mask(like: Array, *, height: int, width: int, window: Pair, shift: Pa
 
 
 def _pair(name: str, value: Pair, low: int) -> tuple[int, int]:
-    if isinstance(value, Iterable):
-        pair = tuple(value)
-    else:  # an integer, NumPy's too
-        pair = (operator.index(value),) * 2 if hasattr(value, "__index__") else ()
-    if len(pair) != 2:
+    pair = as_numbers(*(value if isinstance(value, Iterable) else (value, value)))
+    if len(pair) != 2 or not all(isinstance(one, int) for one in pair):
         raise ValueError(
             f"{name} is {value}: one number, or one for each of two axes, fits, as integers"
         )
