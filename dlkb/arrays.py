@@ -340,6 +340,23 @@ def stop_gradient(x: Array) -> Array:
     return x
 
 
+def check_array(name: str, x: Array) -> None:
+    """Raise unless `x` is an array of a library that the formulas run on.
+
+    Raises:
+        TypeError: Naming the argument and its type.
+
+    Example:
+        >>> check_array("theta", [1.0])
+        Traceback (most recent call last):
+        TypeError: theta is list: an array is needed (NumPy, torch, JAX, array API)
+    """
+    if not (_is_torch(x) or array_api_compat.is_array_api_obj(x)):
+        raise TypeError(
+            f"{name} is {type(x).__name__}: an array is needed (NumPy, torch, JAX, array API)"
+        )
+
+
 def check_float(name: str, x: Array) -> None:
     """Raise unless `x` is a real floating-point array.
 
@@ -352,10 +369,7 @@ def check_float(name: str, x: Array) -> None:
         Traceback (most recent call last):
         TypeError: theta has dtype int64: a real floating-point array is needed, cast it first
     """
-    if not (_is_torch(x) or array_api_compat.is_array_api_obj(x)):
-        raise TypeError(
-            f"{name} is {type(x).__name__}: an array is needed (NumPy, torch, JAX, array API)"
-        )
+    check_array(name, x)
     if not namespace(x).isdtype(x.dtype, "real floating"):
         raise TypeError(
             f"{name} has dtype {x.dtype}: a real floating-point array is needed, cast it first"
@@ -377,7 +391,7 @@ def check_same_shape(name: str, x: Array, other_name: str, other: Array) -> None
     """
     for label, array in ((name, x), (other_name, other)):
         if not hasattr(array, "shape"):
-            check_float(label, array)  # says what is needed
+            check_array(label, array)
     if tuple(x.shape) != tuple(other.shape):
         raise ValueError(
             f"{name} has shape {tuple(x.shape)} but {other_name} has shape "

@@ -2,7 +2,15 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_array,
+    check_between,
+    check_float,
+    check_same_shape,
+    namespace,
+    widen,
+)
 
 
 def goss_weights(
@@ -93,8 +101,7 @@ def target_statistics(
         array([0.5 , 0.75, 0.5 , 0.5 ])
     """
     check_float("y", y)
-    if not hasattr(category, "dtype"):
-        raise TypeError(f"category is {type(category).__name__}: an array of integers is needed")
+    check_array("category", category)
     xp = namespace(category, y)
     if not xp.isdtype(category.dtype, "integral"):
         raise TypeError(f"category has dtype {category.dtype}: integers are needed")

@@ -3,7 +3,15 @@ r"""Nearest neighbours, k-means, and the start that k-means++ gives it."""
 import math
 from typing import Literal, NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, namespace, stop_gradient, widen
+from dlkb.arrays import (
+    Array,
+    check_array,
+    check_between,
+    check_float,
+    namespace,
+    stop_gradient,
+    widen,
+)
 
 
 def _check_points(name: str, x: Array, other_name: str, other: Array) -> None:
@@ -117,8 +125,7 @@ def nearest(x: Array, points: Array, *, k: int) -> Neighbours:
 
 def _of_neighbours(name: str, values: Array, points: Array, index: Array) -> Array:
     # The entries of `values`, one a point, at each index.
-    if not hasattr(values, "shape"):
-        raise TypeError(f"{name} is {type(values).__name__}: an array is needed")
+    check_array(name, values)
     if tuple(values.shape) != tuple(points.shape[:-1]):
         raise ValueError(
             f"{name} has shape {tuple(values.shape)} but points has shape "

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from dlkb.arrays import (
     Array,
+    check_array,
     check_between,
     check_float,
     check_same_shape,
@@ -415,8 +416,7 @@ def departure_from_normality(W: Array, eigenvalues: Array) -> Array:
         100.0
     """
     _check_square("W", W)
-    if not hasattr(eigenvalues, "shape"):
-        raise TypeError(f"eigenvalues is {type(eigenvalues).__name__}: an array is needed")
+    check_array("eigenvalues", eigenvalues)
     xp = namespace(W, eigenvalues)
     if tuple(eigenvalues.shape) != tuple(W.shape[:-1]):
         raise ValueError(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from dlkb.arrays import (
     Array,
+    check_array,
     check_between,
     check_broadcasts,
     check_float,
@@ -116,8 +117,7 @@ def _targets(
     _check_logits(logits)
     check_between("label_smoothing", label_smoothing, 0, 1)
     check_between("ignore_index", ignore_index, -(2**31), 2**31 - 1)
-    if not hasattr(labels, "dtype"):
-        check_float("labels", labels)  # says what is needed
+    check_array("labels", labels)
     xp = namespace(logits, labels)
     dtype = wide_dtype(logits)
     classes = logits.shape[-1]

@@ -16,16 +16,20 @@ def read_book(root: Path, stems: list[str] | None = None) -> list[Page]:
     Raises:
         PageError: For a name that is no page; the message suggests the nearest.
     """
+    docs, found = root / "docs", page_files(root)
+    if stems is None:
+        return [read_page(path, docs) for path in found.values()]
+    return [read_page(found[resolve(name, list(found))], docs) for name in stems]
+
+
+def page_files(root: Path) -> dict[str, Path]:
+    """Return the file of each page, by its stem; those that a command writes left out."""
     docs = root / "docs"
     found = {
         path.relative_to(docs).with_suffix("").as_posix(): path
         for path in sorted(docs.rglob("*.md"))
     }
-    for name in GENERATED:
-        found.pop(name, None)
-    if stems is None:
-        return [read_page(path, docs) for path in found.values()]
-    return [read_page(found[resolve(name, list(found))], docs) for name in stems]
+    return {stem: path for stem, path in found.items() if stem not in GENERATED}
 
 
 def resolve(name: str, stems: list[str]) -> str:

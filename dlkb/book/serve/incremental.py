@@ -27,7 +27,7 @@ from dlkb.book.publish.ledger import write_ledger
 from dlkb.book.publish.rendered import Rendered, documented
 from dlkb.book.publish.search_index import write_search
 from dlkb.book.publish.which import read_fresh
-from dlkb.book.read.book import GENERATED, read_book
+from dlkb.book.read.book import GENERATED, page_files, read_book
 from dlkb.book.read.pages import read_page
 from dlkb.book.read.parts import Page, PageError
 from dlkb.book.read.references import BIBLIOGRAPHY
@@ -200,9 +200,8 @@ class Site:
     def _book(self) -> list[Page]:
         """Return the book as `read_book` does; pages that did not change are not read again."""
         docs = self.root / "docs"
-        written = [docs / f"{name}.md" for name in GENERATED]
-        paths = [path for path in sorted(docs.rglob("*.md")) if path not in written]
-        return [read_fresh(path, docs) or read_page(path, docs) for path in paths]  # or it raises
+        files = page_files(self.root).values()
+        return [read_fresh(path, docs) or read_page(path, docs) for path in files]  # or it raises
 
     def _problems(self, uri: str) -> list[str]:
         docs = self.root / "docs"
