@@ -163,7 +163,7 @@ def draw(
                 report.cached.append(str(figure))
     try:
         names = {stem: [figure.name for figure in figures] for stem, figures in tasks.items()}
-        for stem, drawings in in_parallel(root, names, console or Console(stderr=True)):
+        for stem, drawings in in_parallel(root, names, console or Console(stderr=True), force):
             _keep(root, stem, tasks[stem], drawings, kept[stem], report)
     finally:
         write(root / CACHE, json.dumps(kept, indent=1, sort_keys=True).encode())

@@ -10,12 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from dlkb.book.draw import drawing
+from dlkb.book.draw import drawing, kept
 from dlkb.book.draw.drawing import Drawings
 
 
 def in_parallel(
-    root: Path, tasks: dict[str, list[str]], console: Console
+    root: Path, tasks: dict[str, list[str]], console: Console, afresh: bool = False
 ) -> Iterator[tuple[str, Drawings]]:
     """Yield the drawings script by script, in the order in which they are done.
 
@@ -23,6 +23,7 @@ def in_parallel(
         root: The repository.
         tasks: By stem, the names of the figures to draw.
         console: Where the progress bar goes.
+        afresh: Compute the data again, too.
     """
     if not tasks:
         return
@@ -36,17 +37,18 @@ def in_parallel(
     )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("figures", total=sum(map(len, tasks.values())), stem="")
-        for stem, drawings in _in_workers(root, tasks, os.cpu_count() or 1):
+        environment = drawing.ENVIRONMENT | ({kept.AFRESH: "1"} if afresh else {})
+        for stem, drawings in _in_workers(root, tasks, os.cpu_count() or 1, environment):
             yield stem, drawings
             progress.update(task, advance=len(tasks[stem]), stem=stem)
 
 
 def _in_workers(
-    root: Path, tasks: dict[str, list[str]], workers: int
+    root: Path, tasks: dict[str, list[str]], workers: int, environment: dict[str, str]
 ) -> Iterator[tuple[str, Drawings]]:
     died = []
     with (
-        drawing.environment_with(drawing.ENVIRONMENT),
+        drawing.environment_with(environment),
         ProcessPoolExecutor(
             min(workers, len(tasks)), get_context("spawn"), drawing.start, (str(root),)
         ) as pool,
@@ -64,4 +66,4 @@ def _in_workers(
         yield died[0], {"": "The process that drew it was killed.\n"}
         return
     for stem in died:  # one script took the others down with it: each for itself now
-        yield from _in_workers(root, {stem: tasks[stem]}, 1)
+        yield from _in_workers(root, {stem: tasks[stem]}, 1, environment)

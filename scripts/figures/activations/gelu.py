@@ -1,7 +1,6 @@
 """Figures of the page on GELU, SiLU and Mish."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dlkb.activations.gelu import gelu, quick_gelu, silu, swish
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import Networks, draw, forward
 from dlkb.experiments.rules import adam_rule
@@ -166,7 +166,7 @@ def trained(depth: int) -> Networks:
     return train(start, digits(), rule=adam_rule(lr=0.01), steps=100, batch=32).networks
 
 
-@cache
+@kept
 def mismatch(depth: int) -> dict[str, Vector]:
     """Swap the activation after training.
 

@@ -1,7 +1,6 @@
 """Figures of the page on gated linear units."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dlkb.activations.glu import gated, gated_vjp
+from dlkb.book.draw.kept import kept
 from scripts.figures.explorable import Explorable, Slider
 
 Vector = NDArray[np.float64]
@@ -89,7 +89,7 @@ LAYERS = {
 }
 
 
-@cache
+@kept
 def gradients(gain: float) -> dict[str, Vector]:
     """Return the gradient that arrives at the first layer, of the last one's.
 

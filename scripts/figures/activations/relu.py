@@ -1,6 +1,6 @@
 """Figures of the page on ReLU and its relatives."""
 
-from functools import cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dlkb.activations.relu import elu, elu_vjp, leaky_relu, leaky_relu_vjp, relu, relu_vjp
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import Networks, draw, forward
 from dlkb.experiments.rules import sgd_rule
@@ -37,7 +38,7 @@ class Deaths(NamedTuple):
     accuracy: Vector
 
 
-@cache
+@kept
 def deaths(lr: float = 2.0, slope: float = 0.0) -> Deaths:
     """Train with steps of one size, and count units that are inactive on all images."""
     torch.set_num_threads(1)

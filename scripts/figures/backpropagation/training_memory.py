@@ -1,6 +1,5 @@
 """Figures of the page on training memory."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -17,6 +16,7 @@ from dlkb.backpropagation.training_memory import (
     checkpoint_bytes,
     state_bytes,
 )
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.transformer import Block
 from dlkb.nn import peak_memory, saved_memory
 from scripts.figures.explorable import Explorable, Slider
@@ -41,7 +41,7 @@ class Fit(NamedTuple):
     checkpointed: Array
 
 
-@cache
+@kept
 def fit_data(size: float, batch: int) -> Fit:
     """Compute state and activations of a stack of blocks in half precision, with Adam."""
     hidden, heads, depth = SHAPES[size]
@@ -143,7 +143,7 @@ def _keeps(sequence: int, batch: int, depth: int, fused: bool) -> tuple[float, f
     return (saved.inputs + saved.activations) / 2**20, counted / 2**20
 
 
-@cache
+@kept
 def measured_data() -> dict[str, Measured]:
     """Measure blocks against batch, depth and sequence, the last with scores kept or fused."""
     few, many = np.asarray([1, 2, 4, 6, 8]), np.asarray([16, 32, 64, 128, 256, 512])
@@ -229,7 +229,7 @@ class Segmented(nn.Module):
 DEPTH = 64
 
 
-@cache
+@kept
 def segments_data(kind: str) -> Segments:
     """Measure the peak of a step for segments of several lengths."""
     if kind == "tanh":

@@ -1,6 +1,5 @@
 """Figures of the page on nearest neighbours and k-means."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.datasets import load_iris, load_wine
 
+from dlkb.book.draw.kept import kept
 from dlkb.classic_ml.neighbours_and_clusters import (
     distances,
     inertia,
@@ -47,7 +47,7 @@ class Run(NamedTuple):
     label: NDArray[np.int64]
 
 
-@cache
+@kept
 def run(start: int) -> Run:
     """Run k-means from four points, drawn without regard to where they are."""
     x = plane()
@@ -59,7 +59,7 @@ def run(start: int) -> Run:
     return Run(each, np.stack([inertia(x, c) for c in each]), label)
 
 
-@cache
+@kept
 def least() -> float:
     """Return the smallest inertia of many runs."""
     return min(run(start).inertia[-1] for start in range(1, 101))
@@ -122,7 +122,7 @@ GAPS = {"groups far apart": 60.0, "groups that overlap": 4.0}
 RUNS = 100
 
 
-@cache
+@kept
 def ends(gap: float) -> dict[str, Array]:
     """Return for each kind of start the final inertia of many runs over the best, sorted."""
     x, rng = blobs(gap), np.random.default_rng(1)
@@ -181,7 +181,7 @@ NEIGHBOURS = np.arange(1, 31)
 SETS = {"wine: mixed units": load_wine, "iris: all in cm": load_iris}
 
 
-@cache
+@kept
 def accuracy(name: str) -> Array:
     """Return the share of examples that the others classify, raw and standardized, by k."""
     x, y = SETS[name](return_X_y=True)

@@ -1,6 +1,5 @@
 """Figures of the page on trees."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -8,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.classic_ml.trees import grow_tree, mean_variance, predict_tree
 from scripts.figures.explorable import Explorable, Slider
 from scripts.figures.labels import label_line
@@ -58,7 +58,7 @@ class Stage(NamedTuple):
     truth: float
 
 
-@lru_cache
+@kept
 def stages(depth: int = 2) -> dict[int, Stage]:
     """Boost trees of a depth for the squared error, and keep what stands after some rounds."""
     data = noisy()

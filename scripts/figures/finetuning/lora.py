@@ -1,6 +1,5 @@
 """Figures of the page on LoRA."""
 
-from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.finetuning import Pretrained, Tuned, finetune, pretrained
 from dlkb.finetuning.lora import (
     Rule,
@@ -28,13 +28,13 @@ COLORS = dict(zip(LABELS, ("C0", "C1", "C2", "C3"), strict=True))
 STYLES = {"lora": "-", "rslora": "-.", "full": "--", "head": ":"}
 
 
-@cache
+@kept
 def start() -> Pretrained:
     """Return ten networks that know the upright digits."""
     return pretrained(width=WIDTH)
 
 
-@cache
+@kept
 def tuned(method: str, r: int | None = None) -> Tuned:
     """Tune them on digits that lie, at all of `RATES`.
 

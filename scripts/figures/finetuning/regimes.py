@@ -1,6 +1,5 @@
 """Figures of the page on what to train."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -8,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import Split
 from dlkb.experiments.finetuning import Pretrained, Tuned, finetune, pretrained, rotated
 from dlkb.experiments.networks import draw
@@ -49,13 +49,13 @@ class Result(NamedTuple):
     old: Array
 
 
-@cache
+@kept
 def upright() -> Pretrained:
     """Return ten networks that know the upright digits, and a hundred more of these."""
     return pretrained(width=WIDTH, new=IMAGES, angle=0)
 
 
-@cache
+@kept
 def start(angle: int) -> Pretrained:
     """Return the ten networks, and the hundred digits turned, to tune on."""
     x, y, x_test, y_test = upright().new
@@ -63,7 +63,7 @@ def start(angle: int) -> Pretrained:
     return upright()._replace(new=Split(turned[0], y, turned[1], y_test))
 
 
-@cache
+@kept
 def tune(regime: str, angle: int, steps: int = STEPS) -> Tuned:
     """Tune in one regime at all rates."""
     begin = start(angle)

@@ -1,6 +1,5 @@
 """Figures of the page on gradient clipping."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -8,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.gradients.clipping import (
     clip_by_global_norm,
     clip_by_value,
@@ -67,7 +67,7 @@ class Directions(NamedTuple):
     value: Matrix
 
 
-@cache
+@kept
 def direction_data() -> Directions:
     """Clip four arrays of heavy-tailed entries and of scales 1, 3, 10 and 30."""
     thresholds = np.logspace(-3, 0, 31)
@@ -107,7 +107,7 @@ def direction() -> Figure:
     return figure
 
 
-@cache
+@kept
 def spike_data(spike: float = SPIKE, beta2: float = 0.999, *, clip: bool = False) -> Matrix:
     """Return Adam's steps in units of η: the gradients are 1, but for the first, the spike."""
     state = adam_init(np.zeros(1))._replace(step=200_000, m=np.ones(1), v=np.ones(1))

@@ -1,6 +1,5 @@
 """Figures of the page on the explosion of the loss."""
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
+from dlkb.book.draw.kept import kept
 from dlkb.gradients.loss_explosion import (
     convergence_rate,
     iteration_matrix,
@@ -70,7 +70,7 @@ class Run(NamedTuple):
     weights: torch.Tensor
 
 
-@cache
+@kept
 def train(lr: float, steps: int = 500) -> Run:
     """Train with one learning rate for all seeds."""
     weights = initial()
@@ -85,7 +85,7 @@ def train(lr: float, steps: int = 500) -> Run:
     return Run(torch.stack(losses).numpy(), torch.stack(curvatures).numpy(), weights)
 
 
-@cache
+@kept
 def continued(share: float, steps: int = 120) -> Matrix:
     """Go on from one and the same point with a share of each network's own 2/λ; the losses."""
     weights = train(0.3).weights

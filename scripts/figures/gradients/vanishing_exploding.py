@@ -1,7 +1,6 @@
 """Figures of the page on vanishing and exploding gradients."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import draw
 from dlkb.experiments.rules import Rule, adam_rule, sgd_rule
@@ -48,7 +48,7 @@ class Ratios(NamedTuple):
         return {name: np.median(rows, axis=0) for name, rows in self.found.items()}
 
 
-@cache
+@kept
 def ratios(scale: float, skip: float) -> Ratios:
     """Measure untrained networks with weights of one scale and branches of one factor."""
     torch.set_num_threads(1)
@@ -207,7 +207,7 @@ class Outcome(NamedTuple):
     finite: NDArray[np.bool_]
 
 
-@cache
+@kept
 def outcome(run: Training) -> Outcome:
     """Train `SEEDS` networks on the digits, in single precision."""
     torch.set_num_threads(1)
@@ -226,7 +226,7 @@ def outcome(run: Training) -> Outcome:
     return Outcome(found.test_accuracy[:, -1], np.asarray(np.isfinite(found.loss).all(axis=1)))
 
 
-@cache
+@kept
 def remedies_data() -> tuple[dict[str, Outcome], dict[str, Outcome]]:
     """Train with each remedy: against vanishing, and against exploding gradients."""
     vanishing, exploding = (

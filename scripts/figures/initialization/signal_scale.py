@@ -1,7 +1,6 @@
 """Figures of the page on the scale of signals."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dlkb.arrays import erf
+from dlkb.book.draw.kept import kept
 from dlkb.initialization.signal_scale import (
     gradient_factor,
     length_map,
@@ -45,7 +45,7 @@ class Depths(NamedTuple):
     expected: Values
 
 
-@cache
+@kept
 def relu_depths(std: float) -> Depths:
     """Send one signal of mean square 1 through fresh ReLU networks, one a seed."""
     rng = np.random.default_rng(0)
@@ -121,7 +121,7 @@ MAPS: dict[str, tuple[Callable[[Values], Values], float]] = {
 STARTS = np.asarray([0.3, 1.0, 2.0])
 
 
-@cache
+@kept
 def length_maps_data(name: str) -> Maps:
     """Compute the length map at the gain that keeps q = 1 in place."""
     activation, sigma_w = MAPS[name]
@@ -185,7 +185,7 @@ def length_maps_says() -> dict[str, bool]:
     }
 
 
-@cache
+@kept
 def width_spread_data(width: int, networks: int = 1000, layers: int = 50) -> Values:
     """Draw the mean square by depth in He-initialized ReLU networks, shape (networks, layers + 1).
 
@@ -254,7 +254,7 @@ def tanh_slope(z: Values) -> Values:
     return 1 - np.tanh(z) ** 2
 
 
-@cache
+@kept
 def tanh_depths(gain: float, depth: int, width: int = 128, seeds: int = 10) -> Both:
     """Send signals of mean square 1 forth and random gradients back through fresh networks."""
     rng = np.random.default_rng(0)

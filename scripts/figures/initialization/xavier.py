@@ -1,7 +1,6 @@
 """Figures of the page on Xavier, He and orthogonal initialization."""
 
 from collections.abc import Callable
-from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits as digit_images
 from dlkb.experiments.networks import draw
 from dlkb.experiments.rules import sgd_rule
@@ -66,7 +66,7 @@ class Through(NamedTuple):
     factor: float
 
 
-@cache
+@kept
 def through(gain: float, slope: float, width: int = 128) -> Through:
     """Send signals and gradients through ten fresh Xavier networks of leaky ReLUs."""
 
@@ -154,7 +154,7 @@ COLOURS = {"PyTorch": "C5", "Xavier": "C0", "He": "C1", "LeCun": "C1", "orthogon
 DEPTH, UNITS, STEPS, LR = 20, 32, 150, 0.05
 
 
-@cache
+@kept
 def losses(rule: str, panel: Panel, depth: int = DEPTH, lr: float = LR) -> Values:
     """Train ten deep networks on the digits; return their losses, (seeds, steps)."""
     gain = 1.0 if rule == "Xavier" else panel.gain
@@ -224,7 +224,7 @@ class Spectrum(NamedTuple):
     flattened: Values
 
 
-@cache
+@kept
 def spectrum(rule: str, n: int = 64, depth: int = LAYERS) -> Spectrum:
     """Return the extreme singular values of linear networks without activation."""
     networks = draw(
@@ -292,7 +292,7 @@ def chain_std(rule: str, fan_in: int, fan_out: int) -> float:
     return kaiming_std(fan, gain=1.0)
 
 
-@cache
+@kept
 def chain(rule: str, seeds: int = 10) -> Chain:
     """Send signals and gradients through linear layers that alternate between two widths."""
     rng = np.random.default_rng(0)

@@ -1,6 +1,5 @@
 """Figures of the page on singular values."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -8,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.linear_algebra.singular_values import (
     gaussian_lyapunov_exponents,
     jordan_power_norm,
@@ -107,7 +107,7 @@ class Spectra(NamedTuple):
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-@cache
+@kept
 def spectra_data(*, n: int = 8, deepest: int = 60, seeds: int = 20) -> Spectra:
     """Multiply independent matrices with entries of variance 1/n, for several depths."""
     factors = np.stack(

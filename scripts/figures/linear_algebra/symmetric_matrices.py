@@ -1,6 +1,5 @@
 """Figures of the page on symmetric matrices."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -8,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.linear_algebra.symmetric_matrices import (
     log_power_norms,
     power_norm_limit,
@@ -138,7 +138,7 @@ N, K, SEEDS = 64, 20, 20
 CORRELATIONS = (-1.0, -0.8, -0.5, -0.2, 0.0, 0.2, 0.5, 0.8, 1.0)
 
 
-@cache
+@kept
 def growth(correlation: float = 1.0) -> Growth:
     """Raise matrices to powers whose entries have variance 1/n and correlate with their mirror."""
     draws = [np.random.default_rng(seed).normal(size=(N, N)) for seed in range(SEEDS)]

@@ -1,6 +1,5 @@
 """Figures of the page on cross entropy."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -9,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import draw, forward
 from dlkb.experiments.rules import sgd_rule
@@ -199,7 +199,7 @@ class Calibration(NamedTuple):
     temperatures: Vector
 
 
-@cache
+@kept
 def calibration(noise: float, label_smoothing: float) -> Calibration:
     """Train ten networks on a hundred digits each, and calibrate them."""
 

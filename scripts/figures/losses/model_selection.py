@@ -1,6 +1,5 @@
 """Figures of the page on model selection."""
 
-from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.losses.model_selection import expected_best, grouped_folds, k_fold, ordered_folds
 from scripts.figures.explorable import Explorable, Slider
 
@@ -21,7 +21,7 @@ PERFECT = 1 - 1e-9
 """A score above this is 1 but for rounding."""
 
 
-@cache
+@kept
 def scores(examples: int, accuracy: float) -> Vector:
     """Return the expected best score of each number of models in `MODELS`."""
     found = [expected_best(models=int(m), examples=examples, accuracy=accuracy) for m in MODELS]

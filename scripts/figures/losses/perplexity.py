@@ -1,7 +1,6 @@
 """Figures of the page on perplexity."""
 
 import math
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -9,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.losses.perplexity import per_unit, sliding_windows
 from scripts.figures.explorable import Explorable, Slider
 
@@ -19,7 +19,7 @@ VOCABULARY, ALPHA = 50, 0.05
 LONGEST = 64
 
 
-@cache
+@kept
 def loss_by_context() -> Vector:
     r"""Return the expected loss of the best model, by the tokens that it has seen before.
 

@@ -1,6 +1,5 @@
 """Figures of the page on regression."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -9,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.linear_model import QuantileRegressor
 
+from dlkb.book.draw.kept import kept
 from dlkb.losses.regression import (
     absolute_error,
     absolute_error_vjp,
@@ -81,7 +81,7 @@ class Fits(NamedTuple):
     error: Vector
 
 
-@cache
+@kept
 def fits(height: float, delta: float) -> Fits:
     """Fit three lines with the outlier at a height."""
     y = targets(height)
@@ -95,7 +95,7 @@ def fits(height: float, delta: float) -> Fits:
     return Fits(lines, error)
 
 
-@cache
+@kept
 def errors(delta: float) -> Vector:
     """Return the error of the three lines for each height, shape (heights, 3)."""
     return np.stack([fits(float(height), delta).error for height in HEIGHTS])
@@ -259,7 +259,7 @@ def scattered(n: int, seed: int) -> tuple[Vector, Vector]:
     return x, 1 + 0.5 * x + (0.2 + 0.4 * x) * (rng.exponential(size=n) - 1)
 
 
-@cache
+@kept
 def spread() -> Spread:
     """Fit a line for each of `LEVELS`, and count new points below it."""
     x, y = scattered(SAMPLE, 2)

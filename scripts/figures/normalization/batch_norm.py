@@ -1,6 +1,5 @@
 """Figures of the page on batch normalization."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -9,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.covariate_shift import train_shifted
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import draw
@@ -43,7 +43,7 @@ class Stored(NamedTuple):
     stored: Array
 
 
-@cache
+@kept
 def stored_data(momentum: float, size: int) -> Stored:
     """Follow the mean of one unit, of standard deviation 1, that rises and then rests."""
     rng = np.random.default_rng(0)
@@ -108,7 +108,7 @@ def stored_moments_says() -> dict[str, bool]:
 NOISE, GAIN = 0.3, 1.0
 
 
-@cache
+@kept
 def shifts_data() -> dict[str, tuple[Array, Array]]:
     """Return loss and shift by step, (seeds, steps), of three ways to train sigmoid networks."""
     torch.set_num_threads(1)
@@ -172,7 +172,7 @@ def shifts_says() -> dict[str, bool]:
 BATCHES, RATES, IMAGES = (2, 4, 8, 32), (0.03, 0.1), 1920
 
 
-@cache
+@kept
 def few_data() -> dict[str, Array]:
     """Return test accuracies (batch sizes, seeds) at the better of two rates, by normalization."""
     torch.set_num_threads(1)

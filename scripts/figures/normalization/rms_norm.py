@@ -1,6 +1,5 @@
 """Figures of the page on RMS normalization."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -8,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import draw
 from dlkb.experiments.rules import adam_rule
@@ -118,7 +118,7 @@ SETTINGS = {
 STEPS, LR = 60, 0.005
 
 
-@cache
+@kept
 def halves_data() -> Array:
     """Return test accuracies on the digits, `(settings, norms, seeds)`."""
     data = digits(dtype="float32")

@@ -1,6 +1,5 @@
 """Figures of the page on AdamW."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits as load
 from dlkb.experiments.networks import Networks, draw, layers
 from dlkb.experiments.rules import adam_rule, trajectory
@@ -23,7 +23,7 @@ LR, DECAY = 0.01, 0.1
 SCALES = 10.0 ** np.arange(-3, 0.6, 0.5)
 
 
-@cache
+@kept
 def half_life(decoupled: bool, lr: float, weight_decay: float) -> Vector:
     """Return after how many steps weights under pure noise have halved, for each of `SCALES`.
 
@@ -129,7 +129,7 @@ def pixel_gradient(networks: Networks, grad: Tensor) -> Tensor:
     return layers(networks._replace(theta=grad))[0].weight.square().mean(-1)
 
 
-@cache
+@kept
 def shrinkage() -> Shrinkage:
     """Train ten networks on the digits with no decay, a penalty in Adam, and AdamW."""
     torch.set_num_threads(1)
@@ -205,7 +205,7 @@ MINIMUM = np.asarray([3.0, 0.5])
 LAMBDAS = (0.2, 0.3, 0.4, 0.6, 1.0)
 
 
-@cache
+@kept
 def descend(decoupled: bool, weight_decay: float = 0.4) -> Vector:
     """Minimize a quadratic with its exact gradient from zero; return the path.
 

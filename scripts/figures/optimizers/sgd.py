@@ -1,6 +1,5 @@
 """Figures of the page on gradient descent and SGD."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -8,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.optimizers.sgd import batch_variance, epoch_ball, expected_square, noise_ball, sgd
 from scripts.figures.explorable import Explorable, Slider
 
@@ -131,7 +131,7 @@ def gradients_of_examples() -> Vector:
     return (drawn - drawn.mean()) / drawn.std()
 
 
-@cache
+@kept
 def balls(runs: int = 400) -> Balls:
     """Compute the mean squares, and run one of them."""
     kicks, rng = gradients_of_examples(), np.random.default_rng(1)

@@ -1,6 +1,5 @@
 """Figures of the page on augmentation."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -9,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.augmented import Kind, change, classify
 from dlkb.experiments.digits import digits
 from dlkb.regularization.augmentation import rotation_grid, warp
@@ -37,7 +37,7 @@ class Gains(NamedTuple):
     gain: Array
 
 
-@cache
+@kept
 def gains_data(images: int) -> Gains:
     """Classify with and without changed copies, over seeds."""
     data = digits(train=images, test=500, seeds=SEEDS)
@@ -110,7 +110,7 @@ def gains_says() -> dict[str, bool]:
     }
 
 
-@cache
+@kept
 def changed_data() -> tuple[Array, Array, dict[str, Array]]:
     """Return a six, a three, and the six changed in each way."""
     data = digits(train=200)
@@ -183,7 +183,7 @@ class Turned(NamedTuple):
     trained: Array
 
 
-@cache
+@kept
 def turned_data() -> Turned:
     """Classify turned test digits, having seen upright ones, and having seen all angles."""
     data = digits(train=400, test=700)

@@ -1,6 +1,5 @@
 """Figures of the page on dropout."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -9,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import Split
 from dlkb.experiments.digits import digits as split_digits
 from dlkb.experiments.networks import draw
@@ -130,7 +130,7 @@ def bumps(x: Array) -> Array:
     return np.exp(-0.5 * ((x[:, None] - np.linspace(-3, 3, 12)) / 0.6) ** 2)
 
 
-@cache
+@kept
 def band_data(p: float, n: int, refits: int = 60) -> Bands:
     """Fit under dropout; compute the spread of MC dropout, and that over fresh data sets."""
     rng, grid = np.random.default_rng(0), np.linspace(-3, 3, 61)
@@ -210,7 +210,7 @@ class Losses(NamedTuple):
     validation: Array
 
 
-@cache
+@kept
 def digit_losses(images: int, units: int) -> Losses:
     """Train networks on digits, 30 % of whose labels are drawn at random, for validation, too."""
     x, y, _, _ = split_digits(train=images + 500, test=1, noise=0.3, seeds=SEEDS, dtype="float32")

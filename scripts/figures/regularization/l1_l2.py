@@ -1,6 +1,6 @@
 """Figures of the page on L1 and L2 penalties."""
 
-from functools import cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_diabetes
 from torch import Tensor
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import Networks, draw
 from dlkb.experiments.rules import plain_rule
@@ -47,7 +48,7 @@ def minimize(H: Values, b: Values, *, l1: float = 0.0, l2: float = 0.0) -> Value
     raise RuntimeError("FISTA has not converged")
 
 
-@cache
+@kept
 def ball_path(p: int) -> Values:
     """Return the solutions for rising strength, shape (strengths, 2), from `CENTER` to 0."""
     b = HESSIAN @ CENTER
@@ -64,7 +65,7 @@ class Ball(NamedTuple):
     contour: Values
 
 
-@cache
+@kept
 def ball_data(p: int, strength: float) -> Ball:
     """Solve the problem penalized by the norm of order p = 1 or by half the squared norm, p = 2."""
     b = HESSIAN @ CENTER
@@ -197,7 +198,7 @@ class Paths(NamedTuple):
     ridge: Values
 
 
-@cache
+@kept
 def paths_data() -> Paths:
     """Compute the paths of lasso and ridge."""
     X, y = load_diabetes(return_X_y=True)
@@ -249,7 +250,7 @@ def paths_says() -> dict[str, bool]:
     }
 
 
-@cache
+@kept
 def zeros_data(*, steps: int = 150, l1: float = 0.01, lr: float = 0.5) -> dict[str, Values]:
     """Train softmax regression on the digits with an L1 penalty, by minibatches, two ways.
 

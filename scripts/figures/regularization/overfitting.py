@@ -1,6 +1,5 @@
 """Figures of the page on overfitting."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -9,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.cures import try_cures
 from dlkb.experiments.noisy_labels import Curves, follow
 from dlkb.experiments.rules import adam_rule
@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 SEEDS = 12
 
 
-@cache
+@kept
 def curves(noise: float, images: int, steps: int = 61) -> Curves:
     """Train twelve 64-64-10 networks on digits, each on its own images."""
     return follow(noise=noise, images=images, rule=adam_rule(lr=0.03), steps=steps)
@@ -146,7 +146,7 @@ def memorization_says() -> dict[str, bool]:
     }
 
 
-cure_data = cache(try_cures)
+cure_data = kept(try_cures)
 
 
 def cures() -> Figure:
@@ -225,7 +225,7 @@ class RiskCurves(NamedTuple):
 EXAMPLES, WEIGHTS = 60, 40
 
 
-@cache
+@kept
 def risk_data(draws: int = 1500) -> RiskCurves:
     """Follow gradient descent on a regression with a decaying spectrum; compare with draws."""
     rng, n, d, sigma = np.random.default_rng(0), EXAMPLES, WEIGHTS, 2.0

@@ -1,6 +1,5 @@
 """Figures of the page on stochastic depth."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -8,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.regularization.stochastic_depth import (
     depth_distribution,
     depth_moments,
@@ -36,7 +36,7 @@ class Depths(NamedTuple):
     std: float
 
 
-@cache
+@kept
 def depth_data(last: float, blocks: int) -> Depths:
     """Compute the paper's linear rule and what it makes of the depth."""
     block = np.arange(1.0, blocks + 1)
@@ -103,7 +103,7 @@ class Noise(NamedTuple):
     law: Array
 
 
-@cache
+@kept
 def noise_data(p: float = 0.25, draws: int = 1000) -> Noise:
     """Draw masks for batches of several sizes, in both modes."""
     sizes = 2 ** np.arange(8)

@@ -1,12 +1,12 @@
 """Figures of the page on trees of text pieces."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.retrieval.hierarchical_nodes import (
     Piece,
     level_by_traversal,
@@ -40,7 +40,7 @@ class Cost(NamedTuple):
     level: Array
 
 
-@cache
+@kept
 def cost_data(fan: int, depth: int) -> Cost:
     """Return the cost for each number of roots in `ROOTS`."""
     nodes = [m * sum(fan**d for d in range(depth + 1)) for m in ROOTS]
@@ -114,7 +114,7 @@ def _places(pieces: list[Piece]) -> Array:
     return np.asarray([((p.start + p.stop) / 2, -p.depth) for p in pieces], dtype=np.float64)
 
 
-@cache
+@kept
 def merged_data(found: int, threshold: float) -> Merged:
     """Return the leaves that are found, and the pieces that are handed over."""
     leaves = [Piece(2, i, i + 1) for i in ORDER[:found]]

@@ -1,7 +1,6 @@
 """Figures of the page on metrics of rankings."""
 
 import math
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -9,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.retrieval.query_bootstrap import bootstrap_interval
 from dlkb.retrieval.ranking_metrics import ndcg, precision, reciprocal_rank
 from dlkb.retrieval.ranking_order import ranked
@@ -36,7 +36,7 @@ class Chance(NamedTuple):
     precision: Array
 
 
-@cache
+@kept
 def chance_data(documents: int, cutoff: int) -> Chance:
     """Return what ordering at random scores.
 
@@ -123,7 +123,7 @@ def reciprocal_ranks(queries: int, *, seed: int) -> tuple[Array, Array]:
     return found[0], found[1]
 
 
-@cache
+@kept
 def width_data() -> dict[str, Array]:
     """Return mean widths of 95 % intervals by how many queries there are, over `REPEATS` seeds."""
     widths: dict[str, list[Array]] = {"one system": [], "difference, unpaired": [], "paired": []}

@@ -1,6 +1,5 @@
 """Figures of the page on CUDA: what a GPU of an H100's size counts."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -8,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments import h100
 from dlkb.systems.cuda import (
     matmul_intensity,
@@ -91,7 +91,7 @@ class Traffic(NamedTuple):
     reads: Array
 
 
-@cache
+@kept
 def traffic() -> Traffic:
     """Count sectors and conflicts for each stride."""
     lanes = np.arange(32)

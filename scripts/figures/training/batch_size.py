@@ -1,7 +1,6 @@
 """Figures of the page on the batch size."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch.func import grad, vmap
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import Networks, draw, forward
 from dlkb.experiments.rules import Rule, adam_rule, sgd_rule
@@ -57,7 +57,7 @@ class Tuned(NamedTuple):
     rate: Vector
 
 
-@cache
+@kept
 def hits(optimizer: str, batch: int, exponent: int) -> Vector:
     """Return after how many steps each target is reached, shape (targets, seeds), or infinity."""
     data = digits(train=1200, test=300, dtype="float32")
@@ -74,7 +74,7 @@ def hits(optimizer: str, batch: int, exponent: int) -> Vector:
     return np.where(below.any(2), first, np.inf)
 
 
-@cache
+@kept
 def tuned(optimizer: str, target: float) -> Tuned:
     """Return steps and rate of each batch size."""
     k, steps, rates = TARGETS.index(target), [], []
@@ -95,7 +95,7 @@ class Fit(NamedTuple):
     critical: float
 
 
-@cache
+@kept
 def fitted(optimizer: str, target: float) -> Fit:
     """Fit the two numbers of the curve."""
     batch, measured = np.asarray(BATCHES, dtype=float), tuned(optimizer, target).steps
@@ -240,7 +240,7 @@ def example_grads(networks: Networks, s: int, x: torch.Tensor, y: torch.Tensor) 
     return result
 
 
-@cache
+@kept
 def scales(steps: int) -> Scales:
     """Train ten networks for some steps with batches of 32, and estimate in two ways."""
     data = digits(train=600)

@@ -1,6 +1,6 @@
 """Figures of the page on mixed precision."""
 
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -11,6 +11,7 @@ from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import draw, forward
 from dlkb.experiments.rules import Rule, adam_rule
@@ -38,7 +39,7 @@ EDGES = np.arange(-64.0, 33.0, 2.0)
 """Of the bins, as powers of two."""
 
 
-@cache
+@kept
 def activation_gradients() -> Vector:
     """Return the sizes of the gradients at hidden units of ten trained networks, zeros left out."""
     data = digits()
@@ -66,7 +67,7 @@ class Fates(NamedTuple):
     infinite: Vector
 
 
-@cache
+@kept
 def fates(power: float, exponent: float) -> Fates:
     """Scale the gradients by a power of two and round them to the format."""
     scaled = activation_gradients() * 2.0**power
@@ -164,7 +165,7 @@ RULES = {
 }
 
 
-@cache
+@kept
 def lost_data() -> dict[str, Vector]:
     """Return training losses (seeds, steps), smoothed, under Adam at a rate of 0.001."""
     found = {}

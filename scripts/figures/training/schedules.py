@@ -1,7 +1,7 @@
 """Figures of the page on learning-rate schedules."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -10,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import Networks, draw
 from dlkb.experiments.rules import Rule, adam_rule, sgd_rule
@@ -57,7 +58,7 @@ class Start(NamedTuple):
     loss: Vector
 
 
-@cache
+@kept
 def start(warmup: int, gain: float) -> Start:
     """Train with a warm-up, and measure the limit on the way.
 
@@ -228,7 +229,7 @@ def at_step(make: Callable[[float], Rule], peak: float, factor: Vector, t: int) 
     return make(peak * factor[t - 1])
 
 
-@cache
+@kept
 def ends(optimizer: str, name: str) -> Vector:
     """Return the test loss after training, shape (rates, seeds).
 

@@ -1,6 +1,5 @@
 """Figures of the page on attention."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -9,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.losses.cross_entropy import softmax
 from dlkb.transformers.attention import attention_weights
 from dlkb.transformers.attention_masks import causal_mask
@@ -36,7 +36,7 @@ class Weights(NamedTuple):
     read: Vector
 
 
-@cache
+@kept
 def weights_of(width: int, power: float) -> Vector:
     """Return the weights of queries whose scores are divided by a power of the width."""
     rng = np.random.default_rng(width)
@@ -166,7 +166,7 @@ COUNTS = (64, 1024, 16384)
 SPREADS: Vector = np.linspace(0, 8, 33)
 
 
-@cache
+@kept
 def entropy_data(keys: int) -> tuple[Vector, Vector]:
     """Return the mean entropy of a softmax of normal scores, and what is expected."""
     scores = np.random.default_rng(keys).normal(size=(2**18 // keys, keys))

@@ -1,6 +1,5 @@
 """Figures of the page on blocks."""
 
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.norm_place import gradient_by_layer
 from dlkb.experiments.small_gpt import HEADS, draw_gpt, encode, train_gpt
 from dlkb.experiments.tokenizers import zen
@@ -24,7 +24,7 @@ DEPTHS = (2, 4, 8, 16, 24)
 TAUGHT, WATCHED = 600, (50, 100, 150)
 
 
-@cache
+@kept
 def gradients(depth: int, pre_norm: bool) -> Vector:
     """Return the gradient's norm of each block's last matrix, for ten networks."""
     torch.set_num_threads(1)
@@ -114,7 +114,7 @@ class Learning(NamedTuple):
     held_out: Vector
 
 
-@cache
+@kept
 def learning() -> Learning:
     """Train on the Zen of Python, and count what needs no network."""
     torch.set_num_threads(1)

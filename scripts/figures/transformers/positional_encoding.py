@@ -1,6 +1,5 @@
 """Figures of the page on positional encoding."""
 
-from functools import cache
 from typing import NamedTuple, get_args
 
 import matplotlib.pyplot as plt
@@ -9,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.positions import Encoding, Pattern, overlap, train_head
 from dlkb.transformers.positional_encoding import sinusoidal
 from scripts.figures.explorable import Explorable, Slider
@@ -97,7 +97,7 @@ NAMES: dict[Encoding, str] = {
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 
 
-@cache
+@kept
 def lengths_data(encoding: Encoding, name: Pattern) -> Vector:
     """Return the share of weight in place, shape (lengths, seeds)."""
     head = train_head(encoding, name)

@@ -1,7 +1,6 @@
 """Figures of the page on pretrained models."""
 
 from collections import Counter
-from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.ambiguous_word import LENGTH, draw_encoder, likeness, pretrain
 from dlkb.experiments.tokenizers import byte_pairs, count_words, learn_merges, zen
 from scripts.figures.explorable import Explorable, Slider
@@ -24,7 +24,7 @@ EXCHANGED = np.arange(LENGTH)
 """Words of the other topic among the six beside the ambiguous one."""
 
 
-@cache
+@kept
 def all_likenesses() -> dict[tuple[bool, int, int], Vector]:
     """Return the likeness by objective, training steps and place of the word, medians of ten."""
     torch.set_num_threads(1)
@@ -113,7 +113,7 @@ class Rates(NamedTuple):
     by_word: float
 
 
-@cache
+@kept
 def rates() -> Rates:
     """Learn merges from every second line of the Zen of Python, and cut all lines by them."""
     lines = zen().splitlines()

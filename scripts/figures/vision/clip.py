@@ -1,7 +1,6 @@
 """Figures of the page on CLIP."""
 
 import math
-from functools import cache
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digit_pairs import PAIRS, Aligned, align, kept_out
 from dlkb.vision.clip import loss_floor
 from scripts.figures.explorable import Explorable, Slider
@@ -64,7 +64,7 @@ def floor_says() -> dict[str, bool]:
     }
 
 
-@cache
+@kept
 def trained() -> Aligned:
     """Train on eighty pairs of digits; the run that the page shows."""
     torch.set_num_threads(1)

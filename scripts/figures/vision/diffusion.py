@@ -1,6 +1,6 @@
 """Figures of the page on diffusion."""
 
-from functools import cache, partial
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.denoisers import (
     Denoiser,
     fit,
@@ -40,7 +41,7 @@ def linear(steps: int) -> Array:
     return np.concatenate([[1.0], alpha_bar(beta)])
 
 
-@cache
+@kept
 def moon_walks() -> dict[float, Array]:
     """Train on two moons, and return 20 steps of 180 samples for η = 0 and 1."""
     torch.set_num_threads(1)
@@ -160,7 +161,7 @@ STEPS = {
 }
 
 
-@cache
+@kept
 def laws() -> dict[str, Array]:
     """Return mean and deviation of each state, for data N(2, 0.5²) and best predictions."""
     times = range(1000, -1, -1)
@@ -205,7 +206,7 @@ def reverse_steps_says() -> dict[str, bool]:
 CLASSES, COLUMNS = 10, 8
 
 
-@cache
+@kept
 def generated() -> dict[float, Array]:
     """Train on the digits, and return 8 samples of each class without and with guidance."""
     torch.set_num_threads(1)

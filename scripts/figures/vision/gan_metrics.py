@@ -1,7 +1,6 @@
 """Figures of the page on metrics of generated images."""
 
 import math
-from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.datasets import load_sample_image
 
+from dlkb.book.draw.kept import kept
 from dlkb.vision.gan_metrics import (
     Moments,
     feature_moments,
@@ -40,7 +40,7 @@ class Bias(NamedTuple):
     law: Array
 
 
-@cache
+@kept
 def _parts(features: int) -> tuple[Array, Array]:
     """Return the covariances' part of each distance, and the means' differences, by seed, size."""
     rest, apart = [], []
@@ -54,7 +54,7 @@ def _parts(features: int) -> tuple[Array, Array]:
     return np.asarray(rest), np.asarray(apart)
 
 
-@cache
+@kept
 def bias_data(features: int, truth: float) -> Bias:
     """Return what is measured where one mean lies √truth away, and what the law says."""
     rest, apart = _parts(features)
@@ -110,7 +110,7 @@ def bias_says() -> dict[str, bool]:
     }
 
 
-@cache
+@kept
 def shapes_data() -> dict[str, Array]:
     """Return three sets of 400 points in the plane with mean 0 and covariance I."""
     rng = np.random.default_rng(0)
@@ -126,7 +126,7 @@ def shapes_data() -> dict[str, Array]:
     return found
 
 
-@cache
+@kept
 def shape_scores() -> dict[str, tuple[float, float]]:
     """Return the Fréchet and the kernel distance of each set from the normal one's law.
 
@@ -180,14 +180,14 @@ def shapes_says() -> dict[str, bool]:
     }
 
 
-@cache
+@kept
 def photo(left: int = 240) -> Array:
     """Return a part of a photograph, (3, 96, 96), in [0, 1]."""
     image = load_sample_image("china.jpg")[150:246, left : left + 96]
     return np.asarray(image.transpose(2, 0, 1).astype(np.float64) / 255)
 
 
-@cache
+@kept
 def distorted() -> dict[str, Array]:
     """Return the photograph shifted by a pixel, and changed by as large a squared error."""
     x = photo()

@@ -1,7 +1,6 @@
 """Figures of the page on residual networks."""
 
 import math
-from functools import cache
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import draw
 from dlkb.experiments.rules import sgd_rule
@@ -33,7 +33,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-@cache
+@kept
 def gradients(kind: str, depth: int, scale: float) -> Array:
     """Return the gradient's norm, over that at the last hidden layer, shape (seeds, layers).
 
@@ -120,7 +120,7 @@ LAYERS = (3, 6, 12, 24)
 LR = 0.1
 
 
-@cache
+@kept
 def trained(depth: int, skip: float, lr: float = LR, steps: int = 40, seeds: int = SEEDS) -> Run:
     """Train networks with batch norm on 400 digits."""
     torch.set_num_threads(1)

@@ -1,12 +1,11 @@
 """Figures of the page on the Swin Transformer."""
 
-from functools import cache
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.vision.swin import window_cost
 from dlkb.vision.windows import to_windows, window_mask
 from scripts.figures.explorable import Explorable, Slider
@@ -21,7 +20,7 @@ SHIFTS = (0, 1, 2, 3)
 START = (1, 2)
 
 
-@cache
+@kept
 def readable(shift: int) -> NDArray[np.bool_]:
     """Return which places of the image each place reads in one layer, (places, places)."""
     count = SIDE * SIDE
@@ -34,7 +33,7 @@ def readable(shift: int) -> NDArray[np.bool_]:
     return found
 
 
-@cache
+@kept
 def view(layers: int, shift: int) -> NDArray[np.bool_]:
     """Return what one place has seen after some layers, of which every other one is shifted."""
     seen: NDArray[np.bool_] = np.zeros(SIDE * SIDE, dtype=bool)

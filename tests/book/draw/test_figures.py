@@ -222,7 +222,8 @@ def test_a_failure_names_script_and_function_and_stops_no_other(tmp_path):
 
 def test_force_unmasks_data_that_is_not_seeded(tmp_path):
     dice = (
-        "import functools\n@functools.cache\ndef data(): return np.random.default_rng().random(3)\n"
+        "from dlkb.book.draw.kept import kept\n"
+        "@kept\ndef data(): return np.random.default_rng().random(3)\n"
         "def dice() -> Figure:\n    figure, axes = plt.subplots()\n    axes.plot(data())\n"
         "    return figure\n"
     )
