@@ -1,89 +1,39 @@
 """axe-core finds nothing; the keyboard reaches everything; paper gets a clean page."""
 
-from pathlib import Path
-
-import axe_playwright_python
 import pytest
 
-from tests.site.test_site import ADDRESSES, PAGES, SHOWN, TOPICS, address
-
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
-
-# A page has thousands of pieces of text in some thirty looks. Contrast depends on the look alone:
-# one visible piece of each is marked, and asked about.
-MARK_LOOKS = """() => {
-  const seen = new Set()
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement
-    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue
-    const look = [getComputedStyle(element).fontSize, getComputedStyle(element).fontWeight]
-    look.push(getComputedStyle(element).color)
-    for (let e = element; e; e = e.parentElement) {
-      const { backgroundColor, backgroundImage, opacity } = getComputedStyle(e)
-      if (opacity != 1) look.push(opacity)
-      if (backgroundColor != "rgba(0, 0, 0, 0)") look.push(backgroundColor)
-      if (backgroundImage != "none") look.push(backgroundImage)
-    }
-    const key = look.join()
-    if (!seen.has(key)) element.dataset.look = seen.add(key).size
-  }
-  return seen.size
-}"""
-ALL_THAT_SCROLLS_HAS_A_TAB_STOP = """() =>
-  [...document.querySelectorAll(".equation .eq-body, .md-typeset__scrollwrap, .highlight code")]
-    .every((box) => box.tabIndex == 0 || box.scrollWidth <= box.clientWidth)
-"""
-COLOURS = ["color-contrast", "link-in-text-block"]
-EVERYTHING_ELSE = {"rules": {rule: {"enabled": False} for rule in COLOURS}}
+from tests.site.axe import CONTRAST, EVERYTHING_ELSE, LEAN, SAMPLES, findings, unfolded
+from tests.site.test_site import PAGES, SHOWN, TOPICS, address
 
 
-def findings(page, where: str, options: dict) -> list[str]:
-    """Return what axe-core finds wrong, one line an element."""
-    found = page.evaluate(
-        f"options => axe.run({where}, {{...options, resultTypes: ['violations']}})", options
-    )
-    return [
-        f"{rule['id']}: {node['html'][:200]}"
-        for rule in found["violations"]
-        for node in rule["nodes"]
-    ]
-
-
-def opened(here, path: str):
-    """Open a page with all that is folded unfolded, and axe-core in it."""
+# In the light theme each page is looked at (test_pages.py). The dark one has other colours, which
+# the template gives, other pictures and the other switch: a page of each kind has them all.
+@pytest.mark.parametrize("path", ["", "claims/", "symptoms/", "benchmarks/", *map(address, SHOWN)])
+def test_axe_finds_nothing_in_the_dark(visit, path):
+    here = visit("dark")
     here.draw(path)
-    here.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    here.page.wait_for_function(ALL_THAT_SCROLLS_HAS_A_TAB_STOP)
-    here.page.evaluate(AXE)
-    return here.page
-
-
-# The dark theme has other colours, which the template gives: a page of each kind has them all.
-DARK = ["", "claims/", "symptoms/", "benchmarks/", *map(address, SHOWN)]
-LOOKS = [("light", path) for path in ADDRESSES] + [("dark", path) for path in DARK]
-
-
-@pytest.mark.parametrize(("theme", "path"), LOOKS)
-def test_axe_finds_nothing(visit, path, theme):
-    page = opened(visit(theme), path)
-    assert page.evaluate(MARK_LOOKS) >= 5
-    assert findings(page, "'[data-look]'", {"runOnly": COLOURS}) == []
-    # The dark theme has other colours, other pictures and the other switch, and nothing else.
-    where = {"light": "document", "dark": "'article img, header'"}[theme]
-    assert findings(page, where, EVERYTHING_ELSE) == []
+    page = unfolded(here.page)
+    assert findings(page, EVERYTHING_ELSE, "'article img, header'") == []
+    assert page.evaluate(SAMPLES) >= 25
+    assert findings(page, CONTRAST) == []
 
 
 def test_axe_would_find_a_fault_of_colour_and_one_of_markup(visit):
-    page = opened(visit(), "")
+    here = visit()
+    here.draw("")
+    page = unfolded(here.page)
     page.evaluate("""() => {
       const faults = document.createElement("p")
       faults.innerHTML = '<span style="color: #eee">pale</span><img src="assets/logo.svg">'
+        + '<span style="background: #222"><b style="color: #333">dim</b></span>'
+        + '<span style="opacity: 0.3">faint</span>'
       document.querySelector("article").append(faults)
     }""")
-    page.evaluate(MARK_LOOKS)
-    assert any("pale" in f for f in findings(page, "'[data-look]'", {"runOnly": COLOURS}))
-    assert any("image-alt" in f for f in findings(page, "document", EVERYTHING_ELSE))
+    page.evaluate(LEAN)
+    assert any("image-alt" in f for f in findings(page, EVERYTHING_ELSE))
+    page.evaluate(SAMPLES)
+    found = [f.partition("sample: ")[2].partition("<")[0] for f in findings(page, CONTRAST)]
+    assert sorted(found) == ["dim", "faint", "pale"]
 
 
 def focus_by_tab(page, selector: str, limit: int = 400) -> None:

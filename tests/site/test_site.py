@@ -29,19 +29,16 @@ def address(stem: str) -> str:
 # explorable figure on its first screen, one with many tied equations. What depends on a page's
 # content is tested on its HTML (test_html.py), without a browser, or in a tour of all pages.
 SHOWN = ["optimizers/adam", "regularization/l1_l2", "gradients/iterated_maps"]
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 ADDRESSES = [address(page.stem) for page in PAGES] + [f"{name}/" for name in GENERATED]
 
 
-# A page asks for the same in both themes: each theme at one width is enough.
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
-def test_every_page_is_quiet_local_and_fits(visit, theme, width):
-    for here, path in tour(visit(theme, width), ADDRESSES):
+# On a wide screen, in the light theme: test_pages.py.
+def test_every_page_is_quiet_and_fits_a_phone_in_the_dark(visit):
+    for here, path in tour(visit("dark", 390), ADDRESSES):
         assert here.complaints == [], path
         assert here.strangers == [], path
-        overflow = here.page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-        assert overflow <= 0, f"{path} is {overflow} px wider than a {width} px screen"
+        assert here.page.evaluate(OVERFLOW) <= 0, f"{path} is wider than a phone"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -207,7 +207,6 @@ class Outcome(NamedTuple):
     finite: NDArray[np.bool_]
 
 
-@kept
 def outcome(run: Training) -> Outcome:
     """Train `SEEDS` networks on the digits, in single precision."""
     torch.set_num_threads(1)

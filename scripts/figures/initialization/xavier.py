@@ -1,6 +1,5 @@
 """Figures of the page on Xavier, He and orthogonal initialization."""
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -137,18 +136,18 @@ def gain_and_slope_says() -> dict[str, bool]:
 
 
 class Panel(NamedTuple):
-    """What is trained in one panel: activation, its gain, the rules that are compared."""
+    """What is trained in one panel: the activation's name, its gain, the rules to compare."""
 
     name: str
-    activation: Callable[[Tensor], Tensor]
     gain: float
     rules: tuple[str, ...]
 
 
 PANELS = (
-    Panel("relu", torch.relu, leaky_relu_gain(), ("PyTorch", "Xavier", "He", "orthogonal")),
-    Panel("tanh", torch.tanh, 1.0, ("PyTorch", "LeCun", "orthogonal")),
+    Panel("relu", leaky_relu_gain(), ("PyTorch", "Xavier", "He", "orthogonal")),
+    Panel("tanh", 1.0, ("PyTorch", "LeCun", "orthogonal")),
 )
+ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 INITS = {"PyTorch": "torch", "Xavier": "xavier", "He": "fan_in", "LeCun": "fan_in"}
 COLOURS = {"PyTorch": "C5", "Xavier": "C0", "He": "C1", "LeCun": "C1", "orthogonal": "C2"}
 DEPTH, UNITS, STEPS, LR = 20, 32, 150, 0.05
@@ -160,7 +159,7 @@ def losses(rule: str, panel: Panel, depth: int = DEPTH, lr: float = LR) -> Value
     gain = 1.0 if rule == "Xavier" else panel.gain
     networks = draw(
         (64,) + (UNITS,) * depth + (10,),
-        activation=panel.activation,
+        activation=ACTIVATIONS[panel.name],
         init=INITS.get(rule, rule),
         gain=gain,
     )

@@ -1,0 +1,46 @@
+"""What holds of each page, in one visit: quiet, local, not too wide, not too long, accessible."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.site.axe import CONTRAST, EVERYTHING_ELSE, LEAN, SAMPLES, findings, unfolded
+from tests.site.conftest import Visit, window
+from tests.site.test_site import ADDRESSES, OVERFLOW, PAGES, SHOWN, address
+
+SCREEN = 800
+MOST = {"S": 4.5, "M": 8.75, "L": 8.75}  # wanted: 4 and 8
+BEFORE = "document.getElementById('statements-tested').getBoundingClientRect().top + scrollY"
+SIZES = {address(page.stem): page.meta["size"] for page in PAGES if page.is_topic}
+WHOLE = ["", *map(address, SHOWN)]  # looked at to the last piece of code and of math
+
+
+@pytest.fixture(scope="module")
+def wide(browser, site) -> Iterator[Visit]:
+    with window(browser, site) as first:
+        yield first
+
+
+@pytest.fixture
+def here(wide) -> Iterator[Visit]:
+    """A tab of a window that keeps what all pages fetch."""
+    tab = Visit(wide.page.context.new_page(), wide.site)
+    yield tab
+    tab.page.close()
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_each_page(here, path):
+    here.draw(path)
+    assert here.page.evaluate(OVERFLOW) <= 0
+    if path in SIZES:
+        here.page.add_style_tag(content="* { content-visibility: visible !important }")
+        assert here.page.evaluate(BEFORE) / SCREEN <= MOST[SIZES[path]], "fold, or cut"
+    page = unfolded(here.page)
+    if path not in WHOLE:
+        page.evaluate(LEAN)
+    assert findings(page, EVERYTHING_ELSE) == []
+    assert page.evaluate(SAMPLES) >= 20
+    assert findings(page, CONTRAST) == []
+    assert here.complaints == []
+    assert here.strangers == []
