@@ -50,7 +50,7 @@ FIGURES = re.compile(r"tests/figures/(?:test_\w+\.py::\w+\[)?(\w+)/(?:test_)?(\w
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Keep a file's tests in one process, but deal out the formulas', which are half of all.
+    """Keep a file's tests in one process, but deal out the formulas', which are a quarter of all.
 
     All that looks at a topic's figures stays together, too: their data is computed once.
     `--dist loadgroup` does not group under pytest 9.2: pytest-xdist's issue 1386.

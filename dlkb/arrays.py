@@ -46,15 +46,21 @@ def namespace(*arrays: Array) -> ModuleType:
         >>> namespace(np.ones(2)).__name__
         'array_api_compat.numpy'
     """
-    # type, not isinstance: NumPy's float64 scalars, to which 0-d results decay, are floats too.
-    given = [x for x in arrays if x is not None and type(x) not in (bool, int, float, complex)]
-    if not given:
+    # One plain loop: `torch.compile` traces comprehensions and generators call by call.
+    tensors = others = False
+    for x in arrays:
+        if _is_torch(x):
+            tensors = True
+        # type, not isinstance: NumPy's float64 scalars, to which 0-d results decay, are floats too.
+        elif x is not None and type(x) not in (bool, int, float, complex):
+            others = True
+    if others:
+        return array_api_compat.array_namespace(*arrays)
+    if not tensors:
         raise TypeError("no array given: pass at least one NumPy, torch, JAX or array-API array")
-    if all(_is_torch(x) for x in given):
-        from array_api_compat import torch as torch_namespace
+    from array_api_compat import torch as torch_namespace
 
-        return torch_namespace
-    return array_api_compat.array_namespace(*given)
+    return torch_namespace
 
 
 def device(x: Array) -> Any:

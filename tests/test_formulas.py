@@ -77,6 +77,14 @@ def call(case: Case, convert=lambda x: x, wrap=lambda f: f):
     return wrap(case.function)(*args, **keywords)
 
 
+# One call does not pay for fast code: XLA compiles in a third of the time without it.
+QUICK = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+}
+
+
 def jitted(function):
     """Compile a call with `jax.jit`: arrays are traced, whatever else is given is constant."""
 
@@ -89,7 +97,7 @@ def jitted(function):
             args_, keywords_ = map_arrays(lambda _: next(left), (args, keywords))
             return function(*args_, **keywords_)
 
-        return jax.jit(pure)(arrays)
+        return jax.jit(pure, compiler_options=QUICK)(arrays)
 
     return run
 
@@ -103,30 +111,36 @@ def assert_same(case: Case, actual, expected, dtype: str) -> None:
         assert_close(a, e, dtype=dtype, scale=case.scale)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_one_value_on_every_library(case, library):
-    dtype = {"torch-strided": "float64"}.get(library, library.rsplit("-", 1)[-1])
-    if dtype in ("float16", "bfloat16") and not case.half:
-        return
-    # JAX compiles each operation by itself otherwise, which takes five times as long.
-    wrap = jitted if library.startswith("jax") else lambda f: f
-    assert_same(case, call(case, LIBRARIES[library], wrap), call(case), dtype)
+def test_one_value_on_every_library(case):
+    expected = call(case)
+    for library, convert in LIBRARIES.items():
+        dtype = {"torch-strided": "float64"}.get(library, library.rsplit("-", 1)[-1])
+        if dtype in ("float16", "bfloat16") and not case.half:
+            continue
+        # JAX compiles each operation by itself otherwise, which takes five times as long.
+        wrap = jitted if library.startswith("jax") else lambda f: f
+        try:
+            assert_same(case, call(case, convert, wrap), expected, dtype)
+        except Exception as error:
+            error.add_note(f"on {library}")
+            raise
 
 
-@pytest.mark.parametrize(("dtype", "default"), [("float32", "float64"), ("float64", "float16")])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_defaults_do_not_matter(case, dtype, default):
+def test_defaults_do_not_matter(case):
     """Whatever a formula makes has the dtype and device of its arguments, not the defaults."""
-    usual = torch.get_default_dtype()
-    torch.set_default_dtype(getattr(torch, default))
-    torch.set_default_device("meta")  # holds no values: whatever is made there fails
-    try:
-        result = call(case, on_torch(getattr(torch, dtype), "cpu"))
-    finally:
-        torch.set_default_device(None)
-        torch.set_default_dtype(usual)
-    assert_same(case, result, call(case), dtype)
+    expected, usual = call(case), torch.get_default_dtype()
+    for dtype, default in (("float32", torch.float64), ("float64", torch.float16)):
+        convert = on_torch(getattr(torch, dtype), "cpu")
+        torch.set_default_dtype(default)
+        torch.set_default_device("meta")  # holds no values: whatever is made there fails
+        try:
+            result = call(case, convert)
+        finally:
+            torch.set_default_device(None)
+            torch.set_default_dtype(usual)
+        assert_same(case, result, expected, dtype)
 
 
 STEPS = [
@@ -204,6 +218,13 @@ def test_arguments_are_not_mutated(case):
     case.function(*frozen[0], **frozen[1])
 
 
+@pytest.fixture
+def untimed(monkeypatch):
+    """Leave out that the compiler times its guards with cold caches, an eighth of its time."""
+    monkeypatch.setattr("torch._dynamo.guards.profile_guard_manager", lambda *_: 0.0)
+
+
+@pytest.mark.usefixtures("untimed")
 @pytest.mark.parametrize("case", PURE, ids=str)
 def test_compiles_without_a_graph_break(case, device):
     """Traced in bfloat16 where the case has it: the way there is the longer one."""

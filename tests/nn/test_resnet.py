@@ -32,7 +32,7 @@ def test_one_seed_gives_the_weights_of_torchvision(kind, zero):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("size", [1, 33, 64])
+@pytest.mark.parametrize("size", [1, 32, 33])
 @pytest.mark.parametrize("training", [True, False])
 def test_outputs_and_gradients_are_those_of_torchvision(kind, size, training, device):
     ours, other = (model.to(device).train(training) for model in pair(kind))

@@ -19,6 +19,8 @@ with warnings.catch_warnings():
 # They forbid flags of torch.backends to be set outside of torch's own tests.
 setattr(torch.backends, "__allow_nonbracketed_mutation_flag", True)
 
+# Half of what is trained, before a checkpoint and after it.
+STEPS = 4
 EVEN, UNEVEN = {}, {"dim": 12, "vocab_size": 7, "max_seq_len": 9}
 
 

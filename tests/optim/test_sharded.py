@@ -21,6 +21,7 @@ from tests.close import assert_close
 from tests.distributed import in_processes
 from tests.optim.sharded import (
     EVEN,
+    STEPS,
     UNEVEN,
     MLPStack,
     Transformer,
@@ -51,11 +52,11 @@ def data_parallel(folder, device):
                 theirs = {"capturable": device == "cuda"} if "capturable" in options else {}
                 given = options | (theirs if kind is not AdamW else {})
                 optimizer = kind(model.parameters(), **given)
-                go(model, optimizer, range(20), rank=rank)
+                go(model, optimizer, range(2 * STEPS), rank=rank)
                 models.append((model, optimizer))
             (mine, a), (torchs, b) = models
             assert_same(mine, torchs, a, b)
-            go(alone, AdamW(alone.parameters(), **options), range(20))
+            go(alone, AdamW(alone.parameters(), **options), range(2 * STEPS))
             for p, q in zip(mine.parameters(), alone.parameters(), strict=True):
                 assert_close(whole(p), q)
     uneven = [p for p in mine.parameters() if p.to_local().numel() * 2 != p.numel()]
@@ -66,7 +67,7 @@ def data_parallel(folder, device):
         for chosen in (kind, getattr(torch.optim, kind.__name__)):
             model = DistributedDataParallel(transformer(device))
             optimizer = chosen(model.parameters(), lr=0.01)
-            go(model, optimizer, range(20), rank=rank)
+            go(model, optimizer, range(2 * STEPS), rank=rank)
             results.append((model, optimizer))
         (mine, a), (torchs, b) = results
         assert_same(mine, torchs, a, b)
@@ -87,14 +88,14 @@ def flat_and_narrow(folder, device):
         for kind in (AdamW, torch.optim.AdamW):
             model = wrap(transformer(device, **UNEVEN))
             optimizer = kind(model.parameters(), lr=0.01)
-            go(model, optimizer, range(10), rank=dist.get_rank())
+            go(model, optimizer, range(STEPS), rank=dist.get_rank())
             if isinstance(model, FullyShardedDataParallel):
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # it calls what torch deprecates
                     saved = model.optim_state_dict(model, optimizer)
                     loaded = model.optim_state_dict_to_load(model, optimizer, saved)
                 optimizer.load_state_dict(loaded)
-            go(model, optimizer, range(10, 20), rank=dist.get_rank())
+            go(model, optimizer, range(STEPS, 2 * STEPS), rank=dist.get_rank())
             results.append((model, optimizer))
         assert_same(results[0][0], results[1][0], results[0][1], results[1][1])
 
@@ -107,13 +108,13 @@ def tensor_parallel(folder, device):
         model = transformer(device)
         Transformer.parallelize(model, mesh["tensor"], True, local_output_for_attn=True)
         optimizer = kind(model.parameters(), lr=0.01)
-        go(model, optimizer, range(20), rank=0)
+        go(model, optimizer, range(2 * STEPS), rank=0)
         rows[kind] = (model, optimizer)
     (mine, a), (theirs, b) = rows.values()
     assert_same(mine, theirs, a, b)
     assert {type(p) for p in mine.parameters()} == {DTensor}
     alone = transformer(device)
-    go(alone, AdamW(alone.parameters(), lr=0.01), range(20), rank=0)
+    go(alone, AdamW(alone.parameters(), lr=0.01), range(2 * STEPS), rank=0)
     for p, q in zip(mine.parameters(), alone.parameters(), strict=True):
         assert_close(whole(p), q, scale=10)
 
@@ -122,7 +123,7 @@ def tensor_parallel(folder, device):
     plane = copy.deepcopy(alone).parallelize(mesh["tensor"], mesh["data"], False)
     reference = AdamW(alone.parameters(), lr=0.01)
     optimizer = AdamW(plane.parameters(), lr=0.01)
-    for t in range(20):
+    for t in range(2 * STEPS):
         x = torch.randn(3, 6, generator=torch.Generator().manual_seed(t)).to(device)
         for model, chosen in ((alone, reference), (plane, optimizer)):
             chosen.zero_grad()
@@ -186,12 +187,12 @@ def zero(folder, device):
         optimizer = ZeroRedundancyOptimizer(
             model.parameters(), optimizer_class=kind, lr=0.01, weight_decay=0.1
         )
-        go(model, optimizer, range(10), rank=dist.get_rank())
+        go(model, optimizer, range(STEPS), rank=dist.get_rank())
         optimizer.consolidate_state_dict(to=0)
         if dist.get_rank() == 0:
             state = copy.deepcopy(optimizer.state_dict())
             optimizer.load_state_dict(state)
-        go(model, optimizer, range(10, 20), rank=dist.get_rank())
+        go(model, optimizer, range(STEPS, 2 * STEPS), rank=dist.get_rank())
         results.append(model)
     for p, q in zip(results[0].parameters(), results[1].parameters(), strict=True):
         assert_close(p, q)

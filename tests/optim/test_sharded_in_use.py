@@ -20,7 +20,7 @@ from torch.distributed.tensor import DTensor
 from dlkb.optim import AdamW
 from tests.close import assert_close
 from tests.distributed import in_processes
-from tests.optim.sharded import UNEVEN, go, loss_of, shard, transformer, whole
+from tests.optim.sharded import STEPS, UNEVEN, go, loss_of, shard, transformer, whole
 
 
 def accelerated(folder, device, kind, sharded):
@@ -41,7 +41,7 @@ def accelerated(folder, device, kind, sharded):
     optimizer = kind(model.parameters(), lr=0.01, weight_decay=0.1)
     model, optimizer = accelerator.prepare(model, optimizer)
     assert type(optimizer.optimizer) is kind
-    for t in range(20):
+    for t in range(2 * STEPS):
         with accelerator.accumulate(model):
             accelerator.backward(loss_of(model, t, rank=int(rank)))
             if accelerator.sync_gradients:
@@ -49,7 +49,7 @@ def accelerated(folder, device, kind, sharded):
             optimizer.step()
             optimizer.zero_grad()
     assert all(isinstance(p, DTensor) == sharded for p in model.parameters())
-    assert all(state["step"] == 10 for state in optimizer.state.values())
+    assert all(state["step"] == STEPS for state in optimizer.state.values())
     weights = [whole(p) for p in model.parameters()]
     torch.save(weights, folder / f"{kind.__module__}-{rank}")
 
@@ -60,7 +60,7 @@ def save(folder, device, name):
     mesh = init_device_mesh(device, (dist.get_world_size(),))
     model = shard(transformer(device, **UNEVEN), mesh)
     optimizer = kind(model.parameters(), lr=0.01, weight_decay=0.1, amsgrad=True)
-    go(model, optimizer, range(10), rank=0)
+    go(model, optimizer, range(STEPS), rank=0)
     weights, state = get_state_dict(model, optimizer)
     dcp.save({"model": weights, "optimizer": state}, checkpoint_id=folder / name)
 
@@ -70,7 +70,7 @@ def resume(folder, device, name):
     kind = {"torch": AdamW, "dlkb": torch.optim.AdamW}[name]
     alone = transformer(device, **UNEVEN)
     reference = AdamW(alone.parameters(), lr=0.01, weight_decay=0.1, amsgrad=True)
-    go(alone, reference, range(20), rank=0)
+    go(alone, reference, range(2 * STEPS), rank=0)
     for chosen in (kind, AdamW):
         mesh = init_device_mesh(device, (dist.get_world_size(),))
         model = shard(transformer(device, **UNEVEN), mesh)
@@ -82,7 +82,7 @@ def resume(folder, device, name):
         dcp.load({"model": weights, "optimizer": state}, checkpoint_id=folder / name)
         set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=state)
         assert optimizer.param_groups[0]["lr"] == 0.01
-        go(model, optimizer, range(10, 20), rank=0)
+        go(model, optimizer, range(STEPS, 2 * STEPS), rank=0)
         for p, q in zip(model.parameters(), alone.parameters(), strict=True):
             assert_close(whole(p), q, scale=10)
         options = StateDictOptions(full_state_dict=True)

@@ -175,7 +175,7 @@ def test_a_compiled_step(info):
     """torch.compile of the whole step, as users call it."""
     results = []
     for compiled in (True, False):
-        params = layers(torch.float32)
+        params = layers(torch.float32, shapes=((5, 3), (), (0, 3)))
         optimizer = ours(info)(params, lr=torch.tensor(0.1))
         step = torch.compile(optimizer.step, backend="aot_eager") if compiled else optimizer.step
         for t in range(4):
