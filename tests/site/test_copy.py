@@ -1,12 +1,11 @@
 """Copy means run: what the copy buttons give is the code that ran when the page was verified.
 
-Typed line by line at an interactive prompt, a session (`pycon`) is taken apart as its examples were.
-One page runs as well, as do the examples of docstrings: in a clean process, without network.
+Typed line by line at an interactive prompt, a session (`pycon`) falls into the same statements. One
+page runs as well, as do the examples of docstrings: in a clean process, without network.
 """
 
 import ast
 import code
-import doctest
 import json
 import re
 import subprocess
@@ -84,14 +83,15 @@ COPIED = """(blocks) => {
 def copied(here, blocks: str) -> list[dict[str, str]]:
     """Return what every copy button gives, and what the page shows for it."""
     found = []
-    for session, text, code, output in here.page.evaluate(COPIED, blocks):
-        if session:
-            examples = doctest.DocTestParser().get_examples(code)
-            shown = "".join(bare(e.exc_msg) if e.exc_msg else e.want for e in examples)
-            found.append({"kind": "session", "text": text, "shown": shown})
-        else:
-            found.append({"kind": "cell", "text": text, "shown": output})
+    for session, text, seen, output in here.page.evaluate(COPIED, blocks):
+        shown = shown_by(seen) if session else output
+        found.append({"kind": "session" if session else "cell", "text": text, "shown": shown})
     return found
+
+
+def shown_by(session: str) -> str:
+    """Return what a session shows between its prompts."""
+    return "".join(bare(e.exc_msg) if e.exc_msg else e.want for e in examples(session))
 
 
 def bare(message: str) -> str:
@@ -166,8 +166,7 @@ def test_every_fence_copied_is_the_code_that_ran(take, path):
         waits = [prompt.push(line) for line in [*block["text"].split("\n"), ""]][-1]
         assert not waits
         assert prompt.taken == [example.source for example in examples(fence.code)]
-        shown = [bare(e.exc_msg) if e.exc_msg else e.want for e in examples(fence.code)]
-        assert block["shown"] == "".join(shown)
+        assert block["shown"] == shown_by(fence.code)
 
 
 def test_the_fences_of_a_page_copied_run_and_print_what_it_shows(take, reader, tmp_path):
