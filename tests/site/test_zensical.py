@@ -37,9 +37,9 @@ def test_page_has_its_math_figures_claims_and_api(built, page):
     sources = tree.xpath("//img/@src")
     for image in page.images:
         for theme in ("light", "dark"):
-            file = f"assets/figures/{image.name}-{theme}.svg"
-            assert any(file in source for source in sources)
-            assert (built / file).is_file()
+            drawn = f"-{theme}.svg"
+            assert any(image.name in source and drawn in source for source in sources)
+            assert (built / "assets" / "figures" / f"{image.name}{drawn}").is_file()
     ids = set(tree.xpath("//@id"))
     assert ids >= {claim.id for claim in page.claims}
     assert any(name.startswith(f"dlkb.{page.stem.split('/')[0]}") for name in ids)
