@@ -23,6 +23,7 @@ import tomllib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from multiprocessing.connection import wait
@@ -118,23 +119,21 @@ def planted_source(root: Path, bug: Bug) -> str:
     try:
         if _code(planted) == _code(source):
             raise BadBug(f"{bug}: changes no code")
-        compile(planted, bug.file, "exec")
     except SyntaxError as error:
         raise BadBug(f"{bug}: does not compile: {error}") from error
     return planted
 
 
-def _code(source: str) -> str:
-    """Return the syntax tree without docstrings."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            node.body = [
-                s
-                for s in node.body
-                if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
-            ]
-    return ast.dump(tree)
+@lru_cache(maxsize=8)  # a file's bugs come one after another
+def _code(source: str) -> CodeType:
+    """Return what runs of a module, wherever its lines stand, without docstrings and asserts."""
+    return _anywhere(compile(source, "", "exec", dont_inherit=True, optimize=2))
+
+
+def _anywhere(code: CodeType) -> CodeType:
+    """Return code, and what is defined in it, without the lines that it came from."""
+    constants = tuple(_anywhere(c) if isinstance(c, CodeType) else c for c in code.co_consts)
+    return code.replace(co_consts=constants, co_firstlineno=0, co_linetable=b"")
 
 
 def stages(root: Path, bug: Bug) -> list[tuple[str, ...]]:

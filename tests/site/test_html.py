@@ -6,31 +6,25 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 import pytest
 from bs4 import BeautifulSoup
+from lxml import html
 
 from dlkb.book.hold.verify import ran
-from dlkb.book.read.book import read_book
-from tests.site.test_site import ADDRESSES, ROOT, TOPICS, address
+from tests.site.test_site import ADDRESSES, PAGES, ROOT, TOPICS, address
 
-
-def parsed(built, path: str) -> BeautifulSoup:
-    return BeautifulSoup((built / path / "index.html").read_text(), "lxml")
+ELSEWHERE = re.compile(r"(https?|mailto|data):").match
+TOPIC = pytest.mark.parametrize("soup", [address(stem) for stem in TOPICS], indirect=True)
 
 
 # Of a fixture's values pytest runs all tests before it goes on: each page is parsed once here.
 @pytest.fixture(scope="module", params=ADDRESSES)
 def soup(built, request) -> BeautifulSoup:
     """A built page."""
-    return parsed(built, request.param)
+    return BeautifulSoup((built / request.param / "index.html").read_text(), "lxml")
 
 
-@pytest.fixture(scope="module", params=TOPICS)
-def topic(built, request) -> tuple[str, BeautifulSoup]:
-    """A topic and its built page."""
-    return request.param, parsed(built, address(request.param))
-
-
-def test_math_is_typeset_everywhere(topic):
-    article = topic[1].find("article")
+@TOPIC
+def test_math_is_typeset_everywhere(soup):
+    article = soup.find("article")
     assert article.find("math")
     skipped = {"code", "pre", "math", "script"}
     pieces = (s for s in article.strings if skipped.isdisjoint(tag.name for tag in s.parents))
@@ -42,12 +36,11 @@ def test_links_and_anchors_lead_somewhere(built):
     anchors, links = {}, []
     for path in built.rglob("*.html"):
         base = f"/{path.relative_to(built).as_posix()}".replace("index.html", "")
-        soup = BeautifulSoup(path.read_text(), "lxml")
-        anchors[base] = {tag["id"] for tag in soup.find_all(id=True)} | {""}
-        for tag in soup.find_all(["a", "link", "img", "script"]):
-            target = tag.get("href") or tag.get("src")
-            if target and base != "/404.html" and not re.match(r"(https?|mailto|data):", target):
-                links.append((base, urljoin(base, target)))
+        tree = html.document_fromstring(path.read_text())
+        anchors[base] = {*tree.xpath("//@id"), ""}
+        if base != "/404.html":
+            targets = {*tree.xpath("//a/@href | //link/@href | //img/@src | //script/@src")}
+            links += [(base, urljoin(base, target)) for target in targets if not ELSEWHERE(target)]
     assert len(links) > 100
     for base, target in links:
         page, fragment = urldefrag(target)
@@ -76,8 +69,9 @@ def test_ids_are_unique_and_headings_go_down_one_level_at_a_time(soup):
     assert all(b - a <= 1 for a, b in itertools.pairwise(levels)), levels
 
 
-def test_each_figure_is_there_for_both_themes_and_both_screens(topic):
-    article = topic[1].find("article")
+@TOPIC
+def test_each_figure_is_there_for_both_themes_and_both_screens(soup):
+    article = soup.find("article")
     figures = [f for f in article.find_all("figure") if f.find("img")]
     assert figures
     for figure in figures:
@@ -94,12 +88,15 @@ def test_each_figure_is_there_for_both_themes_and_both_screens(topic):
         assert figure.find("figcaption").get_text(strip=True)
 
 
-def test_bound_numbers_say_what_their_expressions_gave(topic):
-    stem, soup = topic
-    (page,) = read_book(ROOT, [stem])
+@pytest.mark.parametrize("page", [p for p in PAGES if p.is_topic], ids=lambda page: page.stem)
+def test_bound_numbers_say_what_their_expressions_gave(built, page):
+    tree = html.document_fromstring((built / page.stem / "index.html").read_text())
     said = {f"{name} = {value}" for name, value in ran(ROOT, page).values.items() if name != value}
     shown = {
-        text for tag in soup.select("data.held") for text in tag["aria-description"].split("; ")
+        text
+        for tag in tree.iter("data")
+        if "held" in tag.classes
+        for text in tag.get("aria-description").split("; ")
     }
     unbound = {text for text in shown if " = " not in text}
     assert shown - unbound <= said

@@ -6,6 +6,10 @@ import pytest
 
 from tests.site.conftest import window
 
+# At once: a locator of what is visible asks for the place of each of hundreds of rows.
+SEEN = """() => [...document.querySelectorAll("li.claim")]
+  .filter((row) => row.checkVisibility({visibilityProperty: true})).map((row) => row.id)"""
+
 
 @pytest.fixture(scope="module")
 def rows(built):
@@ -15,7 +19,7 @@ def rows(built):
 
 def shown(here) -> list[str]:
     """Return the ids of the claims that are seen."""
-    return here.page.locator("li.claim:visible").evaluate_all("all => all.map(row => row.id)")
+    return here.page.evaluate(SEEN)
 
 
 def ids(rows, **wanted) -> list[str]:
