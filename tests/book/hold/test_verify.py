@@ -153,6 +153,11 @@ def test_what_is_made_of_a_text_is_remembered(tmp_path, monkeypatch):
         "match x:\n    case 1:\n        import half",
         "try:\n    pass\nfinally:\n    import half as h",
         "with x:\n    class A:\n        import half",
+        "x = 1; import half",
+        "if True: import half",
+        "from half import (  # :)\n    x,\n)",
+        "import no_file, \\\n    half",
+        '"""It is taken\nfrom the half."""\nimport half',
     ],
 )
 def test_imports_are_seen_wherever_they_stand(tmp_path, code):
