@@ -111,7 +111,7 @@ def documented(root: Path, text: str) -> set[Path]:
     names = [name.split(".") for name in _DOCUMENTED.findall(text)]
     places = [root.joinpath(*parts[: end + 1]) for parts in names for end in range(len(parts))]
     files = [file for path in places for file in (path.with_suffix(".py"), path / "__init__.py")]
-    return set(depends_on(root, *filter(Path.is_file, files)))
+    return depends_on(root, *filter(Path.is_file, files))
 
 
 def _hash(*parts: Any) -> str:

@@ -41,13 +41,13 @@ def parse(source: bytes) -> ast.Module:
     return ast.parse(source)
 
 
-def depends_on(root: Path, *scripts: Path) -> list[Path]:
+def depends_on(root: Path, *scripts: Path) -> set[Path]:
     """Return scripts and all files under `root` that they import, directly or not."""
     waiting, found = set(scripts), set[Path]()
     while waiting:
         found |= waiting
         waiting = {file for path in waiting for file in _imports(root, path)} - found
-    return sorted(found)
+    return found
 
 
 def _state(path: Path) -> State:
@@ -125,7 +125,7 @@ def _data_of(root: Path, script: Path) -> list[Path]:
 
 def content_key(root: Path, script: Path, engine: tuple[Path, ...]) -> str:
     """Hash a script, what it imports and reads, the engine's files, and the libraries' versions."""
-    needed = [*depends_on(root, script), *_data_of(root, script)]
+    needed = [*sorted(depends_on(root, script)), *_data_of(root, script)]
     files = [(p.relative_to(root).as_posix(), digest_of(p)) for p in needed]
     return digest(json.dumps([versions(), [digest_of(p) for p in engine], files]).encode())
 
@@ -147,8 +147,13 @@ def page_key(root: Path, page: Page, others: list[Path]) -> str:
         if file.suffix == ".py" and file.is_relative_to(root):
             files.update(_data_beside(root, file))
     # By their place in the checkout: another checkout of the same files has the same key.
-    contents = sorted((os.path.relpath(file, root), digest_of(file)) for file in files)
+    contents = sorted((_place(file, root), digest_of(file)) for file in files)
     return digest(json.dumps([versions(), engine(), contents]).encode())
+
+
+@cache
+def _place(file: Path, root: Path) -> str:
+    return os.path.relpath(file, root)
 
 
 def _code_of(page: Page) -> Iterator[str]:

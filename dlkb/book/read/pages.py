@@ -7,6 +7,7 @@ message can point into the file that the author edits.
 import re
 import textwrap
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,11 @@ def read_page(path: Path, docs: Path) -> Page:
         PageError: For front matter or options that are not YAML, a fence or a block that is
             not closed, a claim without its attributes.
     """
-    text = path.read_text(encoding="utf-8")
+    return _parsed(path.read_text(encoding="utf-8"), path, docs)
+
+
+@lru_cache(maxsize=1024)  # a command asks for a page half a dozen times
+def _parsed(text: str, path: Path, docs: Path) -> Page:
     meta, skip = _split_front_matter(path, text)
     lines = text.split("\n")
     headings: list[Heading] = []
