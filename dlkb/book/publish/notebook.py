@@ -63,23 +63,34 @@ def commit_of(root: Path) -> str:
     return f"@{asked.stdout.strip()}" if asked.returncode == 0 else ""
 
 
+# nbformat's own functions check each cell and output by itself, which takes most of the time: the
+# whole notebook is checked.
+
+
 def _stream(text: str) -> NotebookNode:
-    return nbformat.v4.new_output("stream", name="stdout", text=text)
+    return NotebookNode(output_type="stream", name="stdout", text=text)
+
+
+def _code(source: str, outputs: list[NotebookNode]) -> NotebookNode:
+    return NotebookNode(cell_type="code", metadata=NotebookNode(), source=source, outputs=outputs)
+
+
+def _markdown(source: str) -> NotebookNode:
+    return NotebookNode(cell_type="markdown", metadata=NotebookNode(), source=source)
 
 
 def _shown(example: doctest.Example, is_value: bool) -> NotebookNode | None:
     """Return what the page shows for an example, as the notebook would have it."""
     if example.exc_msg is not None:
         kind, _, message = example.exc_msg.strip().partition(": ")
-        return nbformat.v4.new_output(
-            "error", ename=kind, evalue=message, traceback=[example.exc_msg.strip()]
-        )
+        trace = [example.exc_msg.strip()]
+        return NotebookNode(output_type="error", ename=kind, evalue=message, traceback=trace)
     text = example.want.replace("<BLANKLINE>", "")
     if not text:
         return None
     if is_value:
         data = {"text/plain": text.rstrip("\n")}
-        return nbformat.v4.new_output("execute_result", data=data)
+        return NotebookNode(output_type="execute_result", metadata=NotebookNode(), data=data)
     return _stream(text)
 
 
@@ -90,7 +101,7 @@ def _cells(fence: Fence, whole: Ran) -> list[NotebookNode]:
     """
     if fence.language == "python":
         outputs = [_stream(fence.shown)] if fence.shown else []
-        return [nbformat.v4.new_code_cell(fence.code.rstrip("\n"), outputs=outputs)]
+        return [_code(fence.code.rstrip("\n"), outputs)]
     cells = []
     source, outputs = "", []
     prompts = examples(fence.code)
@@ -101,7 +112,7 @@ def _cells(fence: Fence, whole: Ran) -> list[NotebookNode]:
         raises = example.exc_msg is not None
         ends = raises or (example.want and is_expression(example.source))
         if ends or example is prompts[-1]:
-            cells.append(nbformat.v4.new_code_cell(source.rstrip("\n"), outputs=outputs))
+            cells.append(_code(source.rstrip("\n"), outputs))
             if raises:  # shown on purpose: execution goes on
                 cells[-1].metadata["tags"] = ["raises-exception"]
             source, outputs = "", []
@@ -114,7 +125,7 @@ def _section(page: Page, prose: Prose, whole: Ran) -> list[NotebookNode]:
         if isinstance(part, Fence):
             cells += _cells(part, whole)
         elif text := prose.text(part):
-            cells.append(nbformat.v4.new_markdown_cell(text))
+            cells.append(_markdown(text))
     return cells
 
 
@@ -122,12 +133,12 @@ def to_notebook(whole: Ran, root: Path) -> str:
     """Return a page that has run as a notebook: what prepares first, solutions last."""
     prose = Prose(whole.page, root)
     body, solutions = apart(whole.page)
-    cells = [nbformat.v4.new_code_cell(_setup(whole.page, root, prose.addresses.repository))]
+    cells = [_code(_setup(whole.page, root, prose.addresses.repository), [])]
     if "asyncio" in imports_of(whole.page):
-        cells.append(nbformat.v4.new_code_cell(OWN_LOOP))
+        cells.append(_code(OWN_LOOP, []))
     cells += _section(body, prose, whole)
     if solved := _section(solutions, prose, whole):
-        cells += [nbformat.v4.new_markdown_cell("## Solutions"), *solved]
+        cells += [_markdown("## Solutions"), *solved]
     count = 0
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
@@ -145,4 +156,4 @@ def to_notebook(whole: Ran, root: Path) -> str:
     }
     notebook.metadata["language_info"] = {"name": "python"}
     nbformat.validate(notebook)
-    return str(nbformat.writes(notebook)) + "\n"
+    return str(nbformat.v4.writes(notebook)) + "\n"

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import fromstring, tostring
 
+from jinja2 import Environment
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import BasePlugin, event_priority
 from mkdocs.structure.files import Files
@@ -30,6 +31,7 @@ from mkdocs.structure.toc import AnchorLink, TableOfContents
 from mkdocstrings import AutoDocProcessor
 
 from dlkb.book.hold.peers import FOLDER
+from dlkb.book.publish.compiled import Compiled
 from dlkb.book.publish.front_markup import generated
 from dlkb.book.publish.held_markup import values_file
 from dlkb.book.publish.which import read_fresh
@@ -46,14 +48,20 @@ class Rendered(BasePlugin):
     """Lets a page take what is kept instead of rendering, where that is the same."""
 
     def on_files(self, files: Files, /, *, config: MkDocsConfig) -> Files:
-        """Hash what any page may show, once for a build."""
+        """Hash what any page may show, once for a build; have docstrings' templates kept."""
         root, docs = Path(config.config_file_path).parent, Path(config.docs_dir)
         known = (read_fresh(path, docs) for path in sorted(docs.rglob("*.md")))
         heads = [(page.stem, page.name, page.meta) for page in known if page]
         shared = [digest_of(root / name) for name in (*_SHARED, BIBLIOGRAPHY)]
         listed = sorted(file.src_uri for file in files)
         self.house = _hash(engine(), _packages(), shared, listed, heads)
+        for handler in config.plugins["mkdocstrings"].handlers.seen_handlers:
+            handler.env.bytecode_cache = Compiled(root)
         return files
+
+    def on_env(self, env: Environment, /, *, config: MkDocsConfig, files: Files) -> None:
+        """Have the theme's templates kept."""
+        env.bytecode_cache = Compiled(Path(config.config_file_path).parent)
 
     @event_priority(-100)  # after all that change the text
     def on_page_markdown(
@@ -103,7 +111,7 @@ def documented(root: Path, text: str) -> set[Path]:
     names = [name.split(".") for name in _DOCUMENTED.findall(text)]
     places = [root.joinpath(*parts[: end + 1]) for parts in names for end in range(len(parts))]
     files = [file for path in places for file in (path.with_suffix(".py"), path / "__init__.py")]
-    return set(depends_on(root, *filter(Path.is_file, files)))
+    return depends_on(root, *filter(Path.is_file, files))
 
 
 def _hash(*parts: Any) -> str:
@@ -113,7 +121,8 @@ def _hash(*parts: Any) -> str:
 @cache
 def _packages() -> list[str]:
     """Return what is installed: some forty packages have a part in a page."""
-    return sorted(f"{found.name} {found.version}" for found in distributions())
+    found = (distribution.metadata for distribution in distributions())
+    return sorted(f"{metadata['Name']} {metadata['Version']}" for metadata in found)
 
 
 def _kept(page: Page, key: str, told: list[Any]) -> dict[str, Any]:

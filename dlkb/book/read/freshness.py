@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +25,14 @@ ENGINE = tuple(sorted(Path(__file__).parents[1].rglob("*.py")))
 """The book's own code: what it makes of a page may change with it."""
 _DATA = re.compile(r"[\w./-]+\.(?:json|csv|npy|npz|toml|bib)")
 _DATA_ENDING = re.compile(rb"\.(?:json|csv|npy|npz|toml|bib)")
+_IMPORT = re.compile(
+    rb"(?:^|[;:])[ \t]*((?:import|from)\b(?:\\\n|[^\n(;#])*(?:\((?:[^)#]|#[^\n]*)*\))?)",
+    re.MULTILINE,
+)
+_SETTLED = 2.0
+"""Seconds after which a file that is written again has another time, on any system."""
+
+State = tuple[int, ...]
 
 
 @cache
@@ -32,27 +41,48 @@ def parse(source: bytes) -> ast.Module:
     return ast.parse(source)
 
 
-def depends_on(root: Path, *scripts: Path) -> list[Path]:
+def depends_on(root: Path, *scripts: Path) -> set[Path]:
     """Return scripts and all files under `root` that they import, directly or not."""
     waiting, found = set(scripts), set[Path]()
     while waiting:
         found |= waiting
         waiting = {file for path in waiting for file in _imports(root, path)} - found
-    return sorted(found)
+    return found
+
+
+def _state(path: Path) -> State:
+    """Return what tells whether a file was written since; of one just written, nothing does."""
+    status = path.stat()
+    state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    settled = time.time() - max(status.st_mtime, status.st_ctime) > _SETTLED
+    return state if settled else (*state, time.monotonic_ns())
 
 
 def _imports(root: Path, path: Path) -> frozenset[Path]:
     """Return the files under `root` that the module at `path` imports, packages included."""
-    status = path.stat()
-    return _imports_at(root, path, status.st_mtime_ns, status.st_size)
+    return _imports_at(root, path, _state(path))
 
 
 @cache  # the pages of a book import the same modules
-def _imports_at(root: Path, path: Path, changed: int, size: int) -> frozenset[Path]:
+def _imports_at(root: Path, path: Path, state: State) -> frozenset[Path]:
     try:
-        return _imported_by(root, path.read_bytes(), path.relative_to(root).parts[:-1])
+        statements = _import_statements(path.read_bytes())
+        return _imported_by(root, statements, path.relative_to(root).parts[:-1])
     except SyntaxError:
         return frozenset()  # importing it will say so
+
+
+def _import_statements(source: bytes) -> bytes:
+    """Return what looks like an import in a module: a twentieth of the time to parse it all.
+
+    Those in a string come along: a file more that counts does no harm.
+    """
+    found = b"\n".join(match[1] for match in _IMPORT.finditer(source))
+    try:
+        parse(found)
+    except SyntaxError:
+        return source
+    return found
 
 
 def _imported_by(root: Path, source: bytes, package: tuple[str, ...]) -> frozenset[Path]:
@@ -95,7 +125,7 @@ def _data_of(root: Path, script: Path) -> list[Path]:
 
 def content_key(root: Path, script: Path, engine: tuple[Path, ...]) -> str:
     """Hash a script, what it imports and reads, the engine's files, and the libraries' versions."""
-    needed = [*depends_on(root, script), *_data_of(root, script)]
+    needed = [*sorted(depends_on(root, script)), *_data_of(root, script)]
     files = [(p.relative_to(root).as_posix(), digest_of(p)) for p in needed]
     return digest(json.dumps([versions(), [digest_of(p) for p in engine], files]).encode())
 
@@ -117,8 +147,13 @@ def page_key(root: Path, page: Page, others: list[Path]) -> str:
         if file.suffix == ".py" and file.is_relative_to(root):
             files.update(_data_beside(root, file))
     # By their place in the checkout: another checkout of the same files has the same key.
-    contents = sorted((os.path.relpath(file, root), digest_of(file)) for file in files)
+    contents = sorted((_place(file, root), digest_of(file)) for file in files)
     return digest(json.dumps([versions(), engine(), contents]).encode())
+
+
+@cache
+def _place(file: Path, root: Path) -> str:
+    return os.path.relpath(file, root)
 
 
 def _code_of(page: Page) -> Iterator[str]:
@@ -145,14 +180,14 @@ def imports_of(page: Page) -> set[str]:
 def _data_beside(root: Path, module: Path) -> set[Path]:
     """Return the data files that a module names, from the checkout or from its folder."""
     with contextlib.suppress(SyntaxError, FileNotFoundError):
-        names = _data_names(module.read_bytes())
+        names = _data_names(module, _state(module))
         return {file for name in names for file in (root / name, module.parent / name)}
     return set()
 
 
 @cache
-def _data_names(source: bytes) -> set[str]:
-    return {text for text in _strings(source) if _DATA.fullmatch(text)}
+def _data_names(module: Path, state: State) -> set[str]:
+    return {text for text in _strings(module.read_bytes()) if _DATA.fullmatch(text)}
 
 
 def _strings(source: bytes) -> set[str]:
@@ -188,9 +223,14 @@ def digest(content: bytes) -> str:
 def digest_of(path: Path) -> str | None:
     """Return the SHA-256 of a file, None if there is none."""
     try:
-        return digest(path.read_bytes())
+        return _digest_at(path, _state(path))
     except FileNotFoundError:
         return None
+
+
+@cache  # most files are asked for by every page
+def _digest_at(path: Path, state: State) -> str:
+    return digest(path.read_bytes())
 
 
 def write(path: Path, content: bytes) -> None:

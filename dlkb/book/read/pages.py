@@ -118,11 +118,11 @@ def read_page(path: Path, docs: Path) -> Page:
         PageError: For front matter or options that are not YAML, a fence or a block that is
             not closed, a claim without its attributes.
     """
-    return _read(path, docs, path.read_text(encoding="utf-8"))
+    return _parsed(path.read_text(encoding="utf-8"), path, docs)
 
 
-@lru_cache(maxsize=256)  # a command, and a run of the tests, reads the book several times
-def _read(path: Path, docs: Path, text: str) -> Page:
+@lru_cache(maxsize=1024)  # a command asks for a page half a dozen times
+def _parsed(text: str, path: Path, docs: Path) -> Page:
     meta, skip = _split_front_matter(path, text)
     lines = text.split("\n")
     headings: list[Heading] = []

@@ -153,6 +153,11 @@ def test_what_is_made_of_a_text_is_remembered(tmp_path, monkeypatch):
         "match x:\n    case 1:\n        import half",
         "try:\n    pass\nfinally:\n    import half as h",
         "with x:\n    class A:\n        import half",
+        "x = 1; import half",
+        "if True: import half",
+        "from half import (  # :)\n    x,\n)",
+        "import no_file, \\\n    half",
+        '"""It is taken\nfrom the half."""\nimport half',
     ],
 )
 def test_imports_are_seen_wherever_they_stand(tmp_path, code):
@@ -164,7 +169,17 @@ def test_imports_are_seen_wherever_they_stand(tmp_path, code):
     }.items():
         (tmp_path / name).write_text(text)
     found = freshness.depends_on(tmp_path, tmp_path / "script.py")
-    assert [path.name for path in found] == ["deep.py", "half.py", "script.py"]
+    assert sorted(path.name for path in found) == ["deep.py", "half.py", "script.py"]
+
+
+def test_a_hash_is_of_what_the_file_holds_now(tmp_path, monkeypatch):
+    file = tmp_path / "file.py"
+    file.write_text("a = 1")
+    status = file.stat()  # the clock of many systems stands still for milliseconds
+    monkeypatch.setattr(Path, "stat", lambda path: status)
+    before = freshness.digest_of(file)
+    file.write_text("a = 2")
+    assert freshness.digest_of(file) != before
 
 
 def test_the_libraries_that_pages_import_are_those_whose_versions_count():
