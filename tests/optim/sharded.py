@@ -20,7 +20,7 @@ with warnings.catch_warnings():
 setattr(torch.backends, "__allow_nonbracketed_mutation_flag", True)
 
 # Half of what is trained, before a checkpoint and after it.
-STEPS = 4
+STEPS = 10
 EVEN, UNEVEN = {}, {"dim": 12, "vocab_size": 7, "max_seq_len": 9}
 
 
