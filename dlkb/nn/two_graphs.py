@@ -4,12 +4,13 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from types import FunctionType
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
+
+from dlkb.own_code import with_own_code
 
 Graph = Callable[..., Any]
 HALF = (torch.float16, torch.bfloat16)
@@ -59,7 +60,7 @@ def compiled(
 
     @functools.cache
     def graphs(*_kinds: tuple[torch.dtype, int] | None) -> tuple[Graph, Graph]:
-        return torch.compile(_own(formula)), torch.compile(_own(vjp))
+        return torch.compile(with_own_code(formula)), torch.compile(with_own_code(vjp))
 
     def call(*inputs: Tensor | None) -> Tensor:
         _check_inputs(names, inputs)
@@ -70,25 +71,6 @@ def compiled(
         return _call(plain, run, given, chosen)
 
     return call
-
-
-def _own(function: Graph) -> Graph:
-    """Return a copy with a code object of its own.
-
-    Of one code object the compiler keeps eight kernels (`torch._dynamo.config.recompile_limit`);
-    what comes after runs uncompiled. So each dtype and number of axes has its own.
-    """
-    if not isinstance(function, FunctionType):
-        return function
-    copy = FunctionType(
-        function.__code__.replace(),
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return copy
 
 
 def by_hand(

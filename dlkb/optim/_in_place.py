@@ -10,7 +10,6 @@ import functools
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from dlkb.optim._memory import Row, as_vectors, is_plain
+from dlkb.own_code import with_own_code
 
 SMALL = 2**14
 """Tensors of up to so many entries are joined."""
@@ -48,12 +48,10 @@ def write_steps(rule: Rule, rows: list[Row], step: float | Tensor, options: Any)
 def _compiled(rule: Rule, dtype: torch.dtype, together: bool) -> Steps:
     """Compile the steps of one kind of optimizer, of one dtype, of one vector or of many.
 
-    Of one code object the compiler keeps eight kernels (`torch._dynamo.config.recompile_limit`);
-    what comes after runs uncompiled. So each kind has a code object of its own.
+    Each has code of its own: of one code object the compiler keeps eight kernels.
     """
     del rule, dtype, together
-    own = FunctionType(write_steps.__code__.replace(), globals())
-    return torch.compile(own, dynamic=True)
+    return torch.compile(with_own_code(write_steps), dynamic=True)
 
 
 def _as_tensors(options: Any) -> Any:
