@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dlkb.book.draw.kept import AFRESH
 from scripts.bench import peers, synthetic
 from scripts.bench.processes import (
     ONE_THREAD,
@@ -150,7 +151,8 @@ def verification(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
 
 def figures(book: Path, folder: Path) -> Iterator[dict[str, Any]]:
     """Draw all figures, and look whether they are up to date."""
-    env, alike = environment(book), environment(book, **ONE_THREAD)
+    env = environment(book)
+    alike = environment(book, **ONE_THREAD, **{AFRESH: "1"})  # computes the data, as we do by force
     rounds = once_in_turn(
         {
             "cold": partial(seconds, book, env, *DLKB, "figures", "--force"),
