@@ -16,8 +16,9 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from dlkb.book.draw.drawing import says_of
+from dlkb.book.draw.drawing import environment_with, says_of
 from dlkb.book.draw.figures import figure_stems, figures_of
+from dlkb.book.draw.kept import AFRESH
 from dlkb.book.hold.sayings import saying_problems
 from dlkb.book.read.book import read_book
 
@@ -58,7 +59,8 @@ def caption_problems(names: Iterable[str] = (), root: Path = ROOT) -> list[str]:
     for page in read_book(root, list(names) or None):
         if page.stem in figure_stems(root):
             module = import_module(f"scripts.figures.{page.stem.replace('/', '.')}")
-            says = {f.name: says_of(module, f.name) for f in figures_of(root, page.stem)}
+            with environment_with({AFRESH: "1"}):  # what is kept has other kernels' arithmetic
+                says = {f.name: says_of(module, f.name) for f in figures_of(root, page.stem)}
             kept = {name: phrases for name, phrases in says.items() if phrases is not None}
             problems = saying_problems(root, page, kept)
             found += [f"{page.path}:{line}: {text}" for line, text in problems]

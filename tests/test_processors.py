@@ -1,9 +1,11 @@
 """The run of pages with the kernels of other processors."""
 
+import os
 import sys
 
 import pytest
 
+from dlkb.book.draw.kept import AFRESH
 from scripts import processors
 from scripts.processors import KERNELS, caption_problems, failing
 
@@ -32,7 +34,12 @@ def test_a_set_that_fails_is_named(name):
 
 def test_captions_are_computed_anew(monkeypatch):
     assert caption_problems(["normalization/norm_axes"]) == []
-    monkeypatch.setattr(processors, "says_of", lambda module, name: {"a pig flies": True})
+
+    def says(module, name):
+        assert AFRESH in os.environ
+        return {"a pig flies": True}
+
+    monkeypatch.setattr(processors, "says_of", says)
     problems = caption_problems(["normalization/norm_axes"])
     assert "a pig flies" in problems[0]
     assert "normalization/norm_axes.md:" in problems[0]
