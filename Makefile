@@ -15,8 +15,7 @@ TORCH_INDEX ?=
 DEVICE ?= cpu
 ADAPTERS = adapters==1.3.0 transformers==4.57.6 huggingface-hub==0.36.0 tokenizers==0.22.1
 BIN := .venv/bin
-# What is never imported need not be compiled: half of an install. Python compiles the rest itself.
-INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PIP := $(INSTALL) --constraint constraints.txt
 
 .PHONY: serve test site figures check bench bugs lies lighthouse processors clean

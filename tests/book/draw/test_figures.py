@@ -10,6 +10,7 @@ from rich.console import Console
 from dlkb.book.draw import style
 from dlkb.book.draw.drawing import without_colours
 from dlkb.book.draw.figures import CACHE, OUTPUT, draw, find_figures
+from dlkb.book.draw.kept import AFRESH
 from dlkb.book.read.parts import PageError
 
 ROOT = Path(__file__).parents[3]
@@ -220,7 +221,8 @@ def test_a_failure_names_script_and_function_and_stops_no_other(tmp_path):
     assert "2 drawn, 0 up to date, 10 failed" in console.file.getvalue()
 
 
-def test_force_unmasks_data_that_is_not_seeded(tmp_path):
+def test_force_unmasks_data_that_is_not_seeded(tmp_path, monkeypatch):
+    monkeypatch.delenv(AFRESH, raising=False)
     dice = (
         "from dlkb.book.draw.kept import kept\n"
         "@kept\ndef data(): return np.random.default_rng().random(3)\n"

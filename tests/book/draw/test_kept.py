@@ -27,10 +27,11 @@ ASKS = "from scripts.figures.a.data import applied, data\n"
 
 
 def asked(root: Path, code: str, **environment: str) -> str:
+    inherited = {name: value for name, value in os.environ.items() if name != AFRESH}
     done = subprocess.run(
         [sys.executable, "-c", ASKS + code],
         cwd=root,
-        env=os.environ | environment | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        env=inherited | environment | {"PYTHONPATH": str(Path(__file__).parents[3])},
         capture_output=True,
         text=True,
     )
