@@ -1,75 +1,95 @@
 """Data of figures is computed once, for later processes too."""
 
-import os
-import subprocess
+import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 
 from dlkb.book.draw.kept import AFRESH, CACHE
 from tests.book.draw.test_figures import write
 
+FILE = "plots/figures/a/data.py"
 SCRIPT = """
 from dlkb.book.draw.kept import kept
-from kb.shapes import scale
+from kb_of_data import scale
+
+computed = []
 
 @kept
 def data(x: float, name: str = "a") -> tuple[float, str]:
-    print("computed", x, name)
+    computed.append(x)
     return x * scale, name
 
 @kept
 def applied(function) -> float:
     return function(1.0)
 """
-ASKS = "from scripts.figures.a.data import applied, data\n"
-
-
-def asked(root: Path, code: str, **environment: str) -> str:
-    inherited = {name: value for name, value in os.environ.items() if name != AFRESH}
-    done = subprocess.run(
-        [sys.executable, "-c", ASKS + code],
-        cwd=root,
-        env=inherited | environment | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout + done.stderr[-200:]
 
 
 @pytest.fixture
-def root(tmp_path) -> Path:
-    return write(tmp_path, {"scripts/figures/a/data.py": SCRIPT, "kb/shapes.py": "scale = 2.0\n"})
+def root(tmp_path, monkeypatch):
+    monkeypatch.delenv(AFRESH, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    return write(tmp_path, {FILE: SCRIPT, "kb_of_data.py": "scale = 2.0\n"})
 
 
-def test_a_later_process_computes_nothing_again(root):
-    assert asked(root, "print(data(3.0), data(3.0))") == ("computed 3.0 a\n(6.0, 'a') (6.0, 'a')\n")
-    assert asked(root, "print(data(x=3.0, name='a'))") == "(6.0, 'a')\n"
-    assert asked(root, "print(data(3.0, 'b'), data(4.0))") == (
-        "computed 3.0 b\ncomputed 4.0 a\n(6.0, 'b') (8.0, 'a')\n"
-    )
-    assert len(list((root / CACHE).rglob("*.pickle"))) == 3
+@pytest.fixture
+def anew(root):
+    """Return a function that imports the script as another process would."""
+
+    def imported():
+        for name in ("kb_of_data", "plots.figures.a.data"):
+            sys.modules.pop(name, None)
+        spec = importlib.util.spec_from_file_location("plots.figures.a.data", root / FILE)
+        script = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(script)
+        return script
+
+    yield imported
+    for name in ("kb_of_data", "plots.figures.a.data"):
+        sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("changed", ["scripts/figures/a/data.py", "kb/shapes.py"])
-def test_a_change_of_the_script_or_of_what_it_imports_computes_again(root, changed):
-    asked(root, "data(3.0)")
+def files(root):
+    return sorted((root / CACHE).rglob("*.pickle"))
+
+
+def test_a_later_process_computes_nothing_again(root, anew):
+    first = anew()
+    assert first.data(3.0) == first.data(3.0) == (6.0, "a")
+    assert first.computed == [3.0]
+    later = anew()
+    assert later.data(x=3.0, name="a") == (6.0, "a")
+    assert later.computed == []
+    assert (later.data(3.0, "b"), later.data(4.0)) == ((6.0, "b"), (8.0, "a"))
+    assert later.computed == [3.0, 4.0]
+    assert len(files(root)) == 3
+
+
+@pytest.mark.parametrize("changed", [FILE, "kb_of_data.py"])
+def test_a_change_of_the_script_or_of_what_it_imports_computes_again(root, anew, changed):
+    anew().data(3.0)
     path = root / changed
-    path.write_text(path.read_text().replace("2.0", "5.0") + "# changed\n")
-    expected = 15.0 if changed.startswith("kb") else 6.0
-    assert asked(root, "print(data(3.0))") == f"computed 3.0 a\n({expected}, 'a')\n"
-    assert asked(root, "print(data(3.0))") == f"({expected}, 'a')\n"
-    assert len(list((root / CACHE).rglob("*.pickle"))) == 1
+    path.write_text(path.read_text().replace("2.0", "52.0") + "# changed\n")
+    second, third = anew(), anew()
+    assert second.data(3.0)[0] == (156.0 if changed != FILE else 6.0)
+    assert second.computed == [3.0]
+    assert third.data(3.0) == second.data(3.0)
+    assert third.computed == []
+    assert len(files(root)) == 1
 
 
-def test_afresh_neither_reads_nor_changes_what_is_kept(root):
-    asked(root, "data(3.0)")
-    patched = "import scripts.figures.a.data as d\nd.scale = 7.0\nprint(data(3.0))"
-    assert asked(root, patched, **{AFRESH: "1"}) == "computed 3.0 a\n(21.0, 'a')\n"
-    assert asked(root, "print(data(3.0))") == "(6.0, 'a')\n"
+def test_afresh_neither_reads_nor_changes_what_is_kept(anew, monkeypatch):
+    anew().data(3.0)
+    monkeypatch.setenv(AFRESH, "1")
+    other = anew()
+    other.scale = 7.0
+    assert other.data(3.0) == (21.0, "a")
+    monkeypatch.delenv(AFRESH)
+    assert anew().data(3.0) == (6.0, "a")
 
 
-def test_what_no_other_process_can_ask_for_is_refused(root):
-    assert "no other process can ask for this" in asked(root, "applied(lambda x: x)")
-    assert not (root / CACHE).exists()
+def test_what_no_other_process_can_ask_for_is_refused(root, anew):
+    with pytest.raises(TypeError, match="no other process can ask for this"):
+        anew().applied(lambda x: x)
+    assert not files(root)
