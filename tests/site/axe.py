@@ -56,14 +56,17 @@ ALL_THAT_SCROLLS_HAS_A_TAB_STOP = """() =>
   [...document.querySelectorAll(".equation .eq-body, .md-typeset__scrollwrap, .highlight code")]
     .every((box) => box.tabIndex == 0 || box.scrollWidth <= box.clientWidth)
 """
-LAID_OUT = "* { content-visibility: visible !important }"
 CONTRAST = {"runOnly": ["color-contrast"]}
 EVERYTHING_ELSE = {"rules": {"color-contrast": {"enabled": False}}}
 
 
+def lay_out(page) -> None:
+    """Lay out all of a page, also what is far from the screen: axe-core skips what is not."""
+    page.add_style_tag(content="* { content-visibility: visible !important }")
+
+
 def unfolded(page):
-    """Unfold and lay out all of a page, and bring axe-core into it: it skips what is not shown."""
-    page.add_style_tag(content=LAID_OUT)
+    """Unfold all that is folded on a page, and bring axe-core into it."""
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     page.wait_for_function(ALL_THAT_SCROLLS_HAS_A_TAB_STOP)
     page.evaluate(AXE)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.site.axe import CONTRAST, EVERYTHING_ELSE, LEAN, SAMPLES, findings, unfolded
+from tests.site.axe import CONTRAST, EVERYTHING_ELSE, LEAN, SAMPLES, findings, lay_out, unfolded
 from tests.site.test_site import PAGES, SHOWN, TOPICS, address
 
 
@@ -12,6 +12,7 @@ from tests.site.test_site import PAGES, SHOWN, TOPICS, address
 def test_axe_finds_nothing_in_the_dark(visit, path):
     here = visit("dark")
     here.draw(path)
+    lay_out(here.page)
     page = unfolded(here.page)
     assert findings(page, EVERYTHING_ELSE, "'article img, header'") == []
     assert page.evaluate(SAMPLES) >= 25
@@ -21,6 +22,7 @@ def test_axe_finds_nothing_in_the_dark(visit, path):
 def test_axe_would_find_a_fault_of_colour_and_one_of_markup(visit):
     here = visit()
     here.draw("")
+    lay_out(here.page)
     page = unfolded(here.page)
     page.evaluate("""() => {
       const faults = document.createElement("p")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.site.axe import CONTRAST, EVERYTHING_ELSE, LAID_OUT, LEAN, SAMPLES, findings, unfolded
+from tests.site.axe import CONTRAST, EVERYTHING_ELSE, LEAN, SAMPLES, findings, lay_out, unfolded
 from tests.site.conftest import Visit, window
 from tests.site.test_site import ADDRESSES, OVERFLOW, PAGES, SHOWN, address
 
@@ -33,8 +33,8 @@ def here(wide) -> Iterator[Visit]:
 def test_each_page(here, path):
     here.draw(path)
     assert here.page.evaluate(OVERFLOW) <= 0
+    lay_out(here.page)
     if path in SIZES:
-        here.page.add_style_tag(content=LAID_OUT)
         assert here.page.evaluate(BEFORE) / SCREEN <= MOST[SIZES[path]], "fold, or cut"
     page = unfolded(here.page)
     if path not in WHOLE:
