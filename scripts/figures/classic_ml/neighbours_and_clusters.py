@@ -1,5 +1,6 @@
 """Figures of the page on nearest neighbours and k-means."""
 
+from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -47,7 +48,7 @@ class Run(NamedTuple):
     label: NDArray[np.int64]
 
 
-@kept
+@cache
 def run(start: int) -> Run:
     """Run k-means from four points, drawn without regard to where they are."""
     x = plane()
@@ -59,7 +60,7 @@ def run(start: int) -> Run:
     return Run(each, np.stack([inertia(x, c) for c in each]), label)
 
 
-@kept
+@cache
 def least() -> float:
     """Return the smallest inertia of many runs."""
     return min(run(start).inertia[-1] for start in range(1, 101))

@@ -1,5 +1,6 @@
 """Figures of the page on regression."""
 
+from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -81,7 +82,7 @@ class Fits(NamedTuple):
     error: Vector
 
 
-@kept
+@cache
 def fits(height: float, delta: float) -> Fits:
     """Fit three lines with the outlier at a height."""
     y = targets(height)

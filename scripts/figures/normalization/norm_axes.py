@@ -1,11 +1,12 @@
 """Figures of the page on which axes share a mean."""
 
+from functools import cache
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dlkb.book.draw.kept import kept
 from dlkb.normalization.norm_axes import group_norm_vjp, standardize, standardize_vjp
 from scripts.figures.explorable import Explorable, Slider
 from scripts.figures.labels import label_line
@@ -33,7 +34,7 @@ class Kind(float):
         return KINDS[int(self)]
 
 
-@kept
+@cache
 def shared(kind: int, channel: int) -> Array:
     """Return which numbers of `(examples, channels, places)` share statistics with one.
 
@@ -122,7 +123,7 @@ def axes_shared_says() -> dict[str, bool]:
 BATCHES = (2, 4, 8, 16, 32, 64)
 
 
-@kept
+@cache
 def mates_data(places: int) -> Array:
     """Return how far an output moves when the rest of the batch is drawn anew, by batch size."""
     rng, moved = np.random.default_rng(0), []

@@ -1,6 +1,6 @@
 """Figures of the page on L1 and L2 penalties."""
 
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -48,7 +48,7 @@ def minimize(H: Values, b: Values, *, l1: float = 0.0, l2: float = 0.0) -> Value
     raise RuntimeError("FISTA has not converged")
 
 
-@kept
+@cache
 def ball_path(p: int) -> Values:
     """Return the solutions for rising strength, shape (strengths, 2), from `CENTER` to 0."""
     b = HESSIAN @ CENTER
@@ -65,7 +65,7 @@ class Ball(NamedTuple):
     contour: Values
 
 
-@kept
+@cache
 def ball_data(p: int, strength: float) -> Ball:
     """Solve the problem penalized by the norm of order p = 1 or by half the squared norm, p = 2."""
     b = HESSIAN @ CENTER

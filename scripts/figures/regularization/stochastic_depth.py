@@ -1,5 +1,6 @@
 """Figures of the page on stochastic depth."""
 
+from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -36,7 +37,7 @@ class Depths(NamedTuple):
     std: float
 
 
-@kept
+@cache
 def depth_data(last: float, blocks: int) -> Depths:
     """Compute the paper's linear rule and what it makes of the depth."""
     block = np.arange(1.0, blocks + 1)

@@ -1,5 +1,6 @@
 """Figures of the page on attention."""
 
+from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -36,7 +37,7 @@ class Weights(NamedTuple):
     read: Vector
 
 
-@kept
+@cache
 def weights_of(width: int, power: float) -> Vector:
     """Return the weights of queries whose scores are divided by a power of the width."""
     rng = np.random.default_rng(width)

@@ -1,6 +1,7 @@
 """Figures of the page on metrics of generated images."""
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -54,7 +55,7 @@ def _parts(features: int) -> tuple[Array, Array]:
     return np.asarray(rest), np.asarray(apart)
 
 
-@kept
+@cache
 def bias_data(features: int, truth: float) -> Bias:
     """Return what is measured where one mean lies √truth away, and what the law says."""
     rest, apart = _parts(features)

@@ -1,5 +1,7 @@
 """Figures of the page on the Swin Transformer."""
 
+from functools import cache
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
@@ -33,7 +35,7 @@ def readable(shift: int) -> NDArray[np.bool_]:
     return found
 
 
-@kept
+@cache
 def view(layers: int, shift: int) -> NDArray[np.bool_]:
     """Return what one place has seen after some layers, of which every other one is shifted."""
     seen: NDArray[np.bool_] = np.zeros(SIDE * SIDE, dtype=bool)
