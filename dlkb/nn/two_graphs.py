@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
-from dlkb.own_code import with_own_code
+from dlkb._own_code import with_own_code
 
 Graph = Callable[..., Any]
 HALF = (torch.float16, torch.bfloat16)
