@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
-from dlkb.optim._memory import Row, as_vectors, is_plain
 from dlkb._own_code import with_own_code
+from dlkb.optim._memory import Row, as_vectors, is_plain
 
 SMALL = 2**14
 """Tensors of up to so many entries are joined."""
