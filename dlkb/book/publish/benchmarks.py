@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from dlkb.book.publish.goals import FUSED, Goal, goals
+from dlkb.book.publish.goal import Goal
+from dlkb.book.publish.goals import FUSED, goals
 from dlkb.book.publish.measured import (
     CONTROL,
     DEVICES,
