@@ -15,10 +15,14 @@ TORCH_INDEX ?=
 DEVICE ?= cpu
 ADAPTERS = adapters==1.3.0 transformers==4.57.6 huggingface-hub==0.36.0 tokenizers==0.22.1
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 PIP := $(INSTALL) --constraint constraints.txt
+# pip would compile on one core. What some packages carry for other Pythons does not compile here.
+COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0 .venv || true
+# Two things at a time: what is installed apart, and types beside figures.
+MAKEFLAGS += --jobs=2
 
-.PHONY: serve test site figures check bench bugs lies lighthouse processors clean
+.PHONY: serve test style types prepared site figures check bench bugs lies lighthouse processors clean
 
 serve: .venv/docs
 	$(BIN)/dlkb serve
@@ -32,16 +36,23 @@ figures: .venv/docs
 check: .venv/docs
 	$(BIN)/dlkb check
 
-test: .venv/test
 ifdef TOPIC
+test: .venv/test
 	$(BIN)/python -m scripts.topic $(TOPIC)
 else
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/dlkb prepare
+test: style types prepared
 	$(BIN)/pytest --numprocesses auto --verified
 endif
+
+style: .venv/test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/test
+	$(BIN)/mypy
+
+prepared: .venv/test
+	$(BIN)/dlkb prepare
 
 lighthouse: site
 	$(BIN)/python scripts/lighthouse.py
@@ -75,16 +86,27 @@ endif
 .venv/docs: .venv/bin/python pyproject.toml constraints.txt
 	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
 	$(PIP) --editable '.[docs]'
+	$(COMPILE)
 	@touch $@
 
-.venv/test: .venv/bin/python pyproject.toml constraints.txt
-	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
-	$(PIP) --editable '.[test]'
-	$(PIP) --no-deps --upgrade --target .venv/apart torchvision  # see scripts/peers/apart.py
-	$(INSTALL) --no-deps --upgrade --target .venv/adapters $(ADAPTERS)  # with the Transformers that it wants
+.venv/test: .venv/tested .venv/apart .venv/adapters
+	$(COMPILE)
 	@touch $@ .venv/docs
 
-.venv/bench: .venv/bin/python pyproject.toml constraints.txt
+.venv/tested: .venv/bin/python pyproject.toml constraints.txt
 	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+.venv/apart: .venv/bin/python pyproject.toml constraints.txt  # see scripts/peers/apart.py
+	$(PIP) --no-deps --upgrade --target $@ torchvision
+	@touch $@
+
+.venv/adapters: .venv/bin/python pyproject.toml constraints.txt  # with the Transformers that it wants
+	$(INSTALL) --no-deps --upgrade --target $@ $(ADAPTERS)
+	@touch $@
+
+.venv/bench: .venv/test
 	$(PIP) --editable '.[bench]'
-	@touch $@ .venv/test .venv/docs
+	$(COMPILE)
+	@touch $@

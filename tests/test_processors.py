@@ -21,6 +21,7 @@ def test_libraries_obey_the_variables(capfd):
     plain, wide = capfd.readouterr().out.split("With the kernels for AVX2:")
     assert "DEFAULT" in plain
     assert "X86_V3" not in plain
+    assert "AVX512" not in plain
     assert "AVX512" not in wide
     assert "X86_V4" not in wide
 
