@@ -75,10 +75,10 @@ def unfolded(page):
 
 def findings(page, options: dict, where: str = "document") -> list[str]:
     """Return what axe-core finds wrong, one line an element."""
-    found = page.evaluate(
-        f"options => axe.run({where}, {{...options, resultTypes: ['violations', 'incomplete']}})",
-        options,
-    )
     # Of a sample that stands by itself the contrast can be told.
-    faults = found["violations"] + (found["incomplete"] if options is CONTRAST else [])
+    kinds = ["violations", "incomplete"] if options is CONTRAST else ["violations"]
+    found = page.evaluate(
+        f"options => axe.run({where}, options)", {**options, "resultTypes": kinds}
+    )
+    faults = [rule for kind in kinds for rule in found[kind]]
     return [f"{rule['id']}: {node['html'][:200]}" for rule in faults for node in rule["nodes"]]
