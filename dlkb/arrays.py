@@ -451,6 +451,7 @@ def check_between(name: str, value: Any, low: float, high: float, *, closed: str
         closed: Which bounds belong to the interval: "both", "left", "right" or "neither".
 
     Raises:
+        TypeError: Naming the argument, if it is no number: None, text, or a sequence.
         ValueError: Naming the argument, its value and the interval.
 
     Example:
@@ -459,6 +460,8 @@ def check_between(name: str, value: Any, low: float, high: float, *, closed: str
         ValueError: p is 1.5: it must lie in [0, 1]
     """
     if not isinstance(value, (int, float)):
+        if value is None or isinstance(value, (str, list, tuple)):
+            raise TypeError(f"{name} is {value!r}: a number is needed")
         return
     above = low <= value if closed in ("both", "left") else low < value
     below = value <= high if closed in ("both", "right") else value < high
@@ -466,6 +469,29 @@ def check_between(name: str, value: Any, low: float, high: float, *, closed: str
         left = "[" if closed in ("both", "left") else "("
         right = "]" if closed in ("both", "right") else ")"
         raise ValueError(f"{name} is {value}: it must lie in {left}{low}, {high}{right}")
+
+
+def check_count(name: str, value: Any, low: int = 0, high: float = math.inf) -> None:
+    """Raise unless a scalar is an integer between two bounds.
+
+    Args:
+        name: The argument's name, for the message.
+        value: An integer; what is no Python number is left alone, as by `check_between`.
+        low: The least that is accepted.
+        high: The most that is accepted.
+
+    Raises:
+        TypeError: Naming the argument, if it is no integer.
+        ValueError: Naming the argument, its value and the interval.
+
+    Example:
+        >>> check_count("batch", 2.5, 1)
+        Traceback (most recent call last):
+        TypeError: batch is 2.5: an integer is needed
+    """
+    if isinstance(value, float):
+        raise TypeError(f"{name} is {value}: an integer is needed")
+    check_between(name, value, low, high, closed="left" if high == math.inf else "both")
 
 
 def check_ids(name: str, ids: Array, size: int) -> None:

@@ -16,6 +16,7 @@ from dlkb.arrays import (
     bernoulli,
     check_between,
     check_broadcasts,
+    check_count,
     check_float,
     check_ids,
     check_same_shape,
@@ -183,6 +184,26 @@ def test_bounds(closed, value):
 
 def test_an_array_is_not_compared_with_bounds():
     check_between("p", np.asarray(7.0), 0, 1)
+    check_count("n", np.asarray(7.0), 8)
+
+
+@pytest.mark.parametrize("value", [None, "0.5", [0.5], (0.5,)])
+def test_what_is_no_number_is_named(value):
+    for check in (check_between, check_count):
+        with pytest.raises(TypeError, match=re.escape(f"p is {value!r}: a number is needed")):
+            check("p", value, 0, 1)
+
+
+def test_counts():
+    check_count("n", 0)
+    check_count("n", np.int64(3), 1, 3)
+    for value in (2.0, 2.5, math.inf, math.nan):
+        with pytest.raises(TypeError, match=f"n is {value}: an integer is needed"):
+            check_count("n", value, 1)
+    with pytest.raises(ValueError, match=re.escape("n is 0: it must lie in [1, inf)")):
+        check_count("n", 0, 1)
+    with pytest.raises(ValueError, match=re.escape("n is 4: it must lie in [1, 3]")):
+        check_count("n", 4, 1, 3)
 
 
 def test_a_power_that_overflows_is_infinite():

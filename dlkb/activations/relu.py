@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from dlkb.arrays import (
     Array,
-    check_between,
     check_broadcasts,
+    check_count,
     check_float,
     check_same_shape,
     erf,
@@ -318,7 +318,7 @@ def dead_unit_probability(margin: Array, *, samples: int) -> Array:
         array([0.   , 0.259, 0.969])
     """
     check_float("margin", margin)
-    check_between("samples", samples, 0, math.inf, closed="left")
+    check_count("samples", samples, 0)
     # In half precision the power would amplify the rounding of a probability near 1.
     probability = ((1 - erf(widen(margin) / math.sqrt(2))) / 2) ** samples
     return namespace(margin).astype(probability, margin.dtype, copy=False)
@@ -351,6 +351,6 @@ def dead_network_probability(*, width: int, depth: int) -> float:
         >>> round(dead_network_probability(width=2, depth=10), 3)
         0.944
     """
-    check_between("width", width, 1, math.inf, closed="left")
-    check_between("depth", depth, 0, math.inf, closed="left")
+    check_count("width", width, 1)
+    check_count("depth", depth, 0)
     return -math.expm1(depth * math.log1p(-(2.0**-width)))  # 1 − … would round to 0 when wide

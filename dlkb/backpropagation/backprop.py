@@ -15,6 +15,7 @@ from dlkb.arrays import (
     Array,
     broadcast_shape,
     check_between,
+    check_count,
     check_float,
     check_same_shape,
     namespace,
@@ -453,7 +454,7 @@ def matmul_flops(
         raise ValueError(f"widths is {tuple(widths)}: input and output, two or more, are needed")
     for i, width in enumerate(widths):
         check_between(f"widths[{i}]", width, 1, math.inf, closed="left")
-    check_between("batch", batch, 0, math.inf, closed="left")
+    check_count("batch", batch, 0)
     forward = 2 * batch * sum(m * n for m, n in pairwise(widths))
     first = 0 if input_gradient else 2 * batch * widths[0] * widths[1]
     return forward, 2 * forward - first

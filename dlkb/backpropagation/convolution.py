@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from dlkb.arrays import Array, check_between, check_float, device, namespace
+from dlkb.arrays import Array, check_between, check_count, check_float, device, namespace
 
 PerAxis = int | Sequence[int]
 """One number for all axes of space, or one for each."""
@@ -230,7 +230,7 @@ def conv_weight_vjp(
             f"x has shape {tuple(x.shape)} and cotangent {tuple(cotangent.shape)}: "
             "(examples, channels, *space) and (examples, out, *positions) are needed"
         )
-    check_between("groups", groups, 1, math.inf, closed="left")
+    check_count("groups", groups, 1)
     if x.shape[1] % groups:
         raise ValueError(f"groups is {groups}: it must divide x's {x.shape[1]} channels")
     _per_axis("kernel", tuple(kernel), x.ndim - 2, 1)
@@ -308,7 +308,7 @@ def _geometry(
 
 
 def _check_groups(W: Array, groups: int) -> None:
-    check_between("groups", groups, 1, math.inf, closed="left")
+    check_count("groups", groups, 1)
     if W.shape[0] % groups:
         raise ValueError(f"groups is {groups}: it must divide W's {W.shape[0]} outputs")
 

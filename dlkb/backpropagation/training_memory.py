@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_count, check_float, check_same_shape, namespace
 from dlkb.backpropagation.backprop import tanh_vjp
 
 
@@ -126,8 +126,8 @@ def mlp_bytes(
         raise ValueError(f"widths is {tuple(widths)}: input and output, two or more, are needed")
     for index, width in enumerate(widths):
         check_between(f"widths[{index}]", width, 1, math.inf, closed="left")
-    check_between("batch", batch, 0, math.inf, closed="left")
-    check_between("itemsize", itemsize, 1, math.inf, closed="left")
+    check_count("batch", batch, 0)
+    check_count("itemsize", itemsize, 1)
     return itemsize * batch * (widths[0] + (2 if from_input else 1) * sum(widths[1:-1]))
 
 
@@ -177,8 +177,8 @@ def block_bytes(
         >>> round(block.total / 2**20), round(block.scores / 2**20)
         (912, 640)
     """
-    check_between("sequence", sequence, 0, math.inf, closed="left")
-    check_between("batch", batch, 0, math.inf, closed="left")
+    check_count("sequence", sequence, 0)
+    check_count("batch", batch, 0)
     for name, value in (("hidden", hidden), ("heads", heads), ("itemsize", itemsize)):
         check_between(name, value, 1, math.inf, closed="left")
     mask = 1 if dropout else 0
@@ -270,8 +270,8 @@ def longest_chain(slots: int, *, sweeps: int) -> int:
         >>> longest_chain(3, sweeps=3)
         20
     """
-    check_between("slots", slots, 1, math.inf, closed="left")
-    check_between("sweeps", sweeps, 0, math.inf, closed="left")
+    check_count("slots", slots, 1)
+    check_count("sweeps", sweeps, 0)
     return math.comb(slots + sweeps, slots)
 
 
@@ -344,7 +344,7 @@ def tanh_chain_vjp(x: Array, W: Array, cotangent: Array, *, segment: int) -> Cha
     _check_chain(x, W)
     check_float("cotangent", cotangent)
     check_same_shape("cotangent", cotangent, "x", x)
-    check_between("segment", segment, 1, math.inf, closed="left")
+    check_count("segment", segment, 1)
     depth = W.shape[0]
     parts = [W[k : min(k + segment, depth), ...] for k in range(0, depth, segment)]
     kept = [x]

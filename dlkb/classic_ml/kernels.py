@@ -6,6 +6,7 @@ from dlkb.arrays import (
     Array,
     as_numbers,
     check_between,
+    check_count,
     check_float,
     check_same_shape,
     device,
@@ -67,7 +68,7 @@ def polynomial_kernel(
         array([[25.]])
     """
     _check_pair(X, Z)
-    check_between("degree", degree, 1, math.inf, closed="left")
+    check_count("degree", degree, 1)
     if degree % 1:
         raise ValueError(f"degree is {degree}: an integer is needed")
     check_between("gamma", gamma, 0, math.inf, closed="neither")

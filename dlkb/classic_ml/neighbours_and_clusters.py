@@ -7,6 +7,7 @@ from dlkb.arrays import (
     Array,
     check_array,
     check_between,
+    check_count,
     check_float,
     namespace,
     stop_gradient,
@@ -115,7 +116,7 @@ def nearest(x: Array, points: Array, *, k: int) -> Neighbours:
         (array([[0., 2.]]), array([[1, 0]]))
     """
     _check_points("x", x, "points", points)
-    check_between("k", k, 1, points.shape[-2])
+    check_count("k", k, 1, points.shape[-2])
     xp = namespace(x, points)
     wide = distances(widen(x), widen(points))
     index = xp.argsort(wide, axis=-1, stable=True)[..., :k]
@@ -174,7 +175,7 @@ def votes(
         >>> votes(np.asarray([[0.5]]), points, labels, k=3, classes=2)
         array([[1., 2.]])
     """
-    check_between("classes", classes, 1, math.inf, closed="left")
+    check_count("classes", classes, 1)
     if weights not in ("uniform", "distance"):
         raise ValueError(f"weights is {weights!r}: it must be 'uniform' or 'distance'")
     _check_points("x", x, "points", points)
@@ -378,5 +379,5 @@ def plus_plus_bound(k: int) -> float:
         >>> round(plus_plus_bound(10), 2)
         34.42
     """
-    check_between("k", k, 1, math.inf, closed="left")
+    check_count("k", k, 1)
     return 8 * (math.log(k) + 2)

@@ -8,6 +8,7 @@ from dlkb.arrays import (
     Generator,
     as_numbers,
     check_between,
+    check_count,
     check_float,
     device,
     namespace,
@@ -135,7 +136,7 @@ def grow_tree(
         array([0., 0., 6.])
     """
     _check_examples("X", X, grad, hess)
-    check_between("depth", depth, 0, math.inf, closed="left")
+    check_count("depth", depth, 0)
     check_between("l2", l2, 0, math.inf, closed="left")
     check_between("min_hess", min_hess, 0, math.inf, closed="left")
     check_between("min_gain", min_gain, 0, math.inf, closed="left")
@@ -241,7 +242,7 @@ def feature_subsets(like: Array, *, size: int, generator: Generator) -> Array:
     check_float("like", like)
     if like.ndim != 2:
         raise ValueError(f"like has shape {tuple(like.shape)}: (nodes, p) is needed")
-    check_between("size", size, 1, like.shape[1])
+    check_count("size", size, 1, like.shape[1])
     xp = namespace(like)
     draws = uniform(widen(like), generator=generator)
     return xp.argsort(xp.argsort(draws, axis=1), axis=1) < size

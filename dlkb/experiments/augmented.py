@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_count
 from dlkb.experiments.digits import Split
 from dlkb.regularization.augmentation import rotation_grid, shift_grid, warp
 from dlkb.regularization.mixing import cut_box, cut_mix, kept_area, mix
@@ -106,7 +106,7 @@ def classify(
         >>> bool((found == data.y_test).mean() > 0.9)
         True
     """
-    check_between("copies", copies, 1, np.inf)
+    check_count("copies", copies, 1, np.inf)
     if data.x_train.ndim == 3:
         splits = [Split(*(part[s] for part in data)) for s in range(len(data.x_train))]
         options: dict[str, Any] = {"kind": kind, "copies": copies, "ridge": ridge}

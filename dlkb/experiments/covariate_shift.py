@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_count
 from dlkb.experiments.digits import Split
 from dlkb.experiments.networks import Networks, layers, normalize
 from dlkb.experiments.scores import as_numpy, as_tensor, cross_entropy
@@ -68,7 +68,7 @@ def train_shifted(
         >>> bool((shifted.shift[:, 1:] > 0.8).all())
         True
     """
-    check_between("steps", steps, 1, np.inf, closed="left")
+    check_count("steps", steps, 1)
     x, y = as_tensor(data.x_train, networks), as_tensor(data.y_train, networks)
     rng = np.random.default_rng(seed)
     theta, losses, means = networks.theta.detach(), [], []

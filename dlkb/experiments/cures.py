@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_count
 from dlkb.experiments.digits import Split, all_digits
 from dlkb.experiments.networks import draw
 from dlkb.experiments.rules import adam_rule
@@ -89,7 +89,7 @@ def try_cures(*, noise: float, images: int, steps: int = 100, seeds: int = 12) -
         True
     """
     check_between("noise", noise, 0, 1)
-    check_between("images", images, 1, 150)
+    check_count("images", images, 1, 150)
     data, more = _split(images, noise, seeds), _split(4 * images, noise, seeds)
     square = data.x_train.reshape(seeds, -1, 8, 8)
     moved = [data.x_train, *(shift(data.x_train, *by) for by in SHIFTS)]

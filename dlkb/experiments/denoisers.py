@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_count
 from dlkb.vision.diffusion import Form, Parts, ddim_step, diffuse, parts
 
 MIDDLE, SPREAD = np.asarray([0.5, 0.25]), np.asarray([0.75, 0.5625 - 1 / np.pi]) ** 0.5
@@ -155,8 +155,8 @@ def fit(
         (50,)
     """
     check_between("drop", drop, 0, 1)
-    check_between("steps", steps, 1, np.inf)
-    check_between("batch", batch, 1, np.inf)
+    check_count("steps", steps, 1, np.inf)
+    check_count("batch", batch, 1, np.inf)
     if predicts not in Parts._fields:
         raise ValueError(f"predicts is {predicts!r}: it must be one of {Parts._fields}")
     rng = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_count
 from dlkb.experiments.digits import digits
 from dlkb.optimizers.adam import adam, adam_init
 from dlkb.vision.clip import clip_loss, cosines, siglip_loss
@@ -106,7 +106,7 @@ def align(
     check_between("temperature", temperature, 0, np.inf, closed="neither")
     for name, value, low in (("batch", batch, 2), ("steps", steps, 1), ("seeds", seeds, 1)):
         check_between(name, value, low, np.inf, closed="left")
-    check_between("width", width, 1, np.inf, closed="left")
+    check_count("width", width, 1)
     data = digits(train=1200, seeds=seeds, seed=seed, dtype="float32")
     rngs = [np.random.default_rng([3, seed + s]) for s in range(seeds)]
     shapes = {"first": (128, HIDDEN), "second": (HIDDEN, width), "words": (20, width)}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_count
 
 IMAGES = 1797
 """How many images there are."""
@@ -100,16 +100,16 @@ def digits(
         >>> digits(train=100, seeds=10).x_train.shape
         (10, 100, 64)
     """
-    check_between("train", train, 1, IMAGES - 1)
+    check_count("train", train, 1, IMAGES - 1)
     test = IMAGES - train if test is None else test
-    check_between("test", test, 1, IMAGES - train)
+    check_count("test", test, 1, IMAGES - train)
     check_between("noise", noise, 0, 1)
     if scale not in ("unit", "standard"):
         raise ValueError(f'scale is {scale!r}: it must be "unit" or "standard"')
     if dtype not in ("float64", "float32"):
         raise ValueError(f'dtype is {dtype!r}: it must be "float64" or "float32"')
     if seeds is not None:
-        check_between("seeds", seeds, 1, np.inf)
+        check_count("seeds", seeds, 1, np.inf)
         one = partial(digits, train=train, test=test, noise=noise, scale=scale, dtype=dtype)
         splits = [one(seed=seed + s) for s in range(seeds)]
         return Split(*(np.stack(part) for part in zip(*splits, strict=True)))

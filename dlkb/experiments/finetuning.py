@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlkb.arrays import check_between, check_float
+from dlkb.arrays import check_between, check_count, check_float
 from dlkb.experiments.digits import IMAGES, Split, digits, turned
 from dlkb.experiments.networks import Networks, draw, forward, layer_sizes, layers
 from dlkb.experiments.rules import adam_rule
@@ -112,8 +112,8 @@ def pretrained(
         >>> bool((score.accuracy > 0.9).all())
         True
     """
-    check_between("old", old, 1, IMAGES - 1)
-    check_between("new", new, 0, IMAGES - 1)
+    check_count("old", old, 1, IMAGES - 1)
+    check_count("new", new, 0, IMAGES - 1)
     check_between("old + new", old + new, 1, IMAGES - 1)
     x, y, x_test, y_test = digits(train=old + new, seeds=seeds, dtype=dtype)
     upright = Split(x[:, :old], y[:, :old], x_test, y_test)
@@ -166,11 +166,11 @@ def finetune(
         >>> tuned.new_error.shape
         (2, 2)
     """
-    check_between("steps", steps, 0, np.inf, closed="left")
+    check_count("steps", steps, 0)
     networks, new = start.networks, start.new
     x, y = as_tensor(new.x_train, networks), as_tensor(new.y_train, networks)
     seeds, examples = y.shape
-    check_between("batch", batch, 1, examples)
+    check_count("batch", batch, 1, examples)
     frozen = networks.theta.repeat(len(rates), 1)
     if head and r is None:
         raise ValueError("head is True and r is None: give a rank, or head_only")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_count
 from dlkb.experiments.networks import Networks, layers
 from dlkb.experiments.rules import Rule, Schedule, at_step
 from dlkb.experiments.scores import Loss, as_numpy, cross_entropy
@@ -104,7 +104,7 @@ def train_modules(
         >>> bool((losses[:, -1] < 0.5 * losses[:, 0]).all())
         True
     """
-    check_between("steps", steps, 0, float("inf"), closed="left")
+    check_count("steps", steps, 0)
     parameters, buffers = stack_module_state(list(models))
     names = [name for name, p in models[0].named_parameters() if p.requires_grad]
     if not names:

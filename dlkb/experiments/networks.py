@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_count
 from dlkb.initialization.xavier import kaiming_std, orthogonalize, xavier_std
 from dlkb.normalization.rms_norm import unit_rms
 from dlkb.regularization.dropout import dropout as drop
@@ -172,7 +172,7 @@ def draw(
         raise ValueError(f"widths is {widths}: with skips the hidden layers must have one width")
     if dtype not in ("float64", "float32"):
         raise ValueError(f'dtype is {dtype!r}: it must be "float64" or "float32"')
-    check_between("seeds", seeds, 1, np.inf)
+    check_count("seeds", seeds, 1, np.inf)
     gains = [gain] * (len(widths) - 2) + [last_gain]
     rows = []
     for s in range(seeds):

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_count
 from dlkb.experiments.digits import Split, digits
 from dlkb.experiments.networks import Networks, draw, forward
 from dlkb.experiments.rules import Rule
@@ -84,7 +84,7 @@ def follow(
         >>> bool((curves.wrong[:, -1] > 0.9).all())
         True
     """
-    check_between("steps", steps, 1, np.inf, closed="left")
+    check_count("steps", steps, 1)
     split = partial(digits, train=images + val, test=test, seeds=seeds, seed=seed, dtype=dtype)
     data = split(noise=noise)
     true = torch.tensor((data.y_train == split().y_train)[:, :images])

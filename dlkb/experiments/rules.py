@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from dlkb.arrays import Array, check_between, namespace
+from dlkb.arrays import Array, check_between, check_count, namespace
 from dlkb.optimizers.adam import AdamState, adam, adam_init
 from dlkb.optimizers.adamw import adamw
 from dlkb.optimizers.momentum import momentum as momentum_step
@@ -178,7 +178,7 @@ def trajectory(
         >>> trajectory(start, lambda theta, t: 2 * theta, rule=rule, steps=3)
         array([1.   , 0.5  , 0.25 , 0.125])
     """
-    check_between("steps", steps, 0, float("inf"), closed="left")
+    check_count("steps", steps, 0)
     xp = namespace(theta)
     state = at_step(rule, 1).start(theta)
     path = [theta]
@@ -219,5 +219,5 @@ def reddi_gradient(theta: Array, t: int, *, C: float = 3.0, period: int = 3) -> 
         >>> path[-1].round(2)
         array([1.])
     """
-    check_between("period", period, 2, float("inf"), closed="left")
+    check_count("period", period, 2)
     return 0 * theta + (C if t % period == 1 else -1.0)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_count
 from dlkb.experiments.digits import Split
 from dlkb.experiments.networks import Networks, forward, layer_sizes
 from dlkb.experiments.rules import Rule, Schedule, at_step
@@ -93,18 +93,18 @@ def train(
         >>> bool((run.test_accuracy > 0.9).all())
         True
     """
-    check_between("steps", steps, 0, np.inf, closed="left")
+    check_count("steps", steps, 0)
     check_between("dropout", dropout, 0, 1, closed="left")
     if clip is not None:
         check_between("clip", clip, 0, np.inf, closed="neither")
     if every is not None:
-        check_between("every", every, 1, np.inf)
+        check_count("every", every, 1)
     x, y = as_tensor(data.x_train, networks), as_tensor(data.y_train, networks)
     seeds = len(networks.theta)
     _check_data(x, y, seeds, paired=batch is not None)
     examples = x.shape[-2]
     if batch is not None:
-        check_between("batch", batch, 1, examples)
+        check_count("batch", batch, 1, examples)
     sizes = layer_sizes(networks)
     mask = _mask(networks, sizes, trained)
     generators = [np.random.default_rng([1, seed + s]) for s in range(seeds)]

@@ -13,6 +13,7 @@ from dlkb.arrays import (
     Array,
     Generator,
     check_between,
+    check_count,
     check_float,
     check_same_shape,
     device,
@@ -280,7 +281,7 @@ def adapter_init(like: Array, *, m: int, generator: Generator, std: float | None
     check_float("like", like)
     if like.ndim < 1 or like.shape[-1] < 1:
         raise ValueError(f"like has shape {tuple(like.shape)}: its last axis must be d >= 1")
-    check_between("m", m, 1, math.inf, closed="left")
+    check_count("m", m, 1)
     xp = namespace(like)
     d, kind = like.shape[-1], {"dtype": like.dtype, "device": device(like)}
     if std is None:
@@ -503,8 +504,8 @@ def adapter_parameters(d: int, *, m: int) -> int:
         >>> adapter_parameters(1024, m=64)
         132160
     """
-    check_between("d", d, 1, math.inf, closed="left")
-    check_between("m", m, 1, math.inf, closed="left")
+    check_count("d", d, 1)
+    check_count("m", m, 1)
     return 2 * m * d + d + m
 
 
@@ -526,5 +527,5 @@ def fusion_parameters(d: int) -> int:
         >>> fusion_parameters(768) // adapter_parameters(768, m=48)
         23
     """
-    check_between("d", d, 1, math.inf, closed="left")
+    check_count("d", d, 1)
     return 3 * d * d + 2 * d

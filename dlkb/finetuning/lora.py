@@ -11,6 +11,7 @@ from dlkb.arrays import (
     Array,
     Generator,
     check_between,
+    check_count,
     check_float,
     device,
     namespace,
@@ -226,7 +227,7 @@ def lora_scaling(alpha: float, r: int, *, rule: Rule = "lora") -> float:
         [4.0, 8.0, 16.0]
     """
     check_between("alpha", alpha, 0, math.inf, closed="neither")
-    check_between("r", r, 1, math.inf, closed="left")
+    check_count("r", r, 1)
     if rule not in ("lora", "rslora", "alpha"):
         raise ValueError(f'rule is {rule!r}: it must be "lora", "rslora" or "alpha"')
     return alpha / {"lora": r, "rslora": r**0.5, "alpha": 1.0}[rule]
@@ -266,7 +267,7 @@ def lora_init(W: Array, *, r: int, generator: Generator, std: float | None = Non
     check_float("W", W)
     if W.ndim != 2 or W.shape[1] < 1:
         raise ValueError(f"W has shape {tuple(W.shape)}: it must be (out, in) with in >= 1")
-    check_between("r", r, 1, math.inf, closed="left")
+    check_count("r", r, 1)
     xp = namespace(W)
     out_features, in_features = W.shape
     A = xp.zeros((r, in_features), dtype=W.dtype, device=device(W))
@@ -376,7 +377,7 @@ def low_rank(M: Array, *, r: int) -> Array:
     check_float("M", M)
     if M.ndim != 2:
         raise ValueError(f"M has shape {tuple(M.shape)}: it must be a matrix")
-    check_between("r", r, 1, math.inf, closed="left")
+    check_count("r", r, 1)
     xp = namespace(M)
     r = min(r, *M.shape)
     U, S, Vh = xp.linalg.svd(M, full_matrices=False)
@@ -487,7 +488,7 @@ def training_bytes(parameters: int, *, moments: int = 2, itemsize: int = 4) -> i
         >>> training_bytes(768 * 768) / training_bytes(factors)
         48.0
     """
-    check_between("parameters", parameters, 0, math.inf, closed="left")
-    check_between("moments", moments, 0, math.inf, closed="left")
-    check_between("itemsize", itemsize, 1, math.inf, closed="left")
+    check_count("parameters", parameters, 0)
+    check_count("moments", moments, 0)
+    check_count("itemsize", itemsize, 1)
     return (1 + moments) * itemsize * parameters

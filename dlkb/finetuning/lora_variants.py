@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, device, namespace, norm
+from dlkb.arrays import Array, check_between, check_count, check_float, device, namespace, norm
 from dlkb.finetuning.lora import Factors, _check_factors, merge
 
 
@@ -134,7 +134,7 @@ def factorize(M: Array, *, r: int, scaling: float = 1.0) -> Factors:
     check_float("M", M)
     if M.ndim != 2:
         raise ValueError(f"M has shape {tuple(M.shape)}: it must be a matrix")
-    check_between("r", r, 1, math.inf, closed="left")
+    check_count("r", r, 1)
     check_between("scaling", scaling, 0, math.inf, closed="neither")
     xp = namespace(M)
     U, S, Vh = xp.linalg.svd(M, full_matrices=False)

@@ -4,9 +4,7 @@ Queries are (…, L, d), keys and values (…, S, d), a prefix of ℓ keys and v
 axes in front of the layer's keys, heads among them.
 """
 
-import math
-
-from dlkb.arrays import Array, check_between, check_float, namespace
+from dlkb.arrays import Array, check_count, check_float, namespace
 from dlkb.transformers.attention import attention, attention_weights
 from dlkb.transformers.attention_masks import causal_mask
 
@@ -220,9 +218,9 @@ def prefix_parameters(width: int, *, length: int, layers: int) -> int:
         >>> prefix_parameters(768, length=20, layers=12)
         368640
     """
-    check_between("width", width, 1, math.inf, closed="left")
-    check_between("length", length, 0, math.inf, closed="left")
-    check_between("layers", layers, 1, math.inf, closed="left")
+    check_count("width", width, 1)
+    check_count("length", length, 0)
+    check_count("layers", layers, 1)
     return 2 * layers * length * width
 
 
@@ -247,6 +245,6 @@ def cache_bytes(tokens: int, *, width: int, layers: int, itemsize: int = 2) -> i
         >>> cache_bytes(100, width=768, layers=12)
         3686400
     """
-    check_between("tokens", tokens, 0, math.inf, closed="left")
-    check_between("itemsize", itemsize, 1, math.inf, closed="left")
+    check_count("tokens", tokens, 0)
+    check_count("itemsize", itemsize, 1)
     return itemsize * prefix_parameters(width, length=tokens, layers=layers)

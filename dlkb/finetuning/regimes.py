@@ -3,7 +3,7 @@ r"""What of a pretrained network is trained, at which rates, and what a step of 
 import math
 from collections.abc import Sequence
 
-from dlkb.arrays import Array, check_between, check_float
+from dlkb.arrays import Array, check_between, check_count, check_float
 
 
 def layer_rates(layer: Array, *, lr: float, layers: int, decay: float) -> Array:
@@ -38,7 +38,7 @@ def layer_rates(layer: Array, *, lr: float, layers: int, decay: float) -> Array:
     """
     check_float("layer", layer)
     check_between("lr", lr, 0, math.inf, closed="left")
-    check_between("layers", layers, 1, math.inf, closed="left")
+    check_count("layers", layers, 1)
     check_between("decay", decay, 0, 1, closed="right")
     return lr * decay ** (layers - layer)
 
@@ -46,7 +46,7 @@ def layer_rates(layer: Array, *, lr: float, layers: int, decay: float) -> Array:
 def _check_widths(widths: Sequence[int], first: int) -> int:
     if len(widths) < 2 or min(widths) < 1:
         raise ValueError(f"widths is {tuple(widths)}: it must list two widths or more, each >= 1")
-    check_between("first", first, 1, len(widths) - 1)
+    check_count("first", first, 1, len(widths) - 1)
     return len(widths) - 1
 
 

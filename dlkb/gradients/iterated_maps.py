@@ -10,6 +10,7 @@ from dlkb.arrays import (
     Array,
     check_between,
     check_broadcasts,
+    check_count,
     check_float,
     check_same_shape,
     namespace,
@@ -102,7 +103,7 @@ def orbit(x: Array, *, r: Array, steps: int) -> Array:
         array([0.5, 1. , 0. , 0. ])
     """
     check_between("r", r, 0, 4)
-    check_between("steps", steps, 0, math.inf)
+    check_count("steps", steps, 0)
     check_float("x", x)
     _check_parameter(r, x)
     xp = namespace(x)
@@ -179,8 +180,8 @@ def lyapunov_exponent(x: Array, *, r: Array, steps: int, burn_in: int = 0) -> Ar
         -0.8725
     """
     check_between("r", r, 0, 4)
-    check_between("steps", steps, 1, math.inf)
-    check_between("burn_in", burn_in, 0, math.inf)
+    check_count("steps", steps, 1)
+    check_count("burn_in", burn_in, 0)
     check_float("x", x)
     _check_parameter(r, x)
     xp = namespace(x)
@@ -222,7 +223,7 @@ def lap_numbers(r: Array, *, steps: int) -> Array:
                [ 2,  4,  8, 16, 32]])
     """
     check_float("r", r)
-    check_between("steps", steps, 1, math.inf)
+    check_count("steps", steps, 1)
     xp = namespace(r)
     r = r[..., None]
     nowhere = 2.0  # above every r/4, so that it has no preimage either
@@ -294,7 +295,7 @@ def cliff_loss(w: Array, *, depth: int, x: float = 1.0, target: float = 1.0) -> 
         array([1.0000e+00, 0.0000e+00, 1.3547e+04])
     """
     check_float("w", w)
-    check_between("depth", depth, 1, math.inf)
+    check_count("depth", depth, 1)
     return (x * w**depth - target) ** 2
 
 
@@ -327,5 +328,5 @@ def cliff_loss_vjp(
     check_float("w", w)
     check_float("cotangent", cotangent)
     check_same_shape("cotangent", cotangent, "w", w)
-    check_between("depth", depth, 1, math.inf)
+    check_count("depth", depth, 1)
     return cotangent * 2 * (x * w**depth - target) * depth * w ** (depth - 1) * x

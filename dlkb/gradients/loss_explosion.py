@@ -10,7 +10,15 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, norm
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_count,
+    check_float,
+    check_same_shape,
+    namespace,
+    norm,
+)
 
 
 class Tuning(NamedTuple):
@@ -312,7 +320,7 @@ def largest_curvature(
         3.0
     """
     check_float("start", start)
-    check_between("steps", steps, 1, math.inf)
+    check_count("steps", steps, 1)
     xp = namespace(start)
     v = _unit(start)
     value = xp.zeros_like(v[..., 0])

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dlkb.arrays import (
     Array,
     check_between,
+    check_count,
     check_float,
     check_same_shape,
     device,
@@ -329,7 +330,7 @@ def rectifier_gradient_factor(
         '2.98e-08'
     """
     check_between("sigma_w", sigma_w, 0, math.inf)
-    check_between("depth", depth, 0, math.inf)
+    check_count("depth", depth, 0)
     # Products, since Python raises where the square of a number overflows.
     factor = sigma_w * sigma_w * (1 + negative_slope * negative_slope) / 2
     return power(factor, depth)
@@ -371,7 +372,7 @@ def residual_gradient_factor(chi: Array, *, scale: float = 1.0, depth: int = 1) 
         1.641
     """
     check_float("chi", chi)
-    check_between("depth", depth, 0, math.inf)
+    check_count("depth", depth, 0)
     return (1 + scale**2 * chi) ** depth
 
 

@@ -9,7 +9,16 @@ import math
 from collections.abc import Callable
 from numbers import Integral
 
-from dlkb.arrays import Array, check_between, check_float, device, namespace, power, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_count,
+    check_float,
+    device,
+    namespace,
+    power,
+    widen,
+)
 
 # Nodes of the midpoint rule for a Gaussian integral. The rule converges exponentially here, and no
 # node is at 0, where rectifiers have their kink. At 1/256 tanh(100 z) is still good to ten digits.
@@ -349,5 +358,5 @@ def sample_mean_variance(variance: Array, *, n: int) -> Array:
         0.04
     """
     check_float("variance", variance)
-    check_between("n", n, 1, math.inf)
+    check_count("n", n, 1)
     return variance / n

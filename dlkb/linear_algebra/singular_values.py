@@ -14,6 +14,7 @@ from dlkb.arrays import (
     Array,
     as_numbers,
     check_between,
+    check_count,
     check_float,
     check_same_shape,
     namespace,
@@ -144,7 +145,7 @@ def power_iteration(W: Array, v: Array, *, steps: int) -> SingularTriplet:
         (5.0, array([0., 1., 0.]))
     """
     _check_product(W, v)
-    check_between("steps", steps, 0, math.inf)
+    check_count("steps", steps, 0)
     W_t = namespace(W).matrix_transpose(W)
     v = _unit(v)[1]
     for _ in range(steps):
@@ -285,7 +286,7 @@ def spectral_radius_bounds(W: Array, *, doublings: int) -> Array:
         >>> bounds[[0, 5, 10]].round(3)
         array([10.025,  0.612,  0.505])
     """
-    check_between("doublings", doublings, 0, math.inf)
+    check_count("doublings", doublings, 0)
     log_bound = log_power_norms(W, k=1)[1, ...]
     xp = namespace(W)
     found, power = [log_bound], W
@@ -374,7 +375,7 @@ def log_product_spectrum(factors: Sequence[Array], *, sweeps: int = 8) -> Array:
         >>> log_product_spectrum(layers) / np.log(10)
         array([ 200., -400.])
     """
-    check_between("sweeps", sweeps, 2, math.inf)
+    check_count("sweeps", sweeps, 2)
     if not len(factors):
         raise ValueError("factors is empty: at least one matrix is needed")
     for W in factors:
@@ -430,8 +431,8 @@ def gaussian_edges(rows: int, columns: int, *, std: float) -> Edges:
         >>> gaussian_edges(400, 100, std=0.1)
         Edges(low=1.0, high=3.0)
     """
-    check_between("rows", rows, 1, math.inf)
-    check_between("columns", columns, 1, math.inf)
+    check_count("rows", rows, 1)
+    check_count("columns", columns, 1)
     check_between("std", std, 0, math.inf)
     return Edges(std * abs(rows**0.5 - columns**0.5), std * (rows**0.5 + columns**0.5))
 
@@ -462,7 +463,7 @@ def gaussian_lyapunov_exponents(n: int, *, std: float) -> tuple[float, ...]:
         >>> [round(v, 3) for v in gaussian_lyapunov_exponents(4, std=0.5)]
         [-0.135, -0.328, -0.635, -1.328]
     """
-    check_between("n", n, 1, math.inf)
+    check_count("n", n, 1)
     check_between("std", std, 0, math.inf, closed="neither")
     euler_gamma = 0.57721566490153286
     # ψ(1/2), ψ(1), then ψ(x + 1) = ψ(x) + 1/x.

@@ -12,6 +12,7 @@ from dlkb.arrays import (
     Array,
     check_array,
     check_between,
+    check_count,
     check_float,
     check_same_shape,
     device,
@@ -458,7 +459,7 @@ def log_power_norms(W: Array, *, k: int) -> Array:
         array([ 1.,  9.,  9., 81., 81.])
     """
     _check_square("W", W)
-    check_between("k", k, 0, float("inf"))
+    check_count("k", k, 0)
     xp = namespace(W)
     if W.shape[-1] == 0:
         raise ValueError(f"W has shape {tuple(W.shape)}: at least one row is needed")

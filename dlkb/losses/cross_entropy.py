@@ -8,6 +8,7 @@ from dlkb.arrays import (
     check_array,
     check_between,
     check_broadcasts,
+    check_count,
     check_float,
     check_same_shape,
     device,
@@ -483,7 +484,7 @@ def smoothing_gap(*, classes: int, label_smoothing: float) -> float:
         >>> round(smoothing_gap(classes=1000, label_smoothing=0.1), 2)
         9.11
     """
-    check_between("classes", classes, 2, math.inf, closed="left")
+    check_count("classes", classes, 2)
     check_between("label_smoothing", label_smoothing, 0, 1, closed="right")
     return math.log(1 + (1 - label_smoothing) * classes / label_smoothing)
 
@@ -508,7 +509,7 @@ def smoothing_floor(*, classes: int, label_smoothing: float) -> float:
         >>> round(smoothing_floor(classes=1000, label_smoothing=0.1), 2)
         1.01
     """
-    check_between("classes", classes, 2, math.inf, closed="left")
+    check_count("classes", classes, 2)
     check_between("label_smoothing", label_smoothing, 0, 1)
     other = label_smoothing / classes
     own = 1 - label_smoothing + other
@@ -588,7 +589,7 @@ def reliability(confidence: Array, correct: Array, *, bins: int = 15) -> Reliabi
     check_float("confidence", confidence)
     check_float("correct", correct)
     check_same_shape("correct", correct, "confidence", confidence)
-    check_between("bins", bins, 1, math.inf, closed="left")
+    check_count("bins", bins, 1)
     if confidence.ndim != 1:
         raise ValueError(f"confidence has shape {tuple(confidence.shape)}: it must have one axis")
     xp = namespace(confidence, correct)

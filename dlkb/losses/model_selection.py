@@ -4,7 +4,7 @@ import math
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_count
 
 
 class Fold(NamedTuple):
@@ -52,8 +52,8 @@ def k_fold(examples: int, *, folds: int = 5) -> tuple[Fold, ...]:
         >>> [fold.test for fold in k_fold(5, folds=3)]
         [(0, 1), (2, 3), (4,)]
     """
-    check_between("folds", folds, 2, math.inf, closed="left")
-    check_between("examples", examples, folds, math.inf, closed="left")
+    check_count("folds", folds, 2)
+    check_count("examples", examples, folds)
     size, larger = divmod(examples, folds)
     sizes = [size + (fold < larger) for fold in range(folds)]
     return _folds([fold for fold, n in enumerate(sizes) for _ in range(n)], folds)
@@ -81,7 +81,7 @@ def grouped_folds(groups: Sequence[Hashable], *, folds: int = 5) -> tuple[Fold, 
         >>> [fold.test for fold in grouped_folds("aabcc", folds=2)]
         [(0, 1, 2), (3, 4)]
     """
-    check_between("folds", folds, 2, math.inf, closed="left")
+    check_count("folds", folds, 2)
     if hasattr(groups, "tolist"):  # two entries of a tensor are never one key
         groups = groups.tolist()
     sizes: dict[Hashable, int] = {}
@@ -119,11 +119,11 @@ def ordered_folds(examples: int, *, folds: int = 5, gap: int = 0) -> tuple[Fold,
         >>> ordered_folds(7, folds=2, gap=1)
         (Fold(train=(0, 1), test=(3, 4)), Fold(train=(0, 1, 2, 3), test=(5, 6)))
     """
-    check_between("folds", folds, 2, math.inf, closed="left")
-    check_between("examples", examples, folds + 1, math.inf, closed="left")
+    check_count("folds", folds, 2)
+    check_count("examples", examples, folds + 1)
     size = examples // (folds + 1)
     first = examples - folds * size
-    check_between("gap", gap, 0, first - 1)
+    check_count("gap", gap, 0, first - 1)
     starts = range(first, examples, size)
     return tuple(Fold(tuple(range(s - gap)), tuple(range(s, s + size))) for s in starts)
 
@@ -150,8 +150,8 @@ def expected_best(*, models: int, examples: int, accuracy: float = 0.5) -> float
         >>> round(expected_best(models=1000, examples=100), 3)
         0.661
     """
-    check_between("models", models, 1, math.inf, closed="left")
-    check_between("examples", examples, 1, math.inf, closed="left")
+    check_count("models", models, 1)
+    check_count("examples", examples, 1)
     check_between("accuracy", accuracy, 0, 1, closed="neither")
     n, above, total = examples, 0.0, 0.0
     odds = math.log(accuracy), math.log1p(-accuracy)
@@ -184,6 +184,6 @@ def optimism_bound(*, models: int, sigma: float) -> float:
         >>> round(optimism_bound(models=1000, sigma=0.05), 3)
         0.186
     """
-    check_between("models", models, 1, math.inf, closed="left")
+    check_count("models", models, 1)
     check_between("sigma", sigma, 0, math.inf, closed="left")
     return sigma * math.sqrt(2 * math.log(models))

@@ -3,7 +3,15 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_count,
+    check_float,
+    check_same_shape,
+    namespace,
+    widen,
+)
 
 
 def _not_zero(total: Array) -> Array:
@@ -183,9 +191,9 @@ def sliding_windows(length: int, *, window: int, stride: int) -> tuple[Window, .
         Window(start=3, first=6, stop=9)
         Window(start=6, first=9, stop=10)
     """
-    check_between("length", length, 0, math.inf, closed="left")
-    check_between("window", window, 2, math.inf, closed="left")
-    check_between("stride", stride, 1, window - 1)
+    check_count("length", length, 0)
+    check_count("window", window, 2)
+    check_count("stride", stride, 1, window - 1)
     pieces = []
     start, first = 0, 1
     while first < length:

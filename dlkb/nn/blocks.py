@@ -1,6 +1,5 @@
 """Layers of the transformer's encoder and decoder as modules."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from dlkb.activations.gelu import gelu, gelu_vjp
 from dlkb.activations.relu import relu
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_count
 from dlkb.nn.dropout import Dropout
 from dlkb.nn.layer_norm import LayerNorm
 from dlkb.nn.multihead_attention import MultiheadAttention
@@ -50,7 +49,7 @@ class _Layer(nn.Module):
             raise ValueError(
                 f"d_model is {d_model}: it must be a positive multiple of nhead, {nhead}"
             )
-        check_between("dim_feedforward", dim_feedforward, 1, math.inf, closed="left")
+        check_count("dim_feedforward", dim_feedforward, 1)
         check_between("dropout", dropout, 0, 1)
         chosen = _named(activation)
         place: dict[str, Any] = {"device": device, "dtype": dtype}

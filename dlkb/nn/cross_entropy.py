@@ -28,8 +28,10 @@ def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -
     return reduction
 
 
-def lifted(x: Tensor) -> Tensor:
+def lifted(name: str, x: Tensor) -> Tensor:
     """Under autocast, as PyTorch's losses: half precision becomes float32, and the loss is."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is {type(x).__name__}: pass a tensor")
     kind = x.device.type
     known = x.dtype in HALF and kind != "meta"  # which autocast does not know
     return x.float() if known and torch.is_autocast_enabled(kind) else x
@@ -88,10 +90,10 @@ class CrossEntropyLoss(nn.Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits (N, C, …) for labels (N, …) or probabilities (N, C, …)."""
+        input, target = lifted("input", input), lifted("target", target)
         classes_first = 0 if input.ndim == 1 else 1
         if input.ndim == 0:
             raise ValueError("input has shape (): logits need an axis of classes")
-        input, target = lifted(input), lifted(target)
         if target.is_floating_point():
             target = target.movedim(classes_first, -1) if target.ndim == input.ndim else target
         else:
@@ -169,11 +171,15 @@ class BCEWithLogitsLoss(nn.Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits for targets in [0, 1] of the same shape."""
-        fixed = {"targets": lifted(target), "weight": self.weight, "pos_weight": self.pos_weight}
+        fixed = {
+            "targets": lifted("target", target),
+            "weight": self.weight,
+            "pos_weight": self.pos_weight,
+        }
         return by_hand(
             binary_cross_entropy_with_logits,
             binary_cross_entropy_with_logits_vjp,
-            {"logits": lifted(input)},
+            {"logits": lifted("input", input)},
             {"reduction": self.reduction},
             fixed=fixed,
         )

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_count
 from dlkb.regularization.overfitting import Mode, Progress, progress_init, progress_step
 
 
@@ -51,7 +51,7 @@ class EarlyStopping:
     """
 
     def __init__(self, patience: int = 10, min_delta: float = 0.0, mode: Mode = "min") -> None:
-        check_between("patience", patience, 1, float("inf"), closed="left")
+        check_count("patience", patience, 1)
         check_between("min_delta", min_delta, 0, float("inf"), closed="left")
         self.patience = patience
         self.min_delta = min_delta

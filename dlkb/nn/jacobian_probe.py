@@ -4,14 +4,13 @@ A module is left as it was: mode, buffers (running statistics included), `.grad`
 function is called as it is: one that calls a module changes its running statistics.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_count
 from dlkb.linear_algebra.singular_values import condition_number
 from dlkb.nn._calls import call_on_copies, gradients_at, is_fully_sharded
 
@@ -145,7 +144,7 @@ def jacobian_singular_values(
             raise _not_finite(f"{bad} entries of the Jacobian are")
         sigma = torch.linalg.svdvals(J if J.dtype == torch.float64 else J.float())
     else:
-        check_between("count", count, 1, min(shape))
-        check_between("steps", steps, 1, math.inf)
+        check_count("count", count, 1, min(shape))
+        check_count("steps", steps, 1)
         sigma = _largest(y, x, count, steps)
     return JacobianSpectrum(sigma.detach(), shape)

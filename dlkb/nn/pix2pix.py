@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_count
 from dlkb.vision.pix2pix import KERNEL, LEAK, Block, patch_strides, unet_blocks
 
 
@@ -100,7 +100,7 @@ class PatchDiscriminator(nn.Sequential):
     """
 
     def __init__(self, in_channels: int = 6, *, width: int = 64, layers: int = 3) -> None:
-        check_between("layers", layers, 1, torch.inf, closed="left")
+        check_count("layers", layers, 1)
         wide = [in_channels, *(width * min(2**i, 8) for i in range(layers + 1)), 1]
         modules: list[nn.Module] = []
         for i, stride in enumerate(patch_strides(layers)):

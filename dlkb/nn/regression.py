@@ -32,6 +32,7 @@ class _RegressionLoss(nn.Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of predictions for targets of the same shape."""
+        input, target = lifted("input", input), lifted("target", target)
         if input.shape != target.shape:
             raise ValueError(
                 f"target has shape {tuple(target.shape)} but input has shape {tuple(input.shape)}: "
@@ -41,7 +42,7 @@ class _RegressionLoss(nn.Module):
         if target.is_complex():
             raise TypeError(f"target has dtype {target.dtype}: real numbers are needed")
         real = target if target.is_floating_point() else target.to(input.dtype)
-        return self._loss(lifted(input), lifted(real))
+        return self._loss(input, real)
 
 
 class MSELoss(_RegressionLoss):

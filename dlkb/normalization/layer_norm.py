@@ -3,7 +3,15 @@ r"""Layer normalization: take away the mean of the features, divide by their spr
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_count,
+    check_float,
+    check_same_shape,
+    namespace,
+    widen,
+)
 from dlkb.normalization.rms_norm import rms_norm, rms_norm_vjp
 
 
@@ -165,7 +173,7 @@ def largest_entry(n: int, *, centred: bool = True) -> float:
         >>> [round(largest_entry(n), 1) for n in (1, 2, 768)]
         [0.0, 1.0, 27.7]
     """
-    check_between("n", n, 1, math.inf, closed="left")
+    check_count("n", n, 1)
     return math.sqrt(n - 1 if centred else n)
 
 

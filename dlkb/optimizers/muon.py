@@ -7,6 +7,7 @@ from dlkb.arrays import (
     Array,
     as_numbers,
     check_between,
+    check_count,
     check_float,
     check_same_shape,
     namespace,
@@ -73,7 +74,7 @@ def newton_schulz(
     check_float("x", x)
     if x.ndim < 2:
         raise ValueError(f"x has shape {tuple(x.shape)}: matrices (..., m, n) are needed")
-    check_between("steps", steps, 0, math.inf, closed="left")
+    check_count("steps", steps, 0)
     eps, a, b, c = as_numbers(eps, *coefficients)
     check_between("eps", eps, 0, math.inf, closed="left")
     xp = namespace(x)

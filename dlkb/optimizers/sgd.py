@@ -6,6 +6,7 @@ from dlkb.arrays import (
     Array,
     as_numbers,
     check_between,
+    check_count,
     check_float,
     check_same_shape,
     device,
@@ -128,7 +129,7 @@ def batch_variance(variance: Array, *, batch: int, examples: float = math.inf) -
         >>> batch_variance(6.0, batch=3), batch_variance(6.0, batch=3, examples=5)
         (2.0, 1.0)
     """
-    check_between("batch", batch, 1, examples)
+    check_count("batch", batch, 1, examples)
     left = 1.0 if examples == math.inf else (examples - batch) / max(examples - 1, 1)
     return variance * (left / batch)
 
@@ -259,7 +260,7 @@ def epoch_ball(curvature: Array, variance: Array, *, lr: float, examples: int) -
     """
     check_float("curvature", curvature)
     check_between("lr", lr, 0, math.inf, closed="left")
-    check_between("examples", examples, 2, math.inf, closed="left")
+    check_count("examples", examples, 2)
     xp = namespace(curvature)
     wide = widen(curvature)  # half precision counts to 256 or 2048
     x = lr * wide

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from dlkb.arrays import (
     Array,
     broadcast_shape,
-    check_between,
+    check_count,
     check_float,
     check_same_shape,
     device,
@@ -147,8 +147,8 @@ def cut_box(row: Array, column: Array, weight: Array, *, height: int, width: int
     for name, x in (("row", row), ("column", column), ("weight", weight)):
         check_float(name, x)
         check_same_shape(name, x, "row", row)
-    check_between("height", height, 1, float("inf"))
-    check_between("width", width, 1, float("inf"))
+    check_count("height", height, 1)
+    check_count("width", width, 1)
     xp = namespace(row, column, weight)
     share = xp.sqrt(1 - weight) / 2
 
@@ -184,8 +184,8 @@ def kept_area(box: Box, *, height: int, width: int) -> Array:
     """
     for name, edge in zip(box._fields, box, strict=True):
         check_float(f"box.{name}", edge)
-    check_between("height", height, 1, float("inf"))
-    check_between("width", width, 1, float("inf"))
+    check_count("height", height, 1)
+    check_count("width", width, 1)
     return 1 - (box.bottom - box.top) / height * ((box.right - box.left) / width)
 
 

@@ -11,7 +11,15 @@ import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_count,
+    check_float,
+    check_same_shape,
+    namespace,
+    widen,
+)
 
 Mode = Literal["min", "max"]
 """Whether less is better, or more."""
@@ -122,7 +130,7 @@ def fixed_design_errors(*, n: int, d: int, noise_variance: float) -> Errors:
         Errors(train=0.8, test=1.2)
     """
     _check_counts(n, d)
-    check_between("d", d, 0, n)
+    check_count("d", d, 0, n)
     check_between("noise_variance", noise_variance, 0, math.inf)
     return Errors(noise_variance * (1 - d / n), noise_variance * (1 + d / n))
 
@@ -210,7 +218,7 @@ def gd_filter(eigenvalue: Array, *, lr: float, steps: int) -> Array:
     xp = namespace(eigenvalue)
     check_float("eigenvalue", eigenvalue)
     check_between("lr", lr, 0, math.inf, closed="left")
-    check_between("steps", steps, 0, math.inf, closed="left")
+    check_count("steps", steps, 0)
     z = lr * eigenvalue
     # For small z the power is close to 1, and its difference from 1 would keep few digits.
     small = -xp.expm1(steps * xp.log1p(-xp.where(z < 0.5, z, 0.0)))
@@ -513,7 +521,7 @@ def stopping_point(
     """
     check_float("scores", scores)
     xp = namespace(scores)
-    check_between("patience", patience, 1, math.inf, closed="left")
+    check_count("patience", patience, 1)
     if scores.ndim == 0 or scores.shape[0] == 0:
         raise ValueError(f"scores has shape {tuple(scores.shape)}: at least one score is needed")
     progress = progress_init(scores[0, ...], mode=mode)
@@ -550,7 +558,7 @@ def standard_error(accuracy: Array, *, n: int) -> Array:
         array([0.05, 0.03])
     """
     check_float("accuracy", accuracy)
-    check_between("n", n, 1, math.inf, closed="left")
+    check_count("n", n, 1)
     xp, wide = namespace(accuracy), widen(accuracy)
     return xp.astype(xp.sqrt(wide * (1 - wide) / n), accuracy.dtype, copy=False)
 
@@ -579,7 +587,7 @@ def expected_maximum(k: int) -> float:
         >>> [round(expected_maximum(k), 3) for k in (1, 2, 10, 100)]
         [-0.0, 0.564, 1.539, 2.508]
     """
-    check_between("k", k, 1, 1e6)
+    check_count("k", k, 1, 1e6)
     # The trapezoidal rule, whose error falls exponentially for a smooth integrand that vanishes.
     h, total = 1 / 32, 0.0
     for i in range(-9 * 32, 9 * 32 + 1):

@@ -10,6 +10,7 @@ from dlkb.arrays import (
     Generator,
     bernoulli,
     check_between,
+    check_count,
     check_float,
     check_same_shape,
     device,
@@ -190,7 +191,7 @@ def linear_survival(block: Array, *, blocks: int, last: float = 0.5) -> Array:
         array([0.875, 0.75 , 0.625, 0.5  ])
     """
     check_float("block", block)
-    check_between("blocks", blocks, 1, float("inf"))
+    check_count("blocks", blocks, 1)
     check_between("last", last, 0, 1)
     return 1 - block / blocks * (1 - last)
 

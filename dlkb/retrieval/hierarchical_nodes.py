@@ -4,7 +4,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_count
 
 Node = TypeVar("Node", bound=Hashable)
 
@@ -49,7 +49,7 @@ def split_tree(length: int, *, sizes: Sequence[int]) -> dict[Piece, Piece | None
         (1, 2, 4) (0, 0, 4)
         (1, 4, 5) (0, 4, 5)
     """
-    check_between("length", length, 0, math.inf, closed="left")
+    check_count("length", length, 0)
     parents: dict[Piece, Piece | None] = {}
     wholes: list[Piece | None] = [None]
     for depth, size in enumerate(sizes):
@@ -134,7 +134,7 @@ def level_by_traversal(parents: Mapping[Node, Node | None], *, depth: int) -> Wa
         >>> level_by_traversal(tree, depth=1)
         Walk(nodes=['left', 'right'], comparisons=5)
     """
-    check_between("depth", depth, 0, math.inf, closed="left")
+    check_count("depth", depth, 0)
     children: dict[Node, list[Node]] = {}
     for node, parent in parents.items():
         if parent is not None:
@@ -170,9 +170,9 @@ def traversal_cost(*, roots: int, fan_out: int, depth: int) -> int:
         >>> traversal_cost(roots=1, fan_out=2, depth=1)
         5
     """
-    check_between("roots", roots, 1, math.inf)
-    check_between("fan_out", fan_out, 1, math.inf)
-    check_between("depth", depth, 0, math.inf)
+    check_count("roots", roots, 1)
+    check_count("fan_out", fan_out, 1)
+    check_count("depth", depth, 0)
     counts = [roots * fan_out**level for level in range(depth + 1)]
     nodes = sum(counts)
     return sum(c * (c + 1) // 2 + (nodes - c) * c for c in counts[1:])

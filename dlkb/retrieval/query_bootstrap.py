@@ -6,6 +6,7 @@ from dlkb.arrays import (
     Array,
     Generator,
     check_between,
+    check_count,
     check_float,
     device,
     namespace,
@@ -136,7 +137,7 @@ def bootstrap_interval(
         0.250 1.000
     """
     check_float("values", values)
-    check_between("samples", samples, 1, float("inf"))
+    check_count("samples", samples, 1)
     check_between("level", level, 0, 1, closed="neither")
     xp = namespace(values)
     if values.ndim != 1 or values.shape[0] == 0:

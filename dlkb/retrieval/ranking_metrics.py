@@ -9,7 +9,7 @@ from typing import Literal
 
 from dlkb.arrays import (
     Array,
-    check_between,
+    check_count,
     check_float,
     check_same_shape,
     device,
@@ -28,7 +28,7 @@ def _check_ranking(x: Array, k: int | None, name: str = "relevance") -> int:
         )
     if k is None:
         return int(x.shape[-1])
-    check_between("k", k, 1, math.inf)
+    check_count("k", k, 1)
     return min(k, int(x.shape[-1]))
 
 

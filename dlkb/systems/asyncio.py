@@ -2,7 +2,7 @@ r"""What waiting together gains: rates and times of tasks that share one event l
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, namespace, widen
+from dlkb.arrays import Array, check_between, check_count, check_float, namespace, widen
 
 
 def throughput(in_flight: Array, *, wait: float, work: float, workers: int = 1) -> Array:
@@ -32,7 +32,7 @@ def throughput(in_flight: Array, *, wait: float, work: float, workers: int = 1) 
     check_float("in_flight", in_flight)
     check_between("wait", wait, 0, math.inf, closed="left")
     check_between("work", work, 0, math.inf, closed="neither")
-    check_between("workers", workers, 1, math.inf, closed="left")
+    check_count("workers", workers, 1)
     xp = namespace(in_flight)
     return xp.minimum(in_flight / (wait + work), xp.full_like(in_flight, workers / work))
 
@@ -64,7 +64,7 @@ def lockstep_throughput(in_flight: Array, *, wait: float, work: float, workers: 
     check_float("in_flight", in_flight)
     check_between("wait", wait, 0, math.inf, closed="left")
     check_between("work", work, 0, math.inf, closed="neither")
-    check_between("workers", workers, 1, math.inf, closed="left")
+    check_count("workers", workers, 1)
     return in_flight / (wait + work * -(-in_flight // workers))
 
 
@@ -90,7 +90,7 @@ def enough_in_flight(*, wait: float, work: float, workers: int = 1) -> float:
     """
     check_between("wait", wait, 0, math.inf, closed="left")
     check_between("work", work, 0, math.inf, closed="neither")
-    check_between("workers", workers, 1, math.inf, closed="left")
+    check_count("workers", workers, 1)
     return workers * (1 + wait / work)
 
 
@@ -119,7 +119,7 @@ def finish_times(seconds: Array, *, limit: int) -> Array:
         array([3., 1., 2., 3.])
     """
     check_float("seconds", seconds)
-    check_between("limit", limit, 1, math.inf, closed="left")
+    check_count("limit", limit, 1)
     if len(seconds.shape) == 0:
         raise ValueError("seconds has no axis: one entry for each task is needed")
     xp = namespace(seconds)
@@ -162,7 +162,7 @@ def longest_schedule(seconds: Array, *, limit: int) -> Array:
         np.float64(3.0)
     """
     check_float("seconds", seconds)
-    check_between("limit", limit, 1, math.inf, closed="left")
+    check_count("limit", limit, 1)
     if len(seconds.shape) == 0 or seconds.shape[-1] == 0:
         raise ValueError(
             f"seconds has shape {tuple(seconds.shape)}: its last axis must hold a task or more"

@@ -3,7 +3,7 @@ r"""How a GPU runs a kernel, counted: warps, memory transactions, banks, blocks,
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, namespace
+from dlkb.arrays import Array, check_between, check_count, check_float, namespace
 
 WARP = 32
 """Threads that go together, on every GPU of NVIDIA so far."""
@@ -48,7 +48,7 @@ def segments(address: Array, *, size: int = 32) -> Array:
         [4, 8, 32, 32]
     """
     _check_integers("address", address)
-    check_between("size", size, 1, math.inf, closed="left")
+    check_count("size", size, 1)
     xp = namespace(address)
     piece = xp.sort(address // size, axis=-1)
     return xp.sum(xp.astype(_is_new(piece), xp.int64), axis=-1)
@@ -79,7 +79,7 @@ def conflict_degree(word: Array, *, banks: int = 32) -> Array:
         [1, 1, 2, 32, 1]
     """
     _check_integers("word", word)
-    check_between("banks", banks, 1, math.inf, closed="left")
+    check_count("banks", banks, 1)
     xp = namespace(word)
     ordered = xp.sort(word, axis=-1)
     new, bank = _is_new(ordered), ordered % banks
@@ -108,8 +108,8 @@ def stride_conflict(stride: int, *, banks: int = 32) -> int:
         >>> [stride_conflict(s) for s in (1, 2, 3, 32, 33, 48)]
         [1, 2, 1, 32, 1, 16]
     """
-    check_between("stride", stride, 1, math.inf, closed="left")
-    check_between("banks", banks, 1, math.inf, closed="left")
+    check_count("stride", stride, 1)
+    check_count("banks", banks, 1)
     return math.gcd(stride, banks)
 
 
@@ -165,9 +165,9 @@ def resident_blocks(
         >>> [resident_blocks(256, shared=1024 * kib) for kib in (0, 48, 113, 114)]
         [8, 4, 2, 1]
     """
-    check_between("threads", threads, 1, 1024)
-    check_between("registers", registers, 1, 255)
-    check_between("shared", shared, 0, math.inf, closed="left")
+    check_count("threads", threads, 1, 1024)
+    check_count("registers", registers, 1, 255)
+    check_count("shared", shared, 0)
     warps = -(-threads // WARP)
     of_warp = -(-registers * WARP // 256) * 256
     of_block = -(-(shared + of.reserved) // 128) * 128
@@ -195,7 +195,7 @@ def waves(blocks: Array, *, slots: int) -> Array:
         >>> [waves(blocks, slots=132) for blocks in (1, 132, 133, 264)]
         [1, 1, 2, 2]
     """
-    check_between("slots", slots, 1, math.inf, closed="left")
+    check_count("slots", slots, 1)
     return -(-blocks // slots)
 
 

@@ -2,7 +2,14 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace, widen
+from dlkb.arrays import (
+    Array,
+    check_count,
+    check_float,
+    check_same_shape,
+    namespace,
+    widen,
+)
 
 
 def _beside(weights: Array, values: Array) -> Array:
@@ -48,8 +55,8 @@ def window_sizes(batches: int, *, accumulate: int) -> tuple[int, ...]:
         >>> window_sizes(10, accumulate=4)
         (4, 4, 2)
     """
-    check_between("batches", batches, 0, math.inf, closed="left")
-    check_between("accumulate", accumulate, 1, math.inf, closed="left")
+    check_count("batches", batches, 0)
+    check_count("accumulate", accumulate, 1)
     full, rest = divmod(batches, accumulate)
     return (accumulate,) * full + ((rest,) if rest else ())
 
@@ -83,7 +90,7 @@ def micro_weights(counts: Array, *, processes: int = 1) -> Array:
         array([0.25, 0.75])
     """
     _check_counts(counts)
-    check_between("processes", processes, 1, math.inf, closed="left")
+    check_count("processes", processes, 1)
     xp = namespace(counts)
     n = widen(counts)
     total = xp.sum(n)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from dlkb.arrays import (
     Array,
     check_between,
+    check_count,
     check_float,
     check_same_shape,
     device,
@@ -144,7 +145,7 @@ def loss_scale_update(
     """
     check_between("growth_factor", growth_factor, 1, math.inf, closed="neither")
     check_between("backoff_factor", backoff_factor, 0, 1, closed="neither")
-    check_between("growth_interval", growth_interval, 1, math.inf, closed="left")
+    check_count("growth_interval", growth_interval, 1)
     if isinstance(growth_interval, float) and growth_interval % 1:
         raise ValueError(
             f"growth_interval is {growth_interval}: a count of steps never meets it, round it"
@@ -183,7 +184,7 @@ def skipped_share(*, growth_interval: int = 2000) -> float:
         >>> round(skipped_share(), 5)
         0.0005
     """
-    check_between("growth_interval", growth_interval, 1, math.inf, closed="left")
+    check_count("growth_interval", growth_interval, 1)
     return 1 / (growth_interval + 1)
 
 
@@ -258,8 +259,8 @@ def zero_bytes(
         [120.0, 1.875]
     """
     check_between("params", params, 0, math.inf, closed="left")
-    check_between("stage", stage, 0, 3)
-    check_between("processes", processes, 1, math.inf, closed="left")
+    check_count("stage", stage, 0, 3)
+    check_count("processes", processes, 1)
     parts = (state_bytes, grad_bytes, param_bytes)  # what stages 1, 2 and 3 share out
     share = [size / processes if stage > i else size for i, size in enumerate(parts)]
     return params * sum(share)

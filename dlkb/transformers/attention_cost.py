@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_count
 
 
 class Cost(NamedTuple):
@@ -106,7 +106,7 @@ def cache_bytes(
         1.0
     """
     if window is not None:
-        check_between("window", window, 0, math.inf, closed="left")
+        check_count("window", window, 0)
     kept = length if window is None else min(length, window)
     sizes = {"layers": layers, "kv_heads": kv_heads, "head_dim": head_dim, "length": kept}
     for name, size in (sizes | {"batch": batch, "itemsize": itemsize}).items():
@@ -133,6 +133,6 @@ def window_reach(*, window: int, layers: int) -> int:
         >>> window_reach(window=4096, layers=32)
         131041
     """
-    check_between("window", window, 1, math.inf, closed="left")
-    check_between("layers", layers, 1, math.inf, closed="left")
+    check_count("window", window, 1)
+    check_count("layers", layers, 1)
     return layers * (window - 1) + 1

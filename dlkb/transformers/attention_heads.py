@@ -1,8 +1,6 @@
 """Several heads of attention side by side, each on its own part of the vectors."""
 
-import math
-
-from dlkb.arrays import Array, check_between, device, namespace, wide_dtype
+from dlkb.arrays import Array, check_count, device, namespace, wide_dtype
 from dlkb.transformers.attention import attention, attention_vjp
 from dlkb.transformers.positional_encoding import rotary
 
@@ -26,7 +24,7 @@ def split_heads(x: Array, *, heads: int) -> Array:
         >>> split_heads(np.arange(8).reshape(2, 4), heads=2).tolist()
         [[[0, 1], [4, 5]], [[2, 3], [6, 7]]]
     """
-    check_between("heads", heads, 1, math.inf, closed="left")
+    check_count("heads", heads, 1)
     if x.ndim < 2 or x.shape[-1] % heads:
         raise ValueError(
             f"x has shape {tuple(x.shape)}: it needs two axes at least, "

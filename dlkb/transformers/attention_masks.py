@@ -5,7 +5,7 @@ import math
 from dlkb.arrays import (
     Array,
     broadcast_shape,
-    check_between,
+    check_count,
     check_float,
     device,
     namespace,
@@ -38,7 +38,7 @@ def causal_mask(q: Array, k: Array, *, past: int = 0, window: int | None = None)
                [0, 1, 1]])
     """
     if window is not None:
-        check_between("window", window, 1, math.inf, closed="left")
+        check_count("window", window, 1)
     xp = namespace(q, k)
     here = xp.arange(q.shape[-2], dtype=xp.int32, device=device(q))[:, None] + past
     there = xp.arange(k.shape[-2], dtype=xp.int32, device=device(q))[None, :]

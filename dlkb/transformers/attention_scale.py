@@ -2,7 +2,7 @@
 
 import math
 
-from dlkb.arrays import Array, check_between, check_float, device, namespace, widen
+from dlkb.arrays import Array, check_between, check_count, check_float, device, namespace, widen
 
 
 def score_variance(*, head_dim: int, mean: float = 0.0, scale: float | None = None) -> float:
@@ -30,7 +30,7 @@ def score_variance(*, head_dim: int, mean: float = 0.0, scale: float | None = No
         >>> score_variance(head_dim=64, scale=1.0), score_variance(head_dim=64)
         (64.0, 1.0)
     """
-    check_between("head_dim", head_dim, 1, math.inf, closed="left")
+    check_count("head_dim", head_dim, 1)
     return (1 / head_dim if scale is None else scale * scale) * head_dim * (1 + 2 * mean * mean)
 
 
@@ -84,7 +84,7 @@ def gaussian_entropy(*, keys: int, std: float) -> float:
         >>> round(gaussian_entropy(keys=1024, std=1.0), 2), gaussian_entropy(keys=1024, std=8.0)
         (6.43, 0.0)
     """
-    check_between("keys", keys, 1, math.inf, closed="left")
+    check_count("keys", keys, 1)
     check_between("std", std, 0, math.inf)
     return max(math.log(keys) - std * std / 2, 0.0)
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from dlkb.arrays import (
     Array,
-    check_between,
+    check_count,
     check_float,
     check_same_shape,
     device,
@@ -187,7 +187,7 @@ def online_attention(
         >>> bool(np.allclose(online_attention(q, k, v, block=2), attention(q, k, v)))
         True
     """
-    check_between("block", block, 1, math.inf, closed="left")
+    check_count("block", block, 1)
     _check(q, k, v, enable_gqa=False)
     if is_causal and mask is not None:
         raise ValueError("is_causal and mask are both given: combine the mask with causal_mask")

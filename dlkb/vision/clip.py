@@ -7,7 +7,16 @@ diagonal. The logits are cosines divided by a temperature τ, for SigLIP with a 
 import math
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, device, namespace, norm, widen
+from dlkb.arrays import (
+    Array,
+    check_between,
+    check_count,
+    check_float,
+    device,
+    namespace,
+    norm,
+    widen,
+)
 from dlkb.losses.cross_entropy import (
     binary_cross_entropy_with_logits,
     binary_cross_entropy_with_logits_vjp,
@@ -245,7 +254,7 @@ def loss_floor(*, batch: int, temperature: float) -> float:
         >>> round(loss_floor(batch=32_768, temperature=1.0), 2)  # of log N = 10.4
         9.4
     """
-    check_between("batch", batch, 2, math.inf, closed="left")
+    check_count("batch", batch, 2)
     check_between("temperature", temperature, 0, math.inf, closed="neither")
     return math.log1p((batch - 1) * math.exp(-batch / (batch - 1) / temperature))
 

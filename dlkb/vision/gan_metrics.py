@@ -93,7 +93,7 @@ def frechet_distance(first: Moments, second: Moments) -> Array:
         The distance (a square: its unit is that of the features, squared), shape (...), ≥ 0.
 
     Raises:
-        TypeError: If an array is not floating-point.
+        TypeError: If a set is not given as `Moments`, or an array is not floating-point.
         ValueError: If shapes differ, or do not fit together.
 
     Reference:
@@ -106,6 +106,8 @@ def frechet_distance(first: Moments, second: Moments) -> Array:
         np.float64(4.0)
     """
     for name, moments in (("first", first), ("second", second)):
+        if not isinstance(moments, Moments):
+            raise TypeError(f"{name} is {type(moments).__name__}: pass Moments(mean, cov)")
         check_float(f"{name}.mean", moments.mean)
         check_float(f"{name}.cov", moments.cov)
         wanted = (*moments.mean.shape, *moments.mean.shape[-1:])

@@ -5,6 +5,7 @@ import math
 from dlkb.arrays import (
     Array,
     check_between,
+    check_count,
     check_float,
     check_same_shape,
     namespace,
@@ -123,7 +124,7 @@ def ssim(
     check_between("sigma", sigma, 0, math.inf, closed="right")
     check_between("k1", k1, 0, math.inf, closed="neither")
     check_between("k2", k2, 0, math.inf, closed="neither")
-    check_between("size", size, 1, min(x.shape[-2:]))
+    check_count("size", size, 1, min(x.shape[-2:]))
     if size % 2 == 0:
         raise ValueError(f"size is {size}: it must be odd, so that a window has a centre")
     xp = namespace(x, y)

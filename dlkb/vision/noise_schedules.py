@@ -6,7 +6,7 @@ variance of $x_t$; $\bar\alpha_0 = 1$.
 
 import math
 
-from dlkb.arrays import Array, as_numbers, check_between, check_float, namespace, widen
+from dlkb.arrays import Array, as_numbers, check_between, check_count, check_float, namespace, widen
 
 
 def linear_beta(t: Array, *, steps: int, first: float = 1e-4, last: float = 0.02) -> Array:
@@ -36,7 +36,7 @@ def linear_beta(t: Array, *, steps: int, first: float = 1e-4, last: float = 0.02
         array([0.0001, 0.02  ])
     """
     check_float("t", t)
-    check_between("steps", steps, 2, math.inf, closed="left")
+    check_count("steps", steps, 2)
     check_between("first", first, 0, 1, closed="neither")
     check_between("last", last, 0, 1, closed="neither")
     first, last = as_numbers(first, last)
@@ -70,7 +70,7 @@ def cosine_alpha_bar(t: Array, *, steps: int, offset: float = 0.008) -> Array:
         array([1.   , 0.494, 0.   ])
     """
     check_float("t", t)
-    check_between("steps", steps, 1, math.inf, closed="left")
+    check_count("steps", steps, 1)
     check_between("offset", offset, 0, math.inf, closed="left")
     (offset,) = as_numbers(offset)
     xp = namespace(t)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dlkb.arrays import Array, check_between, check_float, check_same_shape, namespace
+from dlkb.arrays import Array, check_between, check_count, check_float, check_same_shape, namespace
 from dlkb.backpropagation.convolution import output_size
 from dlkb.losses.cross_entropy import binary_cross_entropy_with_logits
 from dlkb.losses.regression import absolute_error
@@ -72,7 +72,7 @@ def patch_strides(layers: int = 3) -> tuple[int, ...]:
         >>> patch_strides()
         (2, 2, 2, 1, 1)
     """
-    check_between("layers", layers, 0, math.inf, closed="left")
+    check_count("layers", layers, 0)
     return (2,) * layers + (1, 1)
 
 
@@ -95,7 +95,7 @@ def receptive_field(strides: Sequence[int], *, kernel: int = KERNEL) -> int:
         >>> receptive_field(patch_strides(3))
         70
     """
-    check_between("kernel", kernel, 1, math.inf, closed="left")
+    check_count("kernel", kernel, 1)
     field, jump = 1, 1
     for stride in strides:
         check_between("strides", stride, 1, math.inf, closed="left")
@@ -122,7 +122,7 @@ def patch_field(layers: int = 3) -> int:
         >>> [patch_field(layers) for layers in range(6)]
         [7, 16, 34, 70, 142, 286]
     """
-    check_between("layers", layers, 0, math.inf, closed="left")
+    check_count("layers", layers, 0)
     return 9 * 2**layers - 2
 
 
@@ -203,8 +203,8 @@ def unet_blocks(
         >>> [block.channels_in for block in blocks[8:]]
         [512, 1024, 1024, 1024, 1024, 512, 256, 128]
     """
-    check_between("depth", depth, 5, math.inf, closed="left")
-    check_between("width", width, 1, math.inf, closed="left")
+    check_count("depth", depth, 5)
+    check_count("width", width, 1)
     if size < 1 or size % 2**depth:
         raise ValueError(f"size is {size}: a multiple of {2**depth}, 2 to the depth, is needed")
     given = [channels[0], *(width * min(2**i, 8) for i in range(depth))]

@@ -4,18 +4,10 @@ Batch normalization in evaluation is one gain and one shift a channel: folded in
 in front (`dlkb.normalization.batch_norm.fold_into`), it leaves a kernel and a bias, as here.
 """
 
-import math
 from typing import Literal, NamedTuple
 
 from dlkb.activations.relu import relu, relu_vjp
-from dlkb.arrays import (
-    Array,
-    check_between,
-    check_float,
-    check_same_shape,
-    namespace,
-    widen,
-)
+from dlkb.arrays import Array, check_count, check_float, check_same_shape, namespace, widen
 from dlkb.backpropagation.convolution import conv, conv_input_vjp
 
 Stride = Literal["1x1", "3x3"]
@@ -188,7 +180,7 @@ def gradient_growth(chi: Array, *, blocks: int) -> Array:
         array([ 1., 11.])
     """
     check_float("chi", chi)
-    check_between("blocks", blocks, 0, math.inf, closed="left")
+    check_count("blocks", blocks, 0)
     growth = namespace(chi).ones_like(chi)
     for k in range(1, blocks + 1):
         growth = growth * (1 + chi / k)

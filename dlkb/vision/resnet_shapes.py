@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from dlkb.arrays import check_between
+from dlkb.arrays import check_between, check_count
 from dlkb.backpropagation.convolution import output_size
 from dlkb.vision.resnet import Stride
 
@@ -63,7 +63,7 @@ def convolutions(
         >>> layers[0], len(layers)
         (Layer(stage=0, inputs=3, outputs=64, kernel=7, size=112, projection=False), 53)
     """
-    check_between("size", size, 1, math.inf, closed="left")
+    check_count("size", size, 1)
     if block not in ("basic", "bottleneck"):
         raise ValueError(f"block is {block!r}: it must be 'basic' or 'bottleneck'")
     if stride_in not in ("1x1", "3x3"):
@@ -122,7 +122,7 @@ def parameter_count(layers: Sequence[Layer], *, classes: int = 1000) -> int:
         >>> parameter_count(convolutions())
         25557032
     """
-    check_between("classes", classes, 1, math.inf, closed="left")
+    check_count("classes", classes, 1)
     kernels = sum(c.kernel**2 * c.inputs * c.outputs + 2 * c.outputs for c in layers)
     return kernels + (_features(layers) + 1) * classes
 
@@ -146,7 +146,7 @@ def multiply_adds(layers: Sequence[Layer], *, classes: int = 1000) -> int:
         >>> round(multiply_adds(convolutions()) / 1e9, 2)
         4.09
     """
-    check_between("classes", classes, 1, math.inf, closed="left")
+    check_count("classes", classes, 1)
     kernels = sum(c.kernel**2 * c.inputs * c.outputs * c.size**2 for c in layers)
     return kernels + _features(layers) * classes
 

@@ -201,6 +201,11 @@ def test_errors(kind):
         kind(reduction="batch")
     with pytest.raises(ValueError, match="has shape"):
         kind()(draw((2, 4)), draw((2, 3)))
+    for loss in (CrossEntropyLoss(), BCEWithLogitsLoss()):
+        with pytest.raises(TypeError, match="target is list: pass a tensor"):
+            loss(torch.zeros(2, 3), [0, 1])
+        with pytest.raises(TypeError, match="input is list: pass a tensor"):
+            loss([[0.0, 1.0]], torch.tensor([0]))
     with pytest.raises(ValueError, match=r"input has shape \(\)"):
         CrossEntropyLoss()(torch.tensor(1.0), torch.tensor(0))
 

@@ -116,6 +116,8 @@ def test_complex_numbers_are_refused_as_by_torch_but_for_l1(device):
 def test_other_shapes_are_refused(name):
     ours, theirs = pair(name)
     x, y = draw((4, 1)), draw((4,))
+    with pytest.raises(TypeError, match="target is list: pass a tensor"):
+        ours(x, [0.0])
     with pytest.raises(ValueError, match=r"\(4,\) but input has shape \(4, 1\): .*squeeze\(-1\)"):
         ours(x, y)
     with pytest.warns(UserWarning, match="Using a target size"):

@@ -228,6 +228,11 @@ def test_a_line_in_one_over_n_is_continued():
         (lambda: feature_moments(np.ones((1, 3))), ValueError, "x has shape .* at least 2"),
         (lambda: feature_moments(np.ones((3, 2), int)), TypeError, "x has dtype int64"),
         (
+            lambda: frechet_distance((np.zeros(2), np.eye(2)), feature_moments(np.eye(2))),
+            TypeError,
+            r"first is tuple: pass Moments\(mean, cov\)",
+        ),
+        (
             lambda: frechet_distance(Moments(np.ones(2), np.ones(2)), Moments(np.ones(2), 1)),
             ValueError,
             r"first.cov has shape \(2,\) beside a mean of shape \(2,\)",
