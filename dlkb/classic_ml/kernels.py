@@ -56,7 +56,7 @@ def polynomial_kernel(
         (…, n, m).
 
     Raises:
-        TypeError: If an array is not floating-point.
+        TypeError: If an array is not floating-point, or the degree no integer.
         ValueError: If the shapes do not fit, or an option is out of its range.
 
     Note:
@@ -69,8 +69,6 @@ def polynomial_kernel(
     """
     _check_pair(X, Z)
     check_count("degree", degree, 1)
-    if degree % 1:
-        raise ValueError(f"degree is {degree}: an integer is needed")
     check_between("gamma", gamma, 0, math.inf, closed="neither")
     check_between("coef0", coef0, 0, math.inf, closed="left")
     xp = namespace(X, Z)

@@ -379,5 +379,5 @@ def plus_plus_bound(k: int) -> float:
         >>> round(plus_plus_bound(10), 2)
         34.42
     """
-    check_count("k", k, 1)
+    check_between("k", k, 1, math.inf, closed="left")
     return 8 * (math.log(k) + 2)

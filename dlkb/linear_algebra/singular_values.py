@@ -431,8 +431,8 @@ def gaussian_edges(rows: int, columns: int, *, std: float) -> Edges:
         >>> gaussian_edges(400, 100, std=0.1)
         Edges(low=1.0, high=3.0)
     """
-    check_count("rows", rows, 1)
-    check_count("columns", columns, 1)
+    check_between("rows", rows, 1, math.inf, closed="left")
+    check_between("columns", columns, 1, math.inf, closed="left")
     check_between("std", std, 0, math.inf)
     return Edges(std * abs(rows**0.5 - columns**0.5), std * (rows**0.5 + columns**0.5))
 

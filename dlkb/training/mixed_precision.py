@@ -145,7 +145,7 @@ def loss_scale_update(
     """
     check_between("growth_factor", growth_factor, 1, math.inf, closed="neither")
     check_between("backoff_factor", backoff_factor, 0, 1, closed="neither")
-    check_count("growth_interval", growth_interval, 1)
+    check_between("growth_interval", growth_interval, 1, math.inf, closed="left")
     if isinstance(growth_interval, float) and growth_interval % 1:
         raise ValueError(
             f"growth_interval is {growth_interval}: a count of steps never meets it, round it"
@@ -184,7 +184,7 @@ def skipped_share(*, growth_interval: int = 2000) -> float:
         >>> round(skipped_share(), 5)
         0.0005
     """
-    check_count("growth_interval", growth_interval, 1)
+    check_between("growth_interval", growth_interval, 1, math.inf, closed="left")
     return 1 / (growth_interval + 1)
 
 

@@ -135,7 +135,7 @@ SQUARE, TWO = np.ones((2, 2)), np.ones(2)
         (lambda: gaussian_kernel(SQUARE, np.ones((2, 3))), ValueError, r"\(…, m, p\) are needed"),
         (lambda: gaussian_kernel(SQUARE, SQUARE, gamma=0.0), ValueError, r"gamma is 0\.0"),
         (lambda: polynomial_kernel(SQUARE, SQUARE, degree=0), ValueError, "degree is 0"),
-        (lambda: polynomial_kernel(SQUARE, SQUARE, degree=2.5), ValueError, r"degree is 2\.5"),
+        (lambda: polynomial_kernel(SQUARE, SQUARE, degree=2.5), TypeError, r"degree is 2\.5"),
         (lambda: polynomial_kernel(SQUARE, SQUARE, gamma=0.0), ValueError, "gamma is 0"),
         (lambda: polynomial_kernel(SQUARE, SQUARE, coef0=-1.0), ValueError, "coef0 is -1"),
         (lambda: kernel_ridge(SQUARE, TWO, l2=0.0), ValueError, r"l2 is 0\.0"),

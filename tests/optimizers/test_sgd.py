@@ -213,7 +213,7 @@ ONE = np.ones(2)
         (lambda: sgd(ONE, np.ones(3)), ValueError, r"grad has shape \(3,\)"),
         (lambda: sgd(ONE, ONE, lr=-1.0), ValueError, r"lr is -1.0: .* \[0, inf\)"),
         (lambda: sgd(ONE, ONE, weight_decay=-1.0), ValueError, "weight_decay is -1.0"),
-        (lambda: batch_variance(1.0, batch=0), ValueError, r"batch is 0: .* \[1, inf\]"),
+        (lambda: batch_variance(1.0, batch=0), ValueError, r"batch is 0: .* \[1, inf\)"),
         (lambda: batch_variance(1.0, batch=4, examples=3), ValueError, r"batch is 4: .* \[1, 3\]"),
         (lambda: noise_ball(ONE, 1.0, lr=-1.0), ValueError, "lr is -1.0"),
         (lambda: noise_ball(2.0, 1.0, lr=0.1), TypeError, "curvature is float"),

@@ -168,7 +168,7 @@ def test_half_precision_counts_beyond_its_integers():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x: precision(x, k=0), ValueError, r"k is 0: .* \[1, inf\]"),
+        (lambda x: precision(x, k=0), ValueError, r"k is 0: .* \[1, inf\)"),
         (lambda x: precision(x.astype(int), k=1), TypeError, "relevance has dtype int64"),
         (lambda x: precision(np.zeros((2, 0)), k=1), ValueError, "must hold the documents"),
         (lambda x: recall(x, np.ones(3)), ValueError, "total has shape"),
