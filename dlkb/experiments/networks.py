@@ -209,6 +209,15 @@ def normalize(z: Tensor, norm: str) -> Tensor:
     return (z - z.mean(axis, keepdim=True)) / torch.sqrt(variance + 1e-5)
 
 
+class _SideBySide(NamedTuple):
+    """A generator for `keep_mask`: what each network draws from its own, one after the other."""
+
+    generators: list[np.random.Generator]
+
+    def random(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        return np.stack([g.random(shape[1:]) for g in self.generators])
+
+
 def forward(
     networks: Networks,
     x: Tensor,
@@ -263,7 +272,6 @@ def forward(
         if hidden:
             h = networks.activation(z)
         if hidden and dropout and generators is not None:
-            pairs = zip(h, generators, strict=True)
-            keep = torch.stack([keep_mask(one, p=dropout, generator=g) for one, g in pairs])
+            keep = keep_mask(h, p=dropout, generator=_SideBySide(generators))
             h = drop(h, keep, p=dropout)
     return signals

@@ -1,6 +1,7 @@
 """Figures of the page on ReLU and its relatives."""
 
 from functools import partial
+from itertools import product
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -8,13 +9,21 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor
 
-from dlkb.activations.relu import elu, elu_vjp, leaky_relu, leaky_relu_vjp, relu, relu_vjp
+from dlkb.activations.relu import (
+    elu,
+    elu_vjp,
+    leaky_relu,
+    leaky_relu_vjp,
+    prelu,
+    relu,
+    relu_vjp,
+)
 from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import Networks, draw, forward
 from dlkb.experiments.rules import sgd_rule
+from dlkb.experiments.scores import evaluate
 from dlkb.experiments.training import train
 from scripts.figures.explorable import Explorable, Slider
 
@@ -22,7 +31,8 @@ Vector = NDArray[np.float64]
 
 RATES = (0.1, 0.3, 1.0, 2.0, 4.0)
 SLOPES = (0.0, 0.01, 0.1)
-STEPS, EVERY = 600, 10
+SETTINGS = (*product(RATES, SLOPES), (2.0, 0.3))
+STEPS, EVERY, NETWORKS = 600, 10, 10
 
 
 class Deaths(NamedTuple):
@@ -39,22 +49,42 @@ class Deaths(NamedTuple):
 
 
 @kept
-def deaths(lr: float = 2.0, slope: float = 0.0) -> Deaths:
-    """Train with steps of one size, and count units that are inactive on all images."""
+def trained() -> Deaths:
+    """Train with steps of one size, and count units that are inactive on all images.
+
+    Returns:
+        A row for each of `SETTINGS`, of what `deaths` returns for it.
+    """
     torch.set_num_threads(1)
-    data = digits()
+    data = digits(dtype="float32")
     images = torch.tensor(data.x_train[:400])
+    lr, slope = torch.tensor(SETTINGS).repeat_interleave(NETWORKS, 0).T[:, :, None]
+    drawn = draw((64, 32, 10), seeds=NETWORKS, dtype="float32")
+    networks = drawn._replace(
+        theta=drawn.theta.repeat(len(SETTINGS), 1),
+        activation=partial(prelu, alpha=slope[..., None]),
+    )
 
-    def inactive(networks: Networks, _: Tensor | None = None) -> Tensor:
+    def inactive(networks: Networks) -> Vector:
         hidden = forward(networks, images)[0]
-        return (~(hidden > 0)).all(1).double().mean(1)
+        return (~(hidden > 0)).all(1).double().mean(1).numpy()
 
-    start = draw((64, 32, 10), activation=partial(leaky_relu, negative_slope=slope), seeds=10)
-    run = train(start, data, rule=sgd_rule(lr=lr), steps=STEPS, batch=32, watch=inactive)
-    assert run.watched is not None
-    last = inactive(run.networks).numpy()[:, None]
-    shares = np.concatenate([run.watched[:, ::EVERY], last], axis=1)
-    return Deaths(shares, run.test_accuracy[:, -1])
+    shares = [inactive(networks)]
+    untested = data._replace(x_test=data.x_test[:1], y_test=data.y_test[:1])
+    for done in range(0, STEPS, EVERY):
+        rule, seed = sgd_rule(lr=lr), done * len(networks.theta)
+        run = train(networks, untested, rule=rule, steps=EVERY, batch=32, seed=seed)
+        networks = run.networks
+        shares.append(inactive(networks))
+    accuracy = evaluate(networks, data.x_test, data.y_test).accuracy
+    rows = (len(SETTINGS), NETWORKS)
+    return Deaths(np.stack(shares, 1).reshape(*rows, -1), accuracy.reshape(rows))
+
+
+def deaths(lr: float = 2.0, slope: float = 0.0) -> Deaths:
+    """Return what training with one size of step and one slope came to."""
+    row = SETTINGS.index((lr, slope))
+    return Deaths(*(found[row] for found in trained()))
 
 
 def dying() -> Explorable:

@@ -22,7 +22,7 @@ from scripts.figures.explorable import Explorable, Slider
 
 Array = NDArray[np.float64]
 
-RANKS, RATES, ALPHA, WIDTH = (1, 2, 4, 8, 16), (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1), 16, 32
+RANKS, RATES, ALPHA, WIDTH = (1, 4, 8, 16), (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1), 16, 32
 LABELS = {"lora": "LoRA, α/r", "rslora": "LoRA, α/√r", "full": "full", "head": "head only"}
 COLORS = dict(zip(LABELS, ("C0", "C1", "C2", "C3"), strict=True))
 STYLES = {"lora": "-", "rslora": "-.", "full": "--", "head": ":"}
@@ -44,7 +44,9 @@ def tuned(method: str, r: int | None = None) -> Tuned:
     """
     if method in ("full", "head"):
         return finetune(start(), rates=RATES, head_only=method == "head")
-    rule: Rule = "lora" if method == "lora" or r == 1 else "rslora"
+    if method == "rslora" and r == 1:
+        return tuned("lora", 1)  # the rules agree
+    rule: Rule = "lora" if method == "lora" else "rslora"
     return finetune(start(), rates=RATES, r=r, alpha=ALPHA, rule=rule)
 
 
@@ -87,7 +89,7 @@ def learning_rate() -> Explorable:
             f"in full {full}."
         )
 
-    return Explorable(figure, (Slider("rank r", RANKS, 3),), tuple(moving), show)
+    return Explorable(figure, (Slider("rank r", RANKS, 2),), tuple(moving), show)
 
 
 def learning_rate_says() -> dict[str, bool]:

@@ -66,26 +66,27 @@ class Through(NamedTuple):
 
 
 @kept
-def through(gain: float, slope: float, width: int = 128) -> Through:
+def at_gain_one(slope: float, width: int) -> tuple[Values, Values]:
     """Send signals and gradients through ten fresh Xavier networks of leaky ReLUs."""
 
     def activation(z: Tensor) -> Tensor:
         return torch.nn.functional.leaky_relu(z, slope)
 
     networks = draw(
-        (width,) * (LAYERS + 1), activation=activation, init="xavier", gain=gain, last_gain=gain,
-        bias=False, seeds=10,
+        (width,) * (LAYERS + 1), activation=activation, init="xavier", gain=1.0, bias=False,
+        seeds=10,
     )  # fmt: skip
     found = propagate(networks, np.random.default_rng(0).normal(size=(1, width)))
+    return found.signal / found.signal[:, :1], found.gradient / found.gradient[:, -1:]
+
+
+def through(gain: float, slope: float, width: int = 128) -> Through:
+    """Return what is left, layer by layer: without biases a layer's gain factors out."""
+    signal, gradient = at_gain_one(slope, width)
     layer = np.arange(1.0, LAYERS + 1)
     factor = (gain / leaky_relu_gain(slope)) ** 2
-    return Through(
-        layer,
-        found.signal / found.signal[:, :1],
-        found.gradient / found.gradient[:, -1:],
-        factor ** (layer - 1),
-        factor,
-    )
+    more = gain ** (2 * (layer - 1))
+    return Through(layer, signal * more, gradient * more[::-1], factor ** (layer - 1), factor)
 
 
 def gain_and_slope() -> Explorable:
@@ -162,9 +163,10 @@ def losses(rule: str, panel: Panel, depth: int = DEPTH, lr: float = LR) -> Value
         activation=ACTIVATIONS[panel.name],
         init=INITS.get(rule, rule),
         gain=gain,
+        dtype="float32",
     )
-    data = digit_images(scale="standard")
-    return train(networks, data, rule=sgd_rule(lr=lr), steps=STEPS, batch=64).loss
+    data = digit_images(scale="standard", test=1, dtype="float32")
+    return train(networks, data, rule=sgd_rule(lr=lr), steps=STEPS, batch=32).loss
 
 
 def digits() -> Figure:

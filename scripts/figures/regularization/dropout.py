@@ -199,7 +199,7 @@ def explore_bands_says() -> dict[str, bool]:
     }
 
 
-SEEDS, STEPS, RATES = 12, 150, (0.0, 0.2, 0.4, 0.6, 0.8)
+SEEDS, STEPS, RATES = 10, 150, (0.0, 0.2, 0.4, 0.6, 0.8)
 IMAGES, UNITS = (100, 300, 1000), (4, 16, 64)
 
 
@@ -218,7 +218,7 @@ def digit_losses(images: int, units: int) -> Losses:
     start = draw((64, units, 10), seeds=SEEDS, dtype="float32")
     rows = []
     for p in RATES:
-        run = train(start, data, rule=adam_rule(lr=0.01), steps=STEPS, batch=50, dropout=p)
+        run = train(start, data, rule=adam_rule(lr=0.01), steps=STEPS, batch=32, dropout=p)
         x_fit, y_fit = torch.tensor(data.x_train), torch.tensor(data.y_train)
         fit = evaluate(run.networks, x_fit, y_fit, loss=cross_entropy)
         rows.append((fit.loss, run.test_loss[:, -1]))

@@ -41,7 +41,7 @@ LEARNED = 0.3
 
 
 class Start(NamedTuple):
-    """Ten networks trained on all of 200 digits in each step.
+    """Ten networks trained on all of 100 digits in each step.
 
     Attributes:
         step: Every eighth step, counted from 0.
@@ -66,13 +66,13 @@ def start(warmup: int, gain: float) -> Start:
         warmup: Steps of the warm-up.
         gain: Factor of the last layer's initial weights.
     """
-    data = digits(train=200)
+    data = digits(train=100, test=1, dtype="float32")
     rates = PEAK * warm_up(np.arange(1.0, STEPS + 1), warmup=warmup)
 
     def theta(networks: Networks, grad: torch.Tensor) -> torch.Tensor:
         return networks.theta
 
-    first = draw((64, 32, 10), last_gain=gain)
+    first = draw((64, 32, 10), last_gain=gain, dtype="float32")
     run = train(first, data, rule=lambda t: sgd_rule(lr=rates[t - 1]), steps=STEPS, watch=theta)
     assert run.watched is not None
     at = np.arange(0, STEPS, EVERY)
@@ -83,7 +83,7 @@ def start(warmup: int, gain: float) -> Start:
                     first._replace(theta=torch.tensor(run.watched[:, k])),
                     data.x_train,
                     data.y_train,
-                    steps=20,
+                    steps=15,
                 )
             )
             for k in at
@@ -210,11 +210,9 @@ def shapes_says() -> dict[str, bool]:
 
 
 LENGTH, BATCH = 400, 16
+STEP: Vector = np.arange(1.0, LENGTH + 1)
 RATES = {"SGD": (0.05, 0.1, 0.2, 0.4, 0.8), "Adam": (0.003, 0.006, 0.012, 0.024, 0.048)}
-RULES: dict[str, Callable[[float], Rule]] = {
-    "SGD": lambda lr: sgd_rule(lr=lr),
-    "Adam": lambda lr: adam_rule(lr=lr),
-}
+RULES: dict[str, Callable[..., Rule]] = {"SGD": sgd_rule, "Adam": adam_rule}
 COMPARED: dict[str, Schedule] = {
     "constant": partial(warm_up, warmup=20),
     "inverse root": partial(inverse_root, warmup=20),
@@ -224,9 +222,9 @@ COMPARED: dict[str, Schedule] = {
 WIDTHS = {"SGD": (64, 48, 48, 10), "Adam": (64, 32, 10)}
 
 
-def at_step(make: Callable[[float], Rule], peak: float, factor: Vector, t: int) -> Rule:
+def at_step(make: Callable[..., Rule], peak: float, factor: Vector, t: int) -> Rule:
     """Return the rule of step t, counted from 1."""
-    return make(peak * factor[t - 1])
+    return make(lr=peak * factor[t - 1])
 
 
 @kept
@@ -235,12 +233,12 @@ def ends(optimizer: str, name: str) -> Vector:
 
     A fifth of the training labels is drawn anew, so that no network should fit them all.
     """
-    data = digits(train=1000, noise=0.2, seeds=10)
-    factor = COMPARED[name](np.arange(1.0, LENGTH + 1))
+    data = digits(train=1000, noise=0.2, seeds=10, dtype="float32")
+    start, factor = draw(WIDTHS[optimizer], dtype="float32"), COMPARED[name](STEP)
     found = []
     for peak in RATES[optimizer]:
         rule = partial(at_step, RULES[optimizer], peak, factor)
-        run = train(draw(WIDTHS[optimizer]), data, rule=rule, steps=LENGTH, batch=BATCH)
+        run = train(start, data, rule=rule, steps=LENGTH, batch=BATCH)
         found.append(run.test_loss[:, -1])
     return np.asarray(found)
 
