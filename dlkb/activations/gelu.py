@@ -14,6 +14,9 @@ from dlkb.arrays import Array, check_float, check_same_shape, erf, namespace
 CUBIC = 0.044715
 """Factor of the cube in the tanh form of GELU."""
 
+SCALE = math.sqrt(8 / math.pi)
+"""Twice the slope at 0 of what the tanh form puts into tanh."""
+
 QUICK = 1.702
 """β of the sigmoid form of GELU."""
 
@@ -31,12 +34,16 @@ class SwishGradients(NamedTuple):
     beta: Array
 
 
-def _tanh_gate(x: Array) -> tuple[Array, Array]:
-    """Return the gate of the tanh form, (1 + tanh u)/2 = σ(2u), and its derivative times x."""
+def _tanh_logit(x: Array) -> Array:
+    """Return 2u of the tanh form, whose gate is (1 + tanh u)/2 = σ(2u)."""
     x = namespace(x).clip(x, min=-FAR, max=FAR)
-    scale = math.sqrt(8 / math.pi)
-    v = scale * x * (1 + CUBIC * x * x)
-    return sigmoid(v), sigmoid_vjp(v, x) * scale * (1 + 3 * CUBIC * x * x)
+    return SCALE * x * (1 + CUBIC * x * x)
+
+
+def _tanh_change(x: Array) -> Array:
+    """Return x times the derivative of that gate."""
+    x = namespace(x).clip(x, min=-FAR, max=FAR)
+    return sigmoid_vjp(_tanh_logit(x), x) * SCALE * (1 + 3 * CUBIC * x * x)
 
 
 def _mish_gate(x: Array) -> tuple[Array, Array]:
@@ -125,7 +132,7 @@ def gelu(x: Array, *, approximate: str = "none") -> Array:
     """
     check_float("x", x)
     _check_approximate(approximate)
-    return x * (normal_cdf(x) if approximate == "none" else _tanh_gate(x)[0])
+    return x * (normal_cdf(x) if approximate == "none" else sigmoid(_tanh_logit(x)))
 
 
 def gelu_vjp(x: Array, cotangent: Array, *, approximate: str = "none") -> Array:
@@ -157,8 +164,7 @@ def gelu_vjp(x: Array, cotangent: Array, *, approximate: str = "none") -> Array:
     _check_pair(x, cotangent)
     _check_approximate(approximate)
     if approximate == "tanh":
-        gate, change = _tanh_gate(x)
-        return cotangent * (gate + change)
+        return cotangent * (sigmoid(_tanh_logit(x)) + _tanh_change(x))
     xp = namespace(x, cotangent)
     near = xp.clip(x, min=-FAR_DENSITY, max=FAR_DENSITY)
     density = xp.exp(-(near**2) / 2) / math.sqrt(2 * math.pi)

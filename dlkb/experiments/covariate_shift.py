@@ -94,8 +94,9 @@ def _forward(
     for weight, bias in hidden:
         z = torch.bmm(h, weight) if bias is None else torch.baddbmm(bias, h, weight)
         z = normalize(z, networks.norm) if networks.norm else z
-        a, c = (noise * torch.tensor(rng.normal(size=weight.shape[-1])).to(z) for _ in "ac")
-        z = a.exp() * z + c
+        if noise:
+            a, c = noise * torch.tensor(rng.normal(size=(2, weight.shape[-1]))).to(z)
+            z = a.exp() * z + c
         means.append(z.detach().mean(1))
         h = networks.activation(z)
     outputs = torch.bmm(h, last.weight)

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import layer_norm, rms_norm
 
 from dlkb.arrays import check_between, check_count
 from dlkb.initialization.xavier import kaiming_std, orthogonalize, xavier_std
-from dlkb.normalization.rms_norm import unit_rms
 from dlkb.regularization.dropout import dropout as drop
 from dlkb.regularization.dropout import keep_mask
 
@@ -200,13 +200,12 @@ def normalize(z: Tensor, norm: str) -> Tensor:
         >>> normalize(torch.tensor([[[1.0, 3.0]]]), "layer")
         tensor([[[-1.0000,  1.0000]]])
     """
-    axis = 1 if norm == "batch" else 2
-    if norm == "rms":
-        return unit_rms(z, axis=2, eps=1e-5).unit
+    if norm == "batch":
+        return normalize(z.mT, "layer").mT
     if norm == "center":
         return z - z.mean(2, keepdim=True)
-    variance = z.var(axis, keepdim=True, correction=0)
-    return (z - z.mean(axis, keepdim=True)) / torch.sqrt(variance + 1e-5)
+    fused = rms_norm if norm == "rms" else layer_norm
+    return fused(z, z.shape[2:], eps=1e-5)
 
 
 class _SideBySide(NamedTuple):

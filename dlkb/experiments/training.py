@@ -56,6 +56,7 @@ def train(
     every: int | None = None,
     watch: Callable[[Networks, Tensor], Tensor] | None = None,
     seed: int = 0,
+    seeds: int | None = None,
 ) -> Run:
     """Train networks, all at once, each on its own batches.
 
@@ -75,6 +76,8 @@ def train(
         watch: Called before each step with the networks and the gradient, clipped, in the shape of
             `theta`; returns a tensor whose first axis is the seeds. All are kept.
         seed: Network s takes its batches and masks from the seeds 1 and `seed + s`.
+        seeds: After so many networks the seeds begin anew, as where one draw of networks is
+            repeated for several learning rates. None for a seed of its own for each.
 
     Returns:
         The trained networks and the curves, as NumPy arrays.
@@ -99,17 +102,19 @@ def train(
         check_between("clip", clip, 0, np.inf, closed="neither")
     if every is not None:
         check_count("every", every, 1)
+    if seeds is not None:
+        check_count("seeds", seeds, 1)
     x, y = as_tensor(data.x_train, networks), as_tensor(data.y_train, networks)
-    seeds = len(networks.theta)
-    _check_data(x, y, seeds, paired=batch is not None)
+    count = len(networks.theta)
+    _check_data(x, y, count, paired=batch is not None)
     examples = x.shape[-2]
     if batch is not None:
         check_count("batch", batch, 1, examples)
     sizes = layer_sizes(networks)
     mask = _mask(networks, sizes, trained)
-    generators = [np.random.default_rng([1, seed + s]) for s in range(seeds)]
+    generators = [np.random.default_rng([1, seed + s % (seeds or count)]) for s in range(count)]
     order = _order(generators, examples, steps * (batch or 0), networks)
-    own = torch.arange(seeds, device=networks.theta.device)[:, None]
+    own = torch.arange(count, device=networks.theta.device)[:, None]
     state = at_step(rule, 1).start(networks.theta)
     losses, norms, watched, tests = [], [], [], {}
     for step in range(steps):
@@ -138,10 +143,10 @@ def train(
         networks = networks._replace(theta=new if mask is None else torch.where(mask, new, theta))
     tests[steps] = evaluate(networks, data.x_test, data.y_test, loss=loss)
     empty = networks.theta.new_zeros
-    by_layer = torch.stack(norms, dim=1) if norms else empty((seeds, 0, len(sizes)))
+    by_layer = torch.stack(norms, dim=1) if norms else empty((count, 0, len(sizes)))
     return Run(
         networks,
-        as_numpy(torch.stack(losses, dim=1) if losses else empty((seeds, 0))),
+        as_numpy(torch.stack(losses, dim=1) if losses else empty((count, 0))),
         as_numpy(by_layer.norm(dim=2)),
         as_numpy(by_layer),
         np.asarray(list(tests)),

@@ -104,6 +104,11 @@ def test_a_seed_is_the_same_alone_and_among_others():
     other = train(draw((64, 8, 10), seeds=3, seed=4), data, seed=40, **options)
     assert not np.array_equal(many.loss, other.loss)
     assert len({*many.loss[:, 0]}) == 3
+    three = draw((64, 8, 10), seeds=3, seed=4)
+    twice = three._replace(theta=three.theta.repeat(2, 1))
+    np.testing.assert_allclose(
+        train(twice, data, seed=4, seeds=3, **options).loss, np.tile(many.loss, (2, 1)), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("stacked", [False, True])
@@ -211,6 +216,7 @@ def test_no_step_is_no_change():
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"clip": 0.0}, "clip is 0.0"),
         ({"every": 0}, "every is 0"),
+        ({"seeds": 0}, "seeds is 0"),
         ({"trained": [2]}, r"trained is \[2\]: layers are numbered 0 … 1"),
     ],
 )

@@ -32,7 +32,7 @@ class Gap(NamedTuple):
     Attributes:
         values: Its values on `GRID`.
         difference: Its values minus GELU's, on `GRID`.
-        largest: The largest difference, found on `FINE`.
+        largest: The largest difference, found on `FINE`, from 0 on.
         at: The distance from 0 where it is.
     """
 
@@ -45,8 +45,9 @@ class Gap(NamedTuple):
 def gap(beta: float) -> Gap:
     """Compare Swish with GELU."""
     values = swish(GRID, beta=beta)
-    apart = np.abs(swish(FINE, beta=beta) - gelu(FINE))
-    return Gap(values, values - gelu(GRID), float(apart.max()), float(abs(FINE[apart.argmax()])))
+    right = FINE[FINE >= 0]  # the difference is even
+    apart = np.abs(swish(right, beta=beta) - gelu(right))
+    return Gap(values, values - gelu(GRID), float(apart.max()), float(right[apart.argmax()]))
 
 
 def swish_and_gelu() -> Explorable:
@@ -129,7 +130,7 @@ def approximations() -> Figure:
 
 def approximations_says() -> dict[str, bool]:
     """Return what alt text and caption say, and whether it is so."""
-    x = np.linspace(0, 10, 200_001)
+    x = np.linspace(0, 10, 100_001)
     found = errors(x)
     peaks = {name: (error.max(), x[error.argmax()]) for name, error in found.items()}
     mirrored = errors(-x)
@@ -162,7 +163,8 @@ ROUNDED = "bfloat16"
 
 def trained(depth: int) -> Networks:
     """Train ten residual networks with exact GELU on the digits."""
-    start = draw((64,) + (24,) * depth + (10,), activation=F.gelu, norm="layer", skip=1.0)
+    options = {"activation": F.gelu, "norm": "layer", "skip": 1.0}
+    start = draw((64,) + (24,) * depth + (10,), dtype="float32", **options)
     return train(start, digits(), rule=adam_rule(lr=0.01), steps=100, batch=32).networks
 
 
@@ -174,7 +176,7 @@ def mismatch(depth: int) -> dict[str, Vector]:
         How much the outputs change, root mean square relative to their own, of ten networks.
     """
     networks = trained(depth)
-    x = torch.tensor(digits().x_test)
+    x = torch.tensor(digits(dtype="float32").x_test)
 
     def change(other: Networks) -> Vector:
         with torch.no_grad():
@@ -182,7 +184,7 @@ def mismatch(depth: int) -> dict[str, Vector]:
         moved = (after - before).square().mean((1, 2)) / before.square().mean((1, 2))
         return np.asarray(moved.sqrt())
 
-    rounded = networks._replace(theta=networks.theta.bfloat16().double())
+    rounded = networks._replace(theta=networks.theta.bfloat16().float())
     swapped = {name: change(networks._replace(activation=f)) for name, f in SWAPS.items()}
     return {**swapped, ROUNDED: change(rounded)}
 

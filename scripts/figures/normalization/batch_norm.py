@@ -112,14 +112,15 @@ NOISE, GAIN = 0.3, 1.0
 def shifts_data() -> dict[str, tuple[Array, Array]]:
     """Return loss and shift by step, (seeds, steps), of three ways to train sigmoid networks."""
     torch.set_num_threads(1)
-    data = digits(train=128, scale="standard")
-    found = {}
+    options = {"dtype": "float32"}
+    data, found = digits(train=128, scale="standard", **options), {}
     for name, norm, noise in (
         ("plain", "", 0.0),
         ("batch norm", "batch", 0.0),
         ("batch norm, shifted", "batch", NOISE),
     ):
-        networks = draw((64, 32, 32, 32, 10), activation=torch.sigmoid, gain=GAIN, norm=norm)
+        widths = (64, 32, 32, 32, 10)
+        networks = draw(widths, activation=torch.sigmoid, gain=GAIN, norm=norm, **options)
         run = train_shifted(networks, data, noise=noise, lr=1.0, steps=100)
         found[name] = (run.loss, run.shift)
     return found
@@ -176,17 +177,15 @@ BATCHES, RATES, IMAGES = (2, 4, 8, 32), (0.03, 0.1), 1920
 def few_data() -> dict[str, Array]:
     """Return test accuracies (batch sizes, seeds) at the better of two rates, by normalization."""
     torch.set_num_threads(1)
-    data, found = digits(scale="standard"), {}
+    data, found = digits(scale="standard", dtype="float32"), {}
+    rule = sgd_rule(lr=torch.tensor(RATES).repeat_interleave(10)[:, None])
     for norm in ("batch", "layer"):
-        rows = []
+        networks, rows = draw((64, 32, 32, 10), norm=norm, dtype="float32"), []
+        both = networks._replace(theta=networks.theta.repeat(len(RATES), 1))
         for size in BATCHES:
-            networks = draw((64, 32, 32, 10), norm=norm)
-            runs = [
-                train(networks, data, rule=sgd_rule(lr=lr), steps=IMAGES // size, batch=size)
-                for lr in RATES
-            ]
-            rows.append(max((run.test_accuracy[:, -1] for run in runs), key=np.mean))
-        found[f"{norm} norm"] = np.asarray(rows)
+            run = train(both, data, rule=rule, steps=IMAGES // size, batch=size, seeds=10)
+            rows.append(max(run.test_accuracy.reshape(len(RATES), -1), key=np.mean))
+        found[f"{norm} norm"] = np.asarray(rows, dtype=np.float64)
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.optimizers.adagrad import adagrad, adagrad_init, rmsprop, rmsprop_init
 from dlkb.optimizers.adam import adam, adam_init
 from dlkb.optimizers.muon import COEFFICIENTS, newton_schulz
@@ -19,6 +20,7 @@ from scripts.figures.labels import label_line
 Vector = NDArray[np.float64]
 
 SPIKE_AT, STEPS = 100, 3000
+DECAYS, SPIKES = (0.9, 0.99, 0.999), (1.0, 10.0, 100.0)
 NAMES = ("AdaGrad", "RMSProp", "Adam")
 
 
@@ -34,24 +36,34 @@ class Rates(NamedTuple):
     rates: Vector
 
 
-def rates(decay: float = 0.99, spike: float = 100.0) -> Rates:
-    """Run the methods on gradients of 1, but for one; Adam without its first average."""
-    zero = np.zeros(1)
+@kept
+def all_rates() -> Vector:
+    """Run the methods on gradients of 1, but for one; Adam without its first average.
+
+    Returns:
+        Shape (methods, decays, spikes, steps).
+    """
+    zero = np.zeros((len(DECAYS), len(SPIKES)))
+    decay = np.asarray(DECAYS)[:, None]
     rules: list[Callable[..., Any]] = [
         partial(adagrad, lr=1.0, eps=0.0),
         partial(rmsprop, lr=1.0, eps=0.0, alpha=decay),
         partial(adam, lr=1.0, eps=0.0, betas=(0.0, decay)),
     ]
     states: list[Any] = [adagrad_init(zero), rmsprop_init(zero), adam_init(zero)._replace(step=0)]
-    found = []
-    for t in range(1, STEPS + 1):
-        grad = np.asarray([spike if t == SPIKE_AT else 1.0])
-        moved = []
+    found = np.empty((len(rules), *zero.shape, STEPS))
+    for t in range(STEPS):
+        grad = zero + (SPIKES if t + 1 == SPIKE_AT else 1.0)
         for i, rule in enumerate(rules):
             new, states[i] = rule(zero, grad, states[i])
-            moved.append(-new.item() / grad.item())
-        found.append(moved)
-    return Rates(np.arange(1.0, STEPS + 1), np.asarray(found).T)
+            found[i, ..., t] = -new / grad
+    return found
+
+
+def rates(decay: float = 0.99, spike: float = 100.0) -> Rates:
+    """Return the rates for one decay and one spike."""
+    found = all_rates()[:, DECAYS.index(decay), SPIKES.index(spike)]
+    return Rates(np.arange(1.0, STEPS + 1), found)
 
 
 def shown(t: Vector) -> NDArray[np.intp]:
@@ -88,8 +100,8 @@ def learning_rates() -> Explorable:
         )
 
     sliders = (
-        Slider("decay ρ", (0.9, 0.99, 0.999), 1),
-        Slider("spike", (1.0, 10.0, 100.0), 2),
+        Slider("decay ρ", DECAYS, 1),
+        Slider("spike", SPIKES, 2),
     )
     return Explorable(figure, sliders, tuple(lines), show)
 

@@ -60,11 +60,10 @@ class Plane(NamedTuple):
 def plane() -> Plane:
     """Compute the slower of the two directions' rates, and where it is one."""
     momentum, lr = np.linspace(0, 0.995, 121), np.linspace(0.001, 0.17, 121)
-    rate = [
-        [convergence_rate(BOWL, lr=float(a), momentum=float(b)).max() for b in momentum] for a in lr
-    ]
-    limit = [stable_lr(BOWL[1], momentum=float(b)) for b in momentum]
-    return Plane(momentum, lr, np.asarray(rate), np.asarray(limit))
+    scaled = np.outer(lr, BOWL)  # η and λ matter by their product
+    rate = [convergence_rate(scaled, lr=1.0, momentum=b).max(1) for b in momentum.tolist()]
+    limit = [stable_lr(BOWL[1], momentum=b) for b in momentum.tolist()]
+    return Plane(momentum, lr, np.stack(rate, axis=1), np.asarray(limit))
 
 
 LEVELS = (0.7, 0.8, 0.9, 0.95, 0.98)

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch.func import grad, vmap
 
 from dlkb.book.draw.kept import kept
 from dlkb.experiments.digits import digits
 from dlkb.experiments.networks import Networks, draw, forward
 from dlkb.experiments.rules import Rule, adam_rule, sgd_rule
+from dlkb.experiments.scores import cross_entropy
 from dlkb.experiments.training import train
 from dlkb.training.batch_size import (
     noise_from_examples,
@@ -32,7 +32,7 @@ TARGETS = (1.0, 0.7, 0.5, 0.35)
 BATCHES = (2, 8, 32, 128, 512)
 STEPS = {2: 640, 8: 240, 32: 100, 128: 64, 512: 48}
 EVERY = {2: 16, 8: 6, 32: 2, 128: 1, 512: 1}
-RULES: dict[str, Callable[[float], Rule]] = {
+RULES: dict[str, Callable[[torch.Tensor], Rule]] = {
     "SGD": lambda lr: sgd_rule(lr=lr),
     "Adam": lambda lr: adam_rule(lr=lr),
 }
@@ -58,20 +58,26 @@ class Tuned(NamedTuple):
 
 
 @kept
-def hits(optimizer: str, batch: int, exponent: int) -> Vector:
-    """Return after how many steps each target is reached, shape (targets, seeds), or infinity."""
-    data = digits(train=1200, test=300, dtype="float32")
+def hits(optimizer: str, batch: int) -> Vector:
+    """Return after how many steps each target is reached, or infinity.
+
+    Returns:
+        Shape (targets, rates, seeds).
+    """
+    data, start = digits(train=1200, test=300, dtype="float32"), draw(WIDTHS, dtype="float32")
+    rates = 2.0 ** torch.tensor(EXPONENTS[optimizer][batch])
     run = train(
-        draw(WIDTHS, dtype="float32"),
+        start._replace(theta=start.theta.repeat(len(rates), 1)),
         data,
-        rule=RULES[optimizer](2.0**exponent),
+        rule=RULES[optimizer](rates.repeat_interleave(len(start.theta))[:, None]),
         steps=STEPS[batch],
         batch=batch,
         every=EVERY[batch],
+        seeds=len(start.theta),
     )
     below = run.test_loss[None] < np.asarray(TARGETS)[:, None, None]
-    first = run.test_steps[below.argmax(2)].astype(float)
-    return np.where(below.any(2), first, np.inf)
+    first = np.where(below.any(2), run.test_steps[below.argmax(2)], np.inf)
+    return first.reshape(len(TARGETS), len(rates), -1)
 
 
 @kept
@@ -79,12 +85,9 @@ def tuned(optimizer: str, target: float) -> Tuned:
     """Return steps and rate of each batch size."""
     k, steps, rates = TARGETS.index(target), [], []
     for batch in BATCHES:
-        found = {
-            e: float(np.median(hits(optimizer, batch, e)[k])) for e in EXPONENTS[optimizer][batch]
-        }
-        best = min(found, key=lambda e: found[e])
-        steps.append(found[best])
-        rates.append(2.0**best)
+        found = np.median(hits(optimizer, batch)[k], axis=1)
+        steps.append(found.min())
+        rates.append(2.0 ** EXPONENTS[optimizer][batch][found.argmin()])
     return Tuned(np.asarray(steps), np.asarray(rates))
 
 
@@ -99,15 +102,10 @@ class Fit(NamedTuple):
 def fitted(optimizer: str, target: float) -> Fit:
     """Fit the two numbers of the curve."""
     batch, measured = np.asarray(BATCHES, dtype=float), tuned(optimizer, target).steps
-    best = Fit(1.0, 1.0)
-    error = np.inf
-    for critical in np.geomspace(1, 200, 400):
-        shape = np.log(steps_needed(batch, least=1.0, critical=critical))
-        shift = float(np.mean(np.log(measured) - shape))
-        off = float(np.sum((np.log(measured) - shape - shift) ** 2))
-        if off < error:
-            best, error = Fit(float(np.exp(shift)), float(critical)), off
-    return best
+    critical = np.geomspace(1, 200, 400)
+    off = np.log(measured) - np.log([steps_needed(batch, least=1.0, critical=c) for c in critical])
+    best = off.var(1).argmin()
+    return Fit(float(np.exp(off[best].mean())), float(critical[best]))
 
 
 CURVE: Vector = np.geomspace(1.4, 720, 40)
@@ -231,13 +229,9 @@ AT = (0, 10, 40, 160)
 
 def example_grads(networks: Networks, s: int, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Return the gradient of each example for network s, shape (examples, parameters)."""
-
-    def loss(theta: torch.Tensor, image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        outputs = forward(networks._replace(theta=theta[None]), image[None])[-1]
-        return -(outputs.log_softmax(-1) * target).sum()
-
-    result: torch.Tensor = vmap(grad(loss), (None, 0, 0))(networks.theta[s], x, y)
-    return result
+    theta = networks.theta[s].repeat(len(x), 1).requires_grad_()
+    outputs = forward(networks._replace(theta=theta), x[:, None])[-1]  # a network an example
+    return torch.autograd.grad(cross_entropy(outputs, y[:, None]).sum(), theta)[0]
 
 
 @kept
@@ -245,16 +239,14 @@ def scales(steps: int) -> Scales:
     """Train ten networks for some steps with batches of 32, and estimate in two ways."""
     data = digits(train=600)
     networks = train(draw(WIDTHS), data, rule=sgd_rule(lr=0.3), steps=steps, batch=32).networks
-    x, y = torch.tensor(data.x_train), torch.eye(10, dtype=torch.float64)[data.y_train]
+    x, y = torch.tensor(data.x_train), torch.tensor(data.y_train)
     exact, paired = [], []
     for s in range(len(networks.theta)):
         g = example_grads(networks, s, x, y).numpy()
         exact.append(float(noise_from_examples(g).scale))
-        rng = np.random.default_rng(s)
-        norms = [
-            np.mean([np.sum(g[rng.integers(0, 600, n)].mean(0) ** 2) for _ in range(DRAWS)])
-            for n in (SMALL, BIG)
-        ]
+        products, rng = g @ g.T, np.random.default_rng(s)
+        rows = [rng.integers(0, 600, (DRAWS, n)) for n in (SMALL, BIG)]
+        norms = [products[r[:, :, None], r[:, None]].mean() for r in rows]
         found = noise_from_two_batches(*map(np.asarray, norms), small=SMALL, big=BIG)
         paired.append(float(found.scale))
     return Scales(np.asarray(exact), np.asarray(paired))
