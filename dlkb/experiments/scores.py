@@ -44,9 +44,9 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
         >>> cross_entropy(torch.zeros(2, 5, 10), torch.zeros(5, dtype=int))
         tensor([2.3026, 2.3026])
     """
-    log_p = outputs.log_softmax(-1)
-    at = targets.expand(outputs.shape[:-1])[..., None]
-    return -log_p.gather(-1, at).mean((1, 2))
+    log_p = outputs.mT.log_softmax(1)  # faster than over a short last axis
+    at = targets.expand(outputs.shape[:-1])[:, None]
+    return -log_p.gather(1, at).mean((1, 2))
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
