@@ -108,18 +108,25 @@ def direction() -> Figure:
 
 
 @kept
-def spike_data(spike: float = SPIKE, beta2: float = 0.999, *, clip: bool = False) -> Matrix:
-    """Return Adam's steps in units of η: the gradients are 1, but for the first, the spike."""
-    state = adam_init(np.zeros(1))._replace(step=200_000, m=np.ones(1), v=np.ones(1))
-    theta, path = np.zeros(1), []
+def all_spikes() -> Matrix:
+    """Return Adam's steps in units of η, shape (steps, as they are or clipped, spikes, β₂).
+
+    The gradients are 1, but for the first, the spike.
+    """
+    spikes = np.repeat(np.asarray(SPIKES, dtype=float)[:, None], len(BETAS2), axis=1)
+    first = np.stack([spikes, spikes * clip_factor(spikes, max_norm=2.0)])
+    usual = np.ones_like(first)
+    state = adam_init(usual)._replace(step=200_000, m=usual, v=usual)
+    path = np.zeros((STEPS + 1, *first.shape))
     for t in range(STEPS):
-        grad = np.asarray([float(spike) if t == 0 else 1.0])
-        if clip:
-            grad = clip_by_global_norm([grad], max_norm=2.0).grads[0]
-        after, state = adam(theta, grad, state, lr=1.0, betas=(0.9, beta2))
-        path.append(float(theta[0] - after[0]))
-        theta = after
-    return np.asarray(path)
+        grad = usual if t else first
+        path[t + 1], state = adam(path[t], grad, state, lr=1.0, betas=(0.9, np.asarray(BETAS2)))
+    return -np.diff(path, axis=0)
+
+
+def spike_data(spike: float = SPIKE, beta2: float = 0.999, *, clip: bool = False) -> Matrix:
+    """Return Adam's steps after one spike."""
+    return all_spikes()[:, int(clip), SPIKES.index(int(spike)), BETAS2.index(beta2)]
 
 
 def below_half(steps: Matrix) -> int:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from dlkb.book.draw.kept import kept
+from dlkb.experiments.digits import all_digits
 from dlkb.gradients.loss_explosion import (
     convergence_rate,
     iteration_matrix,
@@ -20,9 +20,9 @@ from scripts.figures.explorable import Explorable, Slider
 
 Matrix = NDArray[np.float64]
 
-DIGITS = load_digits()
-X = torch.tensor((DIGITS.data[:60] - DIGITS.data[:60].mean(0)) / 16)
-Y = torch.eye(10, dtype=X.dtype)[DIGITS.target[:60]]
+IMAGES, LABELS = (part[:60] for part in all_digits())
+X = torch.tensor((IMAGES - IMAGES.mean(0)) / 16, dtype=torch.float32)
+Y = torch.eye(10)[LABELS.tolist()]
 
 SEEDS = 12
 LEARNING_RATES = (0.3, 0.6, 1.2)
@@ -37,7 +37,7 @@ def initial(seeds: int = SEEDS) -> torch.Tensor:
     """Draw the weights of 64-16-16-10 networks, shape (seeds, 1440), variance 1/fan-in."""
     deviation = np.repeat([1 / 8, 1 / 4], [1024, 416])
     draw = np.random.default_rng(0).normal(size=(seeds, 1440)) * deviation
-    return torch.tensor(draw, requires_grad=True)
+    return torch.tensor(draw, dtype=X.dtype, requires_grad=True)
 
 
 def loss(weights: torch.Tensor) -> torch.Tensor:
@@ -74,7 +74,7 @@ class Run(NamedTuple):
 def train(lr: float, steps: int = 500) -> Run:
     """Train with one learning rate for all seeds."""
     weights = initial()
-    direction = torch.tensor(np.random.default_rng(1).normal(size=tuple(weights.shape)))
+    direction = torch.tensor(np.random.default_rng(1).normal(size=weights.shape)).to(X)
     losses, curvatures = [], []
     for step in range(steps):
         if step % 10 == 0:
@@ -89,7 +89,7 @@ def train(lr: float, steps: int = 500) -> Run:
 def continued(share: float, steps: int = 120) -> Matrix:
     """Go on from one and the same point with a share of each network's own 2/λ; the losses."""
     weights = train(0.3).weights
-    direction = torch.tensor(np.random.default_rng(2).normal(size=tuple(weights.shape)))
+    direction = torch.tensor(np.random.default_rng(2).normal(size=weights.shape)).to(X)
     value, _ = sharpness(weights, direction, 150)
     lr = share * stable_lr(value)[:, None]
     losses = []

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dlkb.book.draw.kept import kept
 from dlkb.optimizers.adam import adam, adam_init, step_bound
 from scripts.figures.explorable import Explorable, Slider
 
@@ -255,17 +256,18 @@ class Bowl(NamedTuple):
     sizes: Vector
 
 
+@kept
 def bowl(*, steps: int = 25_000) -> Bowl:
-    """Run Adam with two ε, and AMSGrad."""
+    """Run Adam with two ε, side by side, and AMSGrad."""
     paths = []
-    for eps, amsgrad in SETTINGS.values():
-        theta = np.asarray(1.0)
+    for eps, amsgrad in ((np.asarray([1e-8, 1e-3]), False), (1e-8, True)):
+        theta = np.ones(np.shape(eps))
         state = adam_init(theta, amsgrad=amsgrad)._replace(step=0)
-        path = []
-        for _ in range(steps):
+        path = np.empty((steps, theta.size))
+        for t in range(steps):
             theta, state = adam(theta, 2 * theta, state, lr=LR_BOWL, eps=eps)
-            path.append(abs(float(theta)))
-        paths.append(path)
+            path[t] = abs(theta)
+        paths += list(path.T)
     sizes = np.asarray(paths).reshape(len(paths), -1, 50).max(2)
     return Bowl(np.arange(50.0, steps + 1, 50), sizes)
 

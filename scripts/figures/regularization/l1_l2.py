@@ -35,13 +35,16 @@ CENTER = np.asarray([1.6, 0.8])
 STRENGTHS, START = tuple(k / 20 for k in range(43)), 26
 
 
-def minimize(H: Values, b: Values, *, l1: float = 0.0, l2: float = 0.0) -> Values:
+def minimize(
+    H: Values, b: Values, *, l1: float = 0.0, l2: float = 0.0, start: Values | float = 0.0
+) -> Values:
     """Minimize ½θᵀHθ − bᵀθ plus the penalty by FISTA, until the subgradient is short."""
     lr = float(1 / np.linalg.norm(H, 2))
-    lookahead = np.zeros(len(b))
+    lookahead = start + np.zeros(len(b))
     state = FistaState(lookahead, 1.0)
-    for _ in range(20_000):
-        lookahead, state = fista(lookahead, H @ lookahead - b, state, lr=lr, l1=l1, l2=l2)
+    for _ in range(2000):
+        for _ in range(10):
+            lookahead, state = fista(lookahead, H @ lookahead - b, state, lr=lr, l1=l1, l2=l2)
         rest = min_subgradient(state.theta, H @ state.theta - b, l1=l1, l2=l2)
         if np.abs(rest).max() <= 1e-8 * np.abs(b).max():
             return state.theta
@@ -205,8 +208,12 @@ def paths_data() -> Paths:
     y = y - y.mean()
     l1 = np.geomspace(1e-3, 1.2, 60) * float(l1_max(-X.T @ y))
     l2 = np.geomspace(1e-3, 100, 60)
-    lasso = np.stack([minimize(X.T @ X, X.T @ y, l1=strength) for strength in l1])
-    return Paths(l1, lasso, l2, np.stack([ridge(X, y, l2=strength) for strength in l2]))
+    lasso = [np.zeros(X.shape[1])]
+    for strength in l1[::-1]:  # each from the one before
+        lasso.append(minimize(X.T @ X, X.T @ y, l1=strength, start=lasso[-1]))
+    return Paths(
+        l1, np.stack(lasso[:0:-1]), l2, np.stack([ridge(X, y, l2=strength) for strength in l2])
+    )
 
 
 def paths() -> Figure:
