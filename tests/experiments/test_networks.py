@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from dlkb.experiments.networks import draw, forward, layer_sizes, layers, normalize
 from tests.experiments.modules import Module
