@@ -106,7 +106,7 @@ def classify(
         >>> bool((found == data.y_test).mean() > 0.9)
         True
     """
-    check_count("copies", copies, 1, np.inf)
+    check_count("copies", copies, 1)
     if data.x_train.ndim == 3:
         splits = [Split(*(part[s] for part in data)) for s in range(len(data.x_train))]
         options: dict[str, Any] = {"kind": kind, "copies": copies, "ridge": ridge}

@@ -155,8 +155,8 @@ def fit(
         (50,)
     """
     check_between("drop", drop, 0, 1)
-    check_count("steps", steps, 1, np.inf)
-    check_count("batch", batch, 1, np.inf)
+    check_count("steps", steps, 1)
+    check_count("batch", batch, 1)
     if predicts not in Parts._fields:
         raise ValueError(f"predicts is {predicts!r}: it must be one of {Parts._fields}")
     rng = np.random.default_rng(seed)

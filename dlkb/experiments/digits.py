@@ -109,7 +109,7 @@ def digits(
     if dtype not in ("float64", "float32"):
         raise ValueError(f'dtype is {dtype!r}: it must be "float64" or "float32"')
     if seeds is not None:
-        check_count("seeds", seeds, 1, np.inf)
+        check_count("seeds", seeds, 1)
         one = partial(digits, train=train, test=test, noise=noise, scale=scale, dtype=dtype)
         splits = [one(seed=seed + s) for s in range(seeds)]
         return Split(*(np.stack(part) for part in zip(*splits, strict=True)))

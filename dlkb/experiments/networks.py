@@ -172,7 +172,7 @@ def draw(
         raise ValueError(f"widths is {widths}: with skips the hidden layers must have one width")
     if dtype not in ("float64", "float32"):
         raise ValueError(f'dtype is {dtype!r}: it must be "float64" or "float32"')
-    check_count("seeds", seeds, 1, np.inf)
+    check_count("seeds", seeds, 1)
     gains = [gain] * (len(widths) - 2) + [last_gain]
     rows = []
     for s in range(seeds):
