@@ -163,8 +163,8 @@ ROUNDED = "bfloat16"
 
 def trained(depth: int) -> Networks:
     """Train ten residual networks with exact GELU on the digits."""
-    options = {"activation": F.gelu, "norm": "layer", "skip": 1.0}
-    start = draw((64,) + (24,) * depth + (10,), dtype="float32", **options)
+    widths = (64,) + (24,) * depth + (10,)
+    start = draw(widths, activation=F.gelu, norm="layer", skip=1.0, dtype="float32")
     return train(start, digits(), rule=adam_rule(lr=0.01), steps=100, batch=32).networks
 
 

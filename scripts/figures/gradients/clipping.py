@@ -1,6 +1,6 @@
 """Figures of the page on gradient clipping."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -118,9 +118,10 @@ def all_spikes() -> Matrix:
     usual = np.ones_like(first)
     state = adam_init(usual)._replace(step=200_000, m=usual, v=usual)
     path = np.zeros((STEPS + 1, *first.shape))
+    betas: Any = (0.9, np.asarray(BETAS2))  # one for each column
     for t in range(STEPS):
         grad = usual if t else first
-        path[t + 1], state = adam(path[t], grad, state, lr=1.0, betas=(0.9, np.asarray(BETAS2)))
+        path[t + 1], state = adam(path[t], grad, state, lr=1.0, betas=betas)
     return -np.diff(path, axis=0)
 
 

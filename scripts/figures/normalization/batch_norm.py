@@ -112,15 +112,14 @@ NOISE, GAIN = 0.3, 1.0
 def shifts_data() -> dict[str, tuple[Array, Array]]:
     """Return loss and shift by step, (seeds, steps), of three ways to train sigmoid networks."""
     torch.set_num_threads(1)
-    options = {"dtype": "float32"}
-    data, found = digits(train=128, scale="standard", **options), {}
+    data, found = digits(train=128, scale="standard", dtype="float32"), {}
     for name, norm, noise in (
         ("plain", "", 0.0),
         ("batch norm", "batch", 0.0),
         ("batch norm, shifted", "batch", NOISE),
     ):
         widths = (64, 32, 32, 32, 10)
-        networks = draw(widths, activation=torch.sigmoid, gain=GAIN, norm=norm, **options)
+        networks = draw(widths, activation=torch.sigmoid, gain=GAIN, norm=norm, dtype="float32")
         run = train_shifted(networks, data, noise=noise, lr=1.0, steps=100)
         found[name] = (run.loss, run.shift)
     return found

@@ -44,7 +44,7 @@ def all_rates() -> Vector:
         Shape (methods, decays, spikes, steps).
     """
     zero = np.zeros((len(DECAYS), len(SPIKES)))
-    decay = np.asarray(DECAYS)[:, None]
+    decay: Any = np.asarray(DECAYS)[:, None]  # one for each row
     rules: list[Callable[..., Any]] = [
         partial(adagrad, lr=1.0, eps=0.0),
         partial(rmsprop, lr=1.0, eps=0.0, alpha=decay),

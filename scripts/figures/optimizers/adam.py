@@ -1,7 +1,7 @@
 """Figures of the page on Adam."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -259,8 +259,9 @@ class Bowl(NamedTuple):
 @kept
 def bowl(*, steps: int = 25_000) -> Bowl:
     """Run Adam with two ε, side by side, and AMSGrad."""
-    paths = []
-    for eps, amsgrad in ((np.asarray([1e-8, 1e-3]), False), (1e-8, True)):
+    paths: list[Vector] = []
+    settings: list[tuple[Any, bool]] = [(np.asarray([1e-8, 1e-3]), False), (1e-8, True)]
+    for eps, amsgrad in settings:
         theta = np.ones(np.shape(eps))
         state = adam_init(theta, amsgrad=amsgrad)._replace(step=0)
         path = np.empty((steps, theta.size))
