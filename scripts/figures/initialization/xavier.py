@@ -151,7 +151,7 @@ PANELS = (
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 INITS = {"PyTorch": "torch", "Xavier": "xavier", "He": "fan_in", "LeCun": "fan_in"}
 COLOURS = {"PyTorch": "C5", "Xavier": "C0", "He": "C1", "LeCun": "C1", "orthogonal": "C2"}
-DEPTH, UNITS, STEPS, LR = 20, 32, 150, 0.05
+DEPTH, UNITS, STEPS, BATCH, LR = 20, 32, 150, 32, 0.05
 
 
 @kept
@@ -166,7 +166,7 @@ def losses(rule: str, panel: Panel, depth: int = DEPTH, lr: float = LR) -> Value
         dtype="float32",
     )
     data = digit_images(scale="standard", test=1, dtype="float32")
-    return train(networks, data, rule=sgd_rule(lr=lr), steps=STEPS, batch=32).loss
+    return train(networks, data, rule=sgd_rule(lr=lr), steps=STEPS, batch=BATCH).loss
 
 
 def digits() -> Figure:
@@ -199,15 +199,16 @@ def digits_says() -> dict[str, bool]:
     medians = {rule: np.median(ends) for rule, ends in tanh.items()}
     return {
         f"networks of {DEPTH} layers": DEPTH == 20,
-        f"With ReLU, PyTorch's default and Xavier stay at {chance:.1f}": flat(relu["PyTorch"])
-        and flat(relu["Xavier"]),
+        f"With ReLU, PyTorch's default and Xavier stay at {chance:.1f} for {STEPS} steps": (
+            flat(relu["PyTorch"]) and flat(relu["Xavier"])
+        ),
         "He and orthogonal fall": falls(relu["He"]) and falls(relu["orthogonal"]),
         "With tanh, the default stays": flat(tanh["PyTorch"]),
         "LeCun falls below 1.2 and orthogonal below 0.6": bool(
             medians["LeCun"] < 1.2 and medians["orthogonal"] < 0.6
         ),
-        f"{DEPTH} layers of {UNITS} units, the digits, SGD at {LR}, ten seeds": len(relu["He"])
-        == 10,
+        f"{DEPTH} layers of {UNITS} units, the digits": True,
+        f"SGD at {LR} in batches of {BATCH}, ten seeds": len(relu["He"]) == 10,
         "dotted, chance": bool(np.isclose(chance, np.log(10))),
         "For ReLU Xavier lacks the gain √2": bool(np.isclose(PANELS[0].gain, 2**0.5)),
         "LeCun is He with gain 1, and Xavier at constant width": bool(
