@@ -40,10 +40,10 @@ def _tanh_logit(x: Array) -> Array:
     return SCALE * x * (1 + CUBIC * x * x)
 
 
-def _tanh_change(x: Array) -> Array:
-    """Return x times the derivative of that gate."""
+def _tanh_change(x: Array, logit: Array) -> Array:
+    """Return x times the derivative of the gate that has this logit."""
     x = namespace(x).clip(x, min=-FAR, max=FAR)
-    return sigmoid_vjp(_tanh_logit(x), x) * SCALE * (1 + 3 * CUBIC * x * x)
+    return sigmoid_vjp(logit, x) * SCALE * (1 + 3 * CUBIC * x * x)
 
 
 def _mish_gate(x: Array) -> tuple[Array, Array]:
@@ -164,7 +164,8 @@ def gelu_vjp(x: Array, cotangent: Array, *, approximate: str = "none") -> Array:
     _check_pair(x, cotangent)
     _check_approximate(approximate)
     if approximate == "tanh":
-        return cotangent * (sigmoid(_tanh_logit(x)) + _tanh_change(x))
+        logit = _tanh_logit(x)
+        return cotangent * (sigmoid(logit) + _tanh_change(x, logit))
     xp = namespace(x, cotangent)
     near = xp.clip(x, min=-FAR_DENSITY, max=FAR_DENSITY)
     density = xp.exp(-(near**2) / 2) / math.sqrt(2 * math.pi)
