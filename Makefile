@@ -6,6 +6,7 @@
 # make bench   measure against peers; DEVICE=cuda on a GPU; writes benchmarks/<device>.json
 # make bugs    plant known bugs, one at a time: the tests must kill every one
 # make lies    plant falsehoods into the pages: how many are noticed, by kind; PAGE=optimizers/adam
+# make draws   run pages with other random numbers: which words change; PAGE=optimizers/adam
 #
 # Linux, no GPU: make serve TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # fetches PyTorch's CPU build (200 MB) instead of the CUDA build (several GB).
@@ -22,7 +23,7 @@ COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0 .venv || true
 # Two things at a time: what is installed apart, and types beside figures.
 MAKEFLAGS += --jobs=2
 
-.PHONY: serve test style types prepared site figures check bench bugs lies lighthouse processors clean
+.PHONY: serve test style types prepared site figures check bench bugs lies lighthouse processors draws clean
 
 serve: .venv/docs
 	$(BIN)/dlkb serve
@@ -68,6 +69,9 @@ lies: .venv/test
 
 processors: .venv/docs
 	$(BIN)/python -m scripts.processors $(PAGE)
+
+draws: .venv/docs
+	$(BIN)/python -m scripts.draws $(PAGE)
 
 clean:
 	rm -rf .venv .cache site docs/assets/figures docs/benchmarks.md docs/claims.md docs/claims.json \

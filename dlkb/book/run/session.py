@@ -52,7 +52,7 @@ class Fragile:
 
 
 @dataclass(frozen=True)
-class _Step:
+class Step:
     """A piece of a fence that is run at once, and what the page shows for it."""
 
     source: str
@@ -62,18 +62,18 @@ class _Step:
     interactive: bool = False
 
 
-def _steps(fence: Fence) -> Iterator[_Step]:
+def _steps(fence: Fence) -> Iterator[Step]:
     if fence.language == "python":
-        yield _Step(fence.code, fence.line, fence.shown or "")
+        yield Step(fence.code, fence.line, fence.shown or "")
         return
     try:
         prompts = examples(fence.code)
     except ValueError as error:  # a prompt without a blank, say: shown as the code's own error
-        yield _Step(f"raise SyntaxError({str(error)!r})", fence.line, "")
+        yield Step(f"raise SyntaxError({str(error)!r})", fence.line, "")
         return
     for example in prompts:
         line = fence.line + example.lineno
-        yield _Step(example.source, line, example.want, example.exc_msg, interactive=True)
+        yield Step(example.source, line, example.want, example.exc_msg, interactive=True)
 
 
 def on(device: str) -> contextlib.AbstractContextManager[Any]:
@@ -171,7 +171,7 @@ class Session:
             left: dict[str, int] = {}  # what differs, and since which line
             for step in _steps(fence):
                 self.on_step(step.line)
-                printed, error, line = self._run_step(step, fence.asks)
+                printed, error, line = self.run_step(step, fence.asks)
                 output.write(printed)
                 if error:
                     break
@@ -204,7 +204,7 @@ class Session:
             self.displayed.add(line)
         sys.__displayhook__(value)
 
-    def _run_step(self, step: _Step, asks: tuple[str, ...]) -> tuple[str, str | None, int | None]:
+    def run_step(self, step: Step, asks: tuple[str, ...]) -> tuple[str, str | None, int | None]:
         """Return what was printed, what is wrong, and at which line."""
         printed = io.StringIO()
         path = str(self.page.path)
