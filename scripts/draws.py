@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import partial
-from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from dlkb.book.draw.drawing import ENVIRONMENT, environment_with, says_of
-from dlkb.book.draw.figures import figure_stems, figures_of
-from dlkb.book.draw.kept import AFRESH
+from dlkb.book.draw.drawing import ENVIRONMENT, environment_with
+from dlkb.book.draw.figures import figure_stems
 from dlkb.book.hold.sayings import descriptions
 from dlkb.book.read.book import read_book
 from dlkb.book.read.parts import Page
 from dlkb.book.run.compare import same_output
 from dlkb.book.run.processes import run_apart
 from dlkb.book.run.session import Outcome, Session, Step
+from scripts.processors import says_afresh
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -90,8 +89,8 @@ def shift_seeds(by: int) -> None:
 class _Differing(Session):
     """A page that goes on where it shows something else, and keeps where it did."""
 
-    def __init__(self, page: Page) -> None:
-        super().__init__(page)
+    def __init__(self, whole: Session) -> None:
+        super().__init__(whole.page, on_step=whole.on_step)
         self.found: list[tuple[int, str]] = []
 
     def run_step(self, step: Step, asks: tuple[str, ...]) -> tuple[str, str | None, int | None]:
@@ -103,10 +102,7 @@ class _Differing(Session):
 
 
 def _same_words(error: str, asks: tuple[str, ...]) -> bool:
-    """Return whether an error is a difference between what a page shows and what was printed.
-
-    And one of numbers alone.
-    """
+    """Return whether what is wrong is that numbers, and nothing else, were printed otherwise."""
     if not error.startswith("--- the page shows"):
         return False
     rows = [row for row in error.splitlines()[2:] if not row.startswith("@@")]
@@ -119,7 +115,7 @@ def _same_words(error: str, asks: tuple[str, ...]) -> bool:
 def differing(by: int, session: Session) -> Iterator[tuple[int, str]]:
     """Yield line and output of what a page shows in other words when its seeds are shifted."""
     shift_seeds(by)
-    page = _Differing(session.page)
+    page = _Differing(session)
     for fence in page.page.runnable:
         page.run(fence)
     yield from page.found
@@ -129,13 +125,11 @@ def differing_phrases(root: Path, by: int, page: Page) -> list[tuple[int, str]]:
     """Return line and phrase of what a page says of its figures and other data does not."""
     shift_seeds(by)
     torch.set_num_threads(1)
-    module = import_module(f"scripts.figures.{page.stem.replace('/', '.')}")
     found = []
-    with environment_with({AFRESH: "1"}):  # what is kept was drawn with the page's seeds
-        says = {figure.name: says_of(module, figure.name) for figure in figures_of(root, page.stem)}
+    says = says_afresh(root, page.stem)
     for shown in descriptions(page):
         text = words(f"{shown.alt} {shown.caption}")
-        for phrase, true in (says.get(shown.name) or {}).items():
+        for phrase, true in says.get(shown.name, {}).items():
             if not true or words(phrase) not in text:
                 found.append((shown.line, f"{shown.name}: {phrase}"))
     return found

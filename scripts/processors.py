@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from dlkb.book.draw.drawing import environment_with, says_of
+from dlkb.book.draw.drawing import Says, environment_with, says_of
 from dlkb.book.draw.figures import figure_stems, figures_of
 from dlkb.book.draw.kept import AFRESH
 from dlkb.book.hold.sayings import saying_problems
@@ -53,16 +53,23 @@ def failing(command: Sequence[str], root: Path = ROOT) -> list[str]:
     return failed
 
 
+def says_afresh(root: Path, stem: str) -> dict[str, Says]:
+    """Return what the figures of a script say of data that this process computes.
+
+    What is kept was computed with other kernels, or other random numbers.
+    """
+    module = import_module(f"scripts.figures.{stem.replace('/', '.')}")
+    with environment_with({AFRESH: "1"}):
+        says = {figure.name: says_of(module, figure.name) for figure in figures_of(root, stem)}
+    return {name: phrases for name, phrases in says.items() if phrases is not None}
+
+
 def caption_problems(names: Iterable[str] = (), root: Path = ROOT) -> list[str]:
     """Return what alt texts and captions say and their data, computed anew, does not."""
     found = []
     for page in read_book(root, list(names) or None):
         if page.stem in figure_stems(root):
-            module = import_module(f"scripts.figures.{page.stem.replace('/', '.')}")
-            with environment_with({AFRESH: "1"}):  # what is kept has other kernels' arithmetic
-                says = {f.name: says_of(module, f.name) for f in figures_of(root, page.stem)}
-            kept = {name: phrases for name, phrases in says.items() if phrases is not None}
-            problems = saying_problems(root, page, kept)
+            problems = saying_problems(root, page, says_afresh(root, page.stem))
             found += [f"{page.path}:{line}: {text}" for line, text in problems]
     return found
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from dlkb.book.read.book import read_book
-from scripts import draws
+from scripts import draws, processors
 from scripts.draws import SHIFT, differences, words
 
 PAGE = "docs/luck/luck.md"
@@ -64,7 +64,8 @@ def book(tmp_path):
     (tmp_path / PAGE).write_text("\n".join(text))
     (tmp_path / "scripts" / "figures" / "luck").mkdir(parents=True)
     (tmp_path / "scripts" / "figures" / "luck" / "luck.py").write_text(SCRIPT)
-    shutil.copy(draws.__file__, tmp_path / "scripts")
+    for module in (draws, processors):
+        shutil.copy(module.__file__, tmp_path / "scripts")
     return tmp_path
 
 
