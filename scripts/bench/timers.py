@@ -46,7 +46,7 @@ PARTS: dict[str, Parts] = {
         ),
     },
     "figures": {
-        "computing and plotting": ("dlkb.book.draw.drawing:_render",),
+        "computing and plotting": ("dlkb.book.draw.drawing:render",),
         "writing SVG": ("dlkb.book.draw.drawing:_svg",),
         "frames of explorable figures": (
             "dlkb.book.draw.frames:collect",

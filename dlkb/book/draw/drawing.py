@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from dlkb.book.draw import style
 
@@ -58,7 +59,7 @@ def draw_script(root: str, stem: str, names: list[str]) -> Drawings:
     drawings: Drawings = {}
     for name in names:
         try:
-            drawings[name] = Drawing(_in_every_theme(getattr(module, name)), says_of(module, name))
+            drawings[name] = Drawing(in_every_theme(getattr(module, name)), says_of(module, name))
         except (Exception, SystemExit) as error:
             drawings[name] = _why(error, script)
     return drawings
@@ -98,13 +99,26 @@ def _afresh(rc: dict[str, Any]) -> Iterator[None]:
     import matplotlib.pyplot as plt
     import numpy as np
 
+    default_rng = np.random.default_rng
+
+    def seeded(seed: Any = None) -> np.random.Generator:
+        if seed is None:
+            raise ValueError("default_rng() without a seed: is it random? Give it a seed")
+        return default_rng(seed)
+
     random.seed(0)
     np.random.seed(0)
     torch = sys.modules.get("torch")
     if torch:
         torch.manual_seed(0)
         dtype = torch.get_default_dtype()
-    with mpl.rc_context(), np.errstate(), warnings.catch_warnings(), environment_with({}):
+    with (
+        mpl.rc_context(),
+        np.errstate(),
+        warnings.catch_warnings(),
+        environment_with({}),
+        patch.object(np.random, "default_rng", seeded),
+    ):
         mpl.rcdefaults()
         mpl.rcParams.update(rc)
         warnings.simplefilter("error")
@@ -116,10 +130,13 @@ def _afresh(rc: dict[str, Any]) -> Iterator[None]:
                 torch.set_default_dtype(dtype)
 
 
+_COLOUR = re.compile(rb"#[0-9a-f]{6}\b")
+
+
 def without_colours(svg: bytes) -> bytes:
     """Drop colours, bitmaps, and the ids that are made from them."""
-    svg = re.sub(rb"base64,[^\"]*", b"", svg)
-    return re.sub(rb"#[0-9a-f]{6}\b|\b(?:image|[a-z])[0-9a-f]{10}\b", b"", svg)
+    svg = _COLOUR.sub(b"", re.sub(rb"base64,[^\"]*", b"", svg))
+    return re.sub(rb"\b(?:image|[a-z])[0-9a-f]{10}\b", b"", svg)
 
 
 class _Drawn(NamedTuple):
@@ -131,23 +148,54 @@ class _Drawn(NamedTuple):
     frames: Any
 
 
-def _in_every_theme(function: Callable[[], Any]) -> list[bytes]:
-    """Return the files of a figure, in the order of `FigureSource.outputs`."""
-    drawn = [_render(function, rc) for rc in style.THEMES.values()]
+def in_every_theme(function: Callable[[], Any]) -> list[bytes]:
+    """Return the files of a figure, in the order of `FigureSource.outputs`.
+
+    Drawing takes most of the time. A figure whose colours are all the theme's is drawn once.
+    """
+    light, dark = style.THEMES.values()
+    first = render(function, light)
+    second = _in_the_dark(first) or render(function, dark)
     files: list[bytes] = []
     for layout in ("whole", "axes", "narrow"):
-        variants = [svg for one in drawn if (svg := getattr(one, layout)) is not None]
+        variants = [svg for one in (first, second) if (svg := getattr(one, layout)) is not None]
         if len({without_colours(svg) for svg in variants}) > 1:
             raise ValueError("the themes differ in more than colours: is it random?")
         files += variants
-    if drawn[0].frames is None:
+    if first.frames is None:
         return files
     from dlkb.book.draw import frames
 
-    return [*files, frames.serialize(*(one.frames for one in drawn))]
+    return [*files, frames.serialize(first.frames, second.frames)]
 
 
-def _render(function: Callable[[], Any], rc: dict[str, Any]) -> _Drawn:
+def _in_the_dark(drawn: _Drawn) -> _Drawn | None:
+    """Exchange the colours of a drawing; None if it has others than those of the light theme.
+
+    White is the page. What a colour map, a mixture or a bitmap would be in the dark, only drawing
+    tells.
+    """
+    svgs = [svg for svg in drawn[:3] if svg is not None]
+    curves = [] if drawn.frames is None else drawn.frames.curves
+    found = {colour.decode() for svg in svgs for colour in _COLOUR.findall(svg)}
+    found |= {curve["colour"] for curve in curves}
+    if not found <= style.IN_THE_DARK.keys() or any(b"base64," in svg for svg in svgs):
+        return None
+    dark = [curve | {"colour": style.IN_THE_DARK[curve["colour"]]} for curve in curves]
+    return _Drawn(
+        _COLOUR.sub(_exchanged, drawn.whole),
+        drawn.axes and _COLOUR.sub(_exchanged, drawn.axes),
+        _COLOUR.sub(_exchanged, drawn.narrow),
+        drawn.frames and drawn.frames._replace(curves=dark),
+    )
+
+
+def _exchanged(colour: re.Match[bytes]) -> bytes:
+    return style.IN_THE_DARK[colour[0].decode()].encode()
+
+
+def render(function: Callable[[], Any], rc: dict[str, Any]) -> _Drawn:
+    """Draw a figure in one theme."""
     from dlkb.book.draw import frames, narrow
 
     with _afresh(rc):

@@ -53,8 +53,9 @@ _SHARED: dict[str, Any] = {
 }
 
 
-def _theme(ink: str, muted: str, rule: str, page: str, lines: list[str]) -> dict[str, Any]:
+def _theme(inks: list[str], lines: list[str]) -> dict[str, Any]:
     """Return the shared style in the colours of one theme."""
+    ink, muted, rule, page = inks
     return _SHARED | {
         "text.color": ink,
         "axes.labelcolor": ink,
@@ -89,7 +90,16 @@ LINES = {
 }
 """The colour cycle `C0` … `C5`: blue, red, green, purple, ochre, cyan, in both themes."""
 
-light = _theme("#1f2328", "#57606a", "#d8dbdf", "#ffffff", LINES["light"])
-dark = _theme("#e2e5ea", "#a3abb8", "#3a3f4a", "#1e2129", LINES["dark"])
+_INKS = {
+    "light": ["#1f2328", "#57606a", "#d8dbdf", "#ffffff"],
+    "dark": ["#e2e5ea", "#a3abb8", "#3a3f4a", "#1e2129"],
+}
+"""Ink, muted ink, rules and the page."""
+
+light = _theme(_INKS["light"], LINES["light"])
+dark = _theme(_INKS["dark"], LINES["dark"])
 
 THEMES = {"light": light, "dark": dark}
+
+IN_THE_DARK = dict(zip(_INKS["light"] + LINES["light"], _INKS["dark"] + LINES["dark"], strict=True))
+"""What each colour of the light theme is in the dark one."""

@@ -225,7 +225,7 @@ def test_force_unmasks_data_that_is_not_seeded(tmp_path, monkeypatch):
     monkeypatch.delenv(AFRESH, raising=False)
     dice = (
         "from dlkb.book.draw.kept import kept\n"
-        "@kept\ndef data(): return np.random.default_rng().random(3)\n"
+        "import os\n@kept\ndef data(): return np.frombuffer(os.urandom(3), np.uint8)\n"
         "def dice() -> Figure:\n    figure, axes = plt.subplots()\n    axes.plot(data())\n"
         "    return figure\n"
     )
