@@ -87,3 +87,14 @@ def test_what_has_the_theme_s_colours_is_drawn_once(function, monkeypatch):
     monkeypatch.setattr(drawing, "render", watched)
     in_every_theme(function)
     assert len(themes) == (1 if function in ONCE else 2)
+
+
+def test_numbers_without_a_seed_are_refused():
+    def dice(seed=None):
+        figure, axes = plt.subplots()
+        axes.plot(np.random.default_rng(seed).random(3))
+        return figure
+
+    with pytest.raises(ValueError, match="is it random"):
+        in_every_theme(dice)
+    assert in_every_theme(lambda: dice(3)) == in_every_theme(lambda: dice(3))
