@@ -209,9 +209,11 @@ def one_point_says() -> dict[str, bool]:
     return {
         f"The loss of twelve networks over {len(below)} steps from one point each, "
         "relative to it": below.shape[1] == 12,
-        "At 0.9 times the limit all twelve fall smoothly": bool((np.diff(below, axis=0) < 0).all()),
-        "At 1.1 times the limit all twelve more than double, then fall again": bool(
-            (above.max(0) > 2 * above[0]).all() and (above[-1] < above.max(0)).all()
+        "At 0.9 times the limit most fall smoothly": bool(
+            (np.diff(below, axis=0) < 0).all(0).mean() > 0.7
+        ),
+        "At 1.1 times the limit most more than double, then all fall again": bool(
+            (above.max(0) > 2 * above[0]).mean() > 0.7 and (above[-1] < above.max(0)).all()
         ),
         "Twelve such networks, each with one gradient and two learning rates": bool(
             (below[0] == above[0]).all()
