@@ -49,7 +49,7 @@ def namespace(*arrays: Array) -> ModuleType:
     # One plain loop: `torch.compile` traces comprehensions and generators call by call.
     tensors = others = False
     for x in arrays:
-        if _is_torch(x):
+        if hasattr(type(x), "__torch_function__"):  # as `_is_torch`, without a call to trace
             tensors = True
         # type, not isinstance: NumPy's float64 scalars, to which 0-d results decay, are floats too.
         elif x is not None and type(x) not in (bool, int, float, complex):
@@ -187,7 +187,7 @@ def wide_dtype(x: Array) -> Any:
         dtype('float32')
     """
     xp = namespace(x)
-    is_wide = xp.isdtype(x.dtype, "real floating") and xp.finfo(x.dtype).bits >= 32
+    is_wide = _is_real_floating(x) and xp.finfo(x.dtype).bits >= 32
     return x.dtype if is_wide else xp.float32
 
 
@@ -363,6 +363,13 @@ def check_array(name: str, x: Array) -> None:
         )
 
 
+def _is_real_floating(x: Array) -> bool:
+    # Of what torch.compile traces of a formula, `isdtype` was a ninth: its own kinds, one by one.
+    if _is_torch(x):
+        return bool(x.dtype.is_floating_point)
+    return bool(namespace(x).isdtype(x.dtype, "real floating"))
+
+
 def check_float(name: str, x: Array) -> None:
     """Raise unless `x` is a real floating-point array.
 
@@ -376,7 +383,7 @@ def check_float(name: str, x: Array) -> None:
         TypeError: theta has dtype int64: a real floating-point array is needed, cast it first
     """
     check_array(name, x)
-    if not namespace(x).isdtype(x.dtype, "real floating"):
+    if not _is_real_floating(x):
         raise TypeError(
             f"{name} has dtype {x.dtype}: a real floating-point array is needed, cast it first"
         )
