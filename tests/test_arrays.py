@@ -259,8 +259,10 @@ def test_shapes_that_do_not_broadcast(shape, other):
         check_broadcasts("r", np.ones(shape), "x", np.ones(other))
 
 
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
 @pytest.mark.parametrize("x", [np.arange(3), np.ones(3, bool), np.ones(3, complex)])
-def test_only_real_floating_arrays(x):
+def test_only_real_floating_arrays(x, convert):
+    x = convert(x)
     with pytest.raises(TypeError, match=f"x has dtype {x.dtype}: a real floating-point array"):
         check_float("x", x)
     with pytest.raises(TypeError, match=r"x is list: an array is needed"):
