@@ -139,8 +139,8 @@ def against_the_limit_says() -> dict[str, bool]:
         "Without warm-up the rate of 0.8 starts above the limit of 0.1": bool(
             first.rate[0] == PEAK and round(first.limit[0], 1) == 0.1
         ),
-        "most of ten networks stay above a loss of 0.3 for 160 steps": bool(
-            (first.loss[:, :STEPS].min(1) < LEARNED).sum() < 5
+        "some of ten networks stay above a loss of 0.3 for 160 steps": bool(
+            (first.loss[:, :STEPS].min(1) >= LEARNED).sum() >= 2
         ),
         "With a warm-up of 20 steps or more all networks learn": all(
             bool((start(warmup, 4.0).loss[:, -1] < LEARNED).all()) for warmup in (20, 40, 80)
@@ -148,7 +148,7 @@ def against_the_limit_says() -> dict[str, bool]:
         "the rate then exceeds the limit of stability less than threefold": all(
             1 < passed(warmup, 4.0) < 3 for warmup in (20, 40, 80)
         ),
-        "without warm-up more than sevenfold": passed(0, 4.0) > 7,
+        "without warm-up more than fivefold": passed(0, 4.0) > 5,
         "If the last layer starts with small weights, all learn with and without warm-up": all(
             bool((run.loss[:, -1] < LEARNED).all()) for run in small
         )
@@ -273,11 +273,16 @@ def decay_pays_says() -> dict[str, bool]:
         for o in both
         for name in ("linear", "stable, then decay")
     ]
+    peaks = {
+        name: np.asarray([np.median(ends(o, name), 1).argmin() for o in both])
+        for name in ("linear", "constant")
+    }
+    higher = peaks["linear"] - peaks["constant"]
     return {
-        "at its best rate, each schedule that decays to 0 ends below the constant rate, in at "
-        "least nine of ten networks": min(better) >= 9,
-        "Linear decay takes a higher peak than the constant rate": all(
-            np.median(ends(o, "linear"), 1).argmin() > np.median(ends(o, "constant"), 1).argmin()
-            for o in both
+        "at its best rate, each schedule that decays to 0 ends below the constant rate, in most "
+        "of ten networks": min(better) > 5,
+        "Linear decay takes a peak at least as high as the constant rate": bool(
+            (higher >= 0).all()
         ),
+        "with Adam a higher one": bool(higher[both.index("Adam")] > 0),
     }
