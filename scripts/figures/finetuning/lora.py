@@ -1,6 +1,5 @@
 """Figures of the page on LoRA."""
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -103,20 +102,21 @@ def learning_rate_says() -> dict[str, bool]:
         "on a new task (left) and on the old one (right)": not np.array_equal(
             start().new.x_test, start().old.x_test
         ),
-        "the error on the new task falls and rises again": all(
-            0 < curve.argmin() < len(RATES) - 1 for curve in new.values()
-        ),
+        "the error on the new task falls and, but for the head, rises again": all(
+            0 < new[name].argmin() < len(RATES) - 1 for name in ("full", "lora", "rslora")
+        )
+        and new["head"][-1] < new["head"][0] / 2,
         "LoRA of rank 8 comes below 0.2": best("lora", 8)[1] < 0.19 > best("rslora", 8)[1],
         "full fine-tuning below 0.1": best("full")[1] < 0.095,
-        "the head alone stays above 0.2": best("head")[1] > 0.21,
+        "the head alone stays above these": best("head")[1]
+        > max(best("lora", 8)[1], best("rslora", 8)[1]) + 0.01,
         "with α/√r the curve lies further left": bool(earlier[:3].all() and not earlier[4]),
-        "the error on the old task grows at rates above 0.003": all(
-            (np.diff(curve[2:]) > 0).all() for curve in old
+        "the error on the old task is higher at 0.1 than at 0.003": all(
+            curve[-1] > curve[2] + 0.1 for curve in old
         ),
-        "A higher rank lowers the least error": all(
-            high[1] < low[1] for low, high in pairwise(bests)
-        ),
-        "hardly moves the best rate under α/r": {rate for rate, _ in bests} <= {0.01, 0.03},
+        "Rank 8 more than halves rank 1's least error": bests[RANKS.index(8)][1]
+        < bests[RANKS.index(1)][1] / 2,
+        "the best rate under α/r hardly moves": {rate for rate, _ in bests} <= {0.01, 0.03},
         f"Means over ten networks, at α = {ALPHA}": len(start().networks.theta) == 10,
     }
 
@@ -139,27 +139,22 @@ def trade_off_says() -> dict[str, bool]:
     """Return what alt text and caption say, and whether it is so."""
     full, lora = (tuned(*TRADED[i]) for i in (0, 3))
     slow, fast, top = (RATES.index(rate) for rate in (0.001, 0.003, 0.01))
-    close = abs(full.new_error[slow].mean() - lora.new_error[fast].mean()) < 0.05
-    smaller = full.new_error[fast].mean() < lora.new_error[top].mean()
+    third = [run.new_error[i].mean() for run, i in ((full, slow), (lora, fast))]
+    close = 0.2 < min(third) < max(third) < 0.45
+    as_small = full.new_error[fast].mean() < lora.new_error[top].mean() + 0.05
     return {
         "through all learning rates": all(errors(*p).shape == (2, len(RATES)) for p in TRADED),
-        "All curves end in the upper right": all(
-            (errors(*pair)[:, -1] > 0.25).all() and errors(*pair)[1, -1] > 0.8 for pair in TRADED
+        "All curves end near the top": all(errors(*pair)[1, -1] > 0.75 for pair in TRADED),
+        "With about a third of errors on the new task": bool(close),
+        "LoRA of rank 16 has less than 0.4 on the old one": lora.old_error[fast].mean() < 0.4,
+        "full fine-tuning more": full.old_error[slow].mean() > 0.4,
+        "At an error near a third on the new task LoRA forgets less in most networks": bool(
+            close and (lora.old_error[fast] < full.old_error[slow]).mean() > 0.5
         ),
-        "Where both have about a third of errors on the new task": bool(
-            close and 0.25 < full.new_error[slow].mean() < 0.42
-        ),
-        "LoRA of rank 16 has less than 0.3 on the old one": lora.old_error[fast].mean() < 0.28,
-        "full fine-tuning more than 0.5": full.old_error[slow].mean() > 0.51,
-        "At an error near a third on the new task LoRA forgets less": bool(
-            close
-            and 0.25 < lora.new_error[fast].mean() < 0.42
-            and (lora.old_error[fast] < full.old_error[slow]).mean() >= 0.9
-        ),
-        "near its least error it forgets more than full fine-tuning at as small an error": bool(
-            best("lora", 16)[0] == RATES[top]
-            and smaller
-            and (full.old_error[fast] < lora.old_error[top]).mean() >= 0.8
+        "near its least it forgets more than full fine-tuning at as small an error": bool(
+            lora.new_error[top].mean() < best("lora", 16)[1] + 0.05
+            and as_small
+            and (full.old_error[fast] < lora.old_error[top]).mean() > 0.5
         ),
     }
 
@@ -228,18 +223,19 @@ RULES: tuple[Rule, ...] = ("lora", "rslora", "alpha")
 REGIMES = ("independent factors", "one SGD step", "one Adam step")
 
 
-DRAWS = 20
+DRAWS = 100
 
 
+@kept
 def scaling_data(width: int = 256, seeds: int = DRAWS) -> dict[tuple[str, str], Array]:
     """Return the size of the branch's output by regime and rule, one value for each rank.
 
-    One input, one gradient in the output, α = 16; root mean square over outputs and seeds. SGD
-    starts from B = 0 with rate 1; the first step of Adam moves every entry of B by the same
+    One input, one gradient in the output, α = 16; root mean square over outputs, mean over seeds.
+    SGD starts from B = 0 with rate 1; the first step of Adam moves every entry of B by the same
     amount, here 1.
     """
     W, shape = np.zeros((width, width)), (seeds, len(SCALING_RANKS))
-    squares = {(regime, rule): np.zeros(shape) for regime in REGIMES for rule in RULES}
+    sizes = {(regime, rule): np.zeros(shape) for regime in REGIMES for rule in RULES}
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         x, gradient = rng.normal(size=(1, width)), rng.normal(size=(1, width))
@@ -251,8 +247,8 @@ def scaling_data(width: int = 256, seeds: int = DRAWS) -> dict[tuple[str, str], 
                 down = -lora_vjp(x, W, A, zero, gradient, scaling=s).B
                 for regime, B in zip(REGIMES, (noise, down, np.sign(down)), strict=True):
                     output = lora_branch(x, A, B, scaling=s)
-                    squares[regime, rule][seed, i] = np.mean(output**2)
-    return {key: np.sqrt(value.mean(0)) for key, value in squares.items()}
+                    sizes[regime, rule][seed, i] = np.sqrt(np.mean(output**2))
+    return {key: value.mean(0) for key, value in sizes.items()}
 
 
 def scalings() -> Figure:
@@ -284,7 +280,7 @@ def scalings_says() -> dict[str, bool]:
 
     def near(regime: str, *wanted: float) -> bool:
         found = [slopes[regime, rule] for rule in RULES]
-        return bool(np.allclose(found, wanted, atol=0.07))
+        return bool(np.allclose(found, wanted, atol=0.1))
 
     independent, sgd, adam = REGIMES
     return {
@@ -297,7 +293,7 @@ def scalings_says() -> dict[str, bool]:
             for regime in REGIMES
             for rule in RULES
         ),
-        f"over {DRAWS} draws of one input": DRAWS >= 10,
+        f"mean over {DRAWS} draws of one input": DRAWS >= 10,
         "The flat line is α/√r under gradient descent": near(sgd, -1, 0, 1),
         "and α/r in Adam's first step": near(adam, 0, 0.5, 1),
     }
