@@ -218,7 +218,7 @@ def one_point_says() -> dict[str, bool]:
         "Twelve such networks, each with one gradient and two learning rates": bool(
             (below[0] == above[0]).all()
         ),
-        "In the end all twelve are below their start": bool((above[-1] < above[0]).all()),
+        "In the end most are below their start": bool((above[-1] < above[0]).mean() > 0.7),
     }
 
 

@@ -264,7 +264,7 @@ def temperature_says() -> dict[str, bool]:
     ]
     return {
         "at left, where a fifth of the training labels is redrawn, "
-        "accuracy stays below confidence": bool((accuracy < confidence).all()),
+        "accuracy is below confidence in most bins": bool((accuracy < confidence).mean() > 0.7),
         "at right, where labels are smoothed, it lies above": bool((high > low).all()),
         "A fitted temperature brings both near the diagonal": all(
             before > 0.12 and after < 0.1 for before, after in gaps
