@@ -144,9 +144,9 @@ def trade_off_says() -> dict[str, bool]:
     as_small = full.new_error[fast].mean() < lora.new_error[top].mean() + 0.05
     return {
         "through all learning rates": all(errors(*p).shape == (2, len(RATES)) for p in TRADED),
-        "All curves end near the top": all(errors(*pair)[1, -1] > 0.75 for pair in TRADED),
+        "All end near the top": all(errors(*pair)[1, -1] > 0.75 for pair in TRADED),
         "With about a third of errors on the new task": bool(close),
-        "LoRA of rank 16 has less than 0.4 on the old one": lora.old_error[fast].mean() < 0.4,
+        "LoRA of rank 16 has less than 0.4 on the old": lora.old_error[fast].mean() < 0.4,
         "full fine-tuning more": full.old_error[slow].mean() > 0.4,
         "At an error near a third on the new task LoRA forgets less in most networks": bool(
             close and (lora.old_error[fast] < full.old_error[slow]).mean() > 0.5
