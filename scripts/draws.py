@@ -38,7 +38,7 @@ SHIFT = 7_000
 LIMIT = 180.0
 """Seconds for a page, which may run beside others."""
 
-_NUMBER = re.compile(r"[-−+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
+_NUMBER = re.compile(r"[-−+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?[⁻⁰¹²³⁴-⁹]*")
 
 
 def words(text: str) -> str:
