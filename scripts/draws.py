@@ -51,12 +51,11 @@ def words(text: str) -> str:
     return "".join(_NUMBER.sub("#", text).split())
 
 
-_GENERATOR = torch.Generator
+class _Stand(type(torch.Generator)):  # type: ignore[misc]
+    """The type of a class that stands for its base: a generator made before is of it, too."""
 
-
-class _AnyGenerator(type(torch.Generator)):  # type: ignore[misc]
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, _GENERATOR)
+        return isinstance(instance, cls.__base__ or object)
 
 
 def shift_seeds(by: int) -> None:
@@ -72,11 +71,11 @@ def shift_seeds(by: int) -> None:
             return int(seed) + by
         return [by, *seed] if isinstance(seed, list | tuple) else seed
 
-    class Generator(torch.Generator, metaclass=_AnyGenerator):
+    class Generator(torch.Generator, metaclass=_Stand):
         def manual_seed(self, seed: int) -> torch.Generator:
             return super().manual_seed(seed + by)
 
-    class RandomState(np.random.RandomState):
+    class RandomState(np.random.RandomState, metaclass=_Stand):
         def __init__(self, seed: Any = None) -> None:
             super().__init__(moved(seed))
 

@@ -153,20 +153,22 @@ def in_every_theme(function: Callable[[], Any]) -> list[bytes]:
 
     Drawing takes most of the time. A figure whose colours are all the theme's is drawn once.
     """
-    light, dark = style.THEMES.values()
-    first = render(function, light)
-    second = _in_the_dark(first) or render(function, dark)
-    files: list[bytes] = []
-    for layout in ("whole", "axes", "narrow"):
-        variants = [svg for one in (first, second) if (svg := getattr(one, layout)) is not None]
-        if len({without_colours(svg) for svg in variants}) > 1:
-            raise ValueError("the themes differ in more than colours: is it random?")
-        files += variants
-    if first.frames is None:
+    light = render(function, style.light)
+    dark = _in_the_dark(light) or _drawn_again(function, light)
+    files = [svg for pair in zip(light[:3], dark[:3], strict=True) for svg in pair if svg]
+    if light.frames is None:
         return files
     from dlkb.book.draw import frames
 
-    return [*files, frames.serialize(first.frames, second.frames)]
+    return [*files, frames.serialize(light.frames, dark.frames)]
+
+
+def _drawn_again(function: Callable[[], Any], light: _Drawn) -> _Drawn:
+    dark = render(function, style.dark)
+    for one, other in zip(light[:3], dark[:3], strict=True):
+        if one and other and without_colours(one) != without_colours(other):
+            raise ValueError("the themes differ in more than colours: is it random?")
+    return dark
 
 
 def _in_the_dark(drawn: _Drawn) -> _Drawn | None:

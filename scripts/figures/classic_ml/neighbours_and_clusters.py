@@ -78,6 +78,11 @@ def stuck() -> int:
     return next(far)
 
 
+def near() -> tuple[int, ...]:
+    """Return the starts that can be looked at: that one and those around it."""
+    return tuple(range(stuck() - 1, stuck() + 5))
+
+
 def starts() -> Explorable:
     """Draw the points, each in the colour of its center, and the inertia step by step."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.1), width_ratios=(1.25, 1))
@@ -101,8 +106,7 @@ def starts() -> Explorable:
         here.set_data([t], [ratio[t]])
         return f"Start {start:g}, step {t}: {ratio[t]:.2f} times the best inertia."
 
-    near = tuple(range(stuck() - 1, stuck() + 5))
-    sliders = (Slider("start", near, 1), Slider("step", tuple(range(STEPS + 1)), STEPS))
+    sliders = (Slider("start", near(), 1), Slider("step", tuple(range(STEPS + 1)), STEPS))
     return Explorable(figure, sliders, (*groups, means, curve, here), show)
 
 

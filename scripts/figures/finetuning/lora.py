@@ -280,7 +280,7 @@ def scalings_says() -> dict[str, bool]:
 
     def near(regime: str, *wanted: float) -> bool:
         found = [slopes[regime, rule] for rule in RULES]
-        return bool(np.allclose(found, wanted, atol=0.1))
+        return bool(np.allclose(found, wanted, atol=0.07))
 
     independent, sgd, adam = REGIMES
     return {

@@ -1,5 +1,6 @@
 """The dark theme: colours exchanged in the light drawing, or drawn where that would not do."""
 
+import itertools
 import re
 
 import matplotlib as mpl
@@ -87,6 +88,22 @@ def test_what_has_the_theme_s_colours_is_drawn_once(function, monkeypatch):
     monkeypatch.setattr(drawing, "render", watched)
     in_every_theme(function)
     assert len(themes) == (1 if function in ONCE else 2)
+
+
+@pytest.mark.parametrize(
+    ("at_first", "message"), [(True, "themes differ in more"), (False, "frames differ between")]
+)
+def test_what_is_drawn_twice_must_not_differ_by_chance(at_first, message):
+    chance = itertools.count()
+
+    def restless():
+        drawn = moving()
+        drawn.figure.axes[0].plot([0, 1], color=mpl.colormaps["cividis"](0.3))
+        show, heights = drawn.show, (next(chance), 1) if at_first else (1, next(chance))
+        return drawn._replace(show=lambda slope: show(heights[int(slope) - 1]))
+
+    with pytest.raises(ValueError, match=message):
+        in_every_theme(restless)
 
 
 def test_numbers_without_a_seed_are_refused():
