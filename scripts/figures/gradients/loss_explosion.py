@@ -177,9 +177,11 @@ def edge_of_stability_says() -> dict[str, bool]:
         "the largest curvature of twelve networks settles near 2/η for η = 0.6 and η = 1.2": bool(
             np.mean(settled) > 0.9
         ),
-        "For η = 0.3 it stays below 2/η": bool((low.sharpness < 2 / 0.3).all()),
-        "the loss falls without a rise for η = 0.3 and with spikes for the other two": bool(
-            not rises[0].any() and np.mean(rises[1:]) > 0.9
+        "For η = 0.3 it stays below 2/η in most": bool(
+            (low.sharpness < 2 / 0.3).all(0).mean() > 0.7
+        ),
+        "the loss of most falls without a rise for η = 0.3, and with spikes for the other two": (
+            bool(np.mean(rises[0]) < 0.3 and np.mean(rises[1:]) > 0.9)
         ),
         "Twelve networks on digits, full-batch gradient descent": low.loss.shape[1] == SEEDS,
         "At the end the loss is lowest for η = 1.2": ends[2] == min(ends),
