@@ -102,15 +102,14 @@ def learning_rate_says() -> dict[str, bool]:
         "on a new task (left) and on the old one (right)": not np.array_equal(
             start().new.x_test, start().old.x_test
         ),
-        "the error on the new task falls and, but for the head, rises again": all(
+        "the error on the new task falls and rises again, the head's hardly": all(
             0 < new[name].argmin() < len(RATES) - 1 for name in ("full", "lora", "rslora")
         )
-        and new["head"][-1] < new["head"][0] / 2,
+        and new["head"][-1] < new["head"].min() + 0.03,
         "LoRA of rank 8 comes below 0.2": best("lora", 8)[1] < 0.19 > best("rslora", 8)[1],
         "full fine-tuning below 0.1": best("full")[1] < 0.095,
-        "the head alone stays above these": best("head")[1]
-        > max(best("lora", 8)[1], best("rslora", 8)[1]) + 0.01,
-        "with α/√r the curve lies further left": bool(earlier[:3].all() and not earlier[4]),
+        "the head alone stays above 0.2": best("head")[1] > 0.2,
+        "with α/√r the curve falls at lower rates": bool(earlier[:3].all()),
         "the error on the old task is higher at 0.1 than at 0.003": all(
             curve[-1] > curve[2] + 0.1 for curve in old
         ),
@@ -141,7 +140,7 @@ def trade_off_says() -> dict[str, bool]:
     slow, fast, top = (RATES.index(rate) for rate in (0.001, 0.003, 0.01))
     third = [run.new_error[i].mean() for run, i in ((full, slow), (lora, fast))]
     close = 0.2 < min(third) < max(third) < 0.45
-    as_small = full.new_error[fast].mean() < lora.new_error[top].mean() + 0.05
+    as_small = full.new_error[fast].mean() < lora.new_error[top].mean() + 0.02
     return {
         "through all learning rates": all(errors(*p).shape == (2, len(RATES)) for p in TRADED),
         "All end near the top": all(errors(*pair)[1, -1] > 0.75 for pair in TRADED),
@@ -154,7 +153,7 @@ def trade_off_says() -> dict[str, bool]:
         "near its least it forgets more than full fine-tuning at as small an error": bool(
             lora.new_error[top].mean() < best("lora", 16)[1] + 0.05
             and as_small
-            and (full.old_error[fast] < lora.old_error[top]).mean() > 0.5
+            and full.old_error[fast].mean() < lora.old_error[top].mean() - 0.03
         ),
     }
 
