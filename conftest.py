@@ -7,6 +7,8 @@ import re
 # xdist runs one process a core; BLAS reads this when NumPy is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# ranx has Numba compile hundreds of functions, which are called a few times each.
+os.environ.setdefault("NUMBA_OPT", "0")
 
 import jax
 import pytest

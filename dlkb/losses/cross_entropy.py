@@ -107,6 +107,58 @@ def softmax(logits: Array) -> Array:
     return xp.astype(e / xp.sum(e, axis=-1, keepdims=True), logits.dtype, copy=False)
 
 
+class _Numbered(NamedTuple):
+    """Class numbers (...), as they are used."""
+
+    index: Array
+    """0 in place of what is no class."""
+    is_class: Array
+    is_kept: Array
+    """False where the label is `ignore_index`."""
+    share: Array
+    """The weight of each example: 0 if it is ignored, NaN if its label is no class."""
+
+
+def _numbered(logits: Array, labels: Array, weight: Array | None, ignore_index: int) -> _Numbered:
+    xp = namespace(logits, labels)
+    dtype, classes = wide_dtype(logits), logits.shape[-1]
+    if tuple(labels.shape) != tuple(logits.shape[:-1]):
+        raise ValueError(
+            f"labels has shape {tuple(labels.shape)} but logits has shape "
+            f"{tuple(logits.shape)}: class numbers have one axis less, without the last"
+        )
+    given, labels = labels, xp.astype(labels, xp.int32)
+    whole = xp.astype(labels, given.dtype) == given  # 2³² is no class, nor is it class 0
+    if xp.isdtype(given.dtype, "unsigned integer"):
+        whole = whole & (labels >= 0)  # 2³² − 100 is not −100
+    known = whole & (labels >= 0) & (labels < classes)
+    kept = (labels != ignore_index) | ~whole
+    of_indices = xp.arange(1, device=device(logits)).dtype
+    index = xp.astype(xp.where(known, labels, xp.zeros_like(labels)), of_indices)
+    one = xp.ones_like(index, dtype=dtype)
+    share = one if weight is None else xp.astype(weight, dtype, copy=False)[index]
+    share = xp.where(known, share, xp.full_like(one, math.nan))
+    return _Numbered(index, known, kept, xp.where(kept, share, xp.zeros_like(one)))
+
+
+def _check_options(
+    logits: Array,
+    labels: Array,
+    weight: Array | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> None:
+    _check_reduction(reduction)
+    _check_logits(logits)
+    check_between("label_smoothing", label_smoothing, 0, 1)
+    check_between("ignore_index", ignore_index, -(2**31), 2**31 - 1)
+    check_array("labels", labels)
+    classes = logits.shape[-1]
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise ValueError(f"weight has shape {tuple(weight.shape)}: it must be ({classes},)")
+
+
 def _targets(
     logits: Array,
     labels: Array,
@@ -115,36 +167,14 @@ def _targets(
     label_smoothing: float,
 ) -> tuple[Array, Array]:
     """Return what each log p is multiplied by, (..., K), and the weight of each example, (...)."""
-    _check_logits(logits)
-    check_between("label_smoothing", label_smoothing, 0, 1)
-    check_between("ignore_index", ignore_index, -(2**31), 2**31 - 1)
-    check_array("labels", labels)
     xp = namespace(logits, labels)
-    dtype = wide_dtype(logits)
-    classes = logits.shape[-1]
-    if weight is not None and tuple(weight.shape) != (classes,):
-        raise ValueError(f"weight has shape {tuple(weight.shape)}: it must be ({classes},)")
+    dtype, classes = wide_dtype(logits), logits.shape[-1]
     if xp.isdtype(labels.dtype, "integral"):
-        if tuple(labels.shape) != tuple(logits.shape[:-1]):
-            raise ValueError(
-                f"labels has shape {tuple(labels.shape)} but logits has shape "
-                f"{tuple(logits.shape)}: class numbers have one axis less, without the last"
-            )
-        given, labels = labels[..., None], xp.astype(labels, xp.int32)[..., None]
-        whole = xp.astype(labels, given.dtype) == given  # 2³² is no class, nor is it class 0
-        if xp.isdtype(given.dtype, "unsigned integer"):
-            whole = whole & (labels >= 0)  # 2³² − 100 is not −100
-        numbers = xp.arange(classes, dtype=xp.int32, device=device(logits))
-        target = xp.astype(labels == numbers, dtype)
-        known = whole & (labels >= 0) & (labels < classes)
-        nan = xp.full_like(target[..., :1], math.nan)
-        target = xp.where(known, target, nan)
-        kept = (labels != ignore_index) | ~whole
-        if weight is None:  # without a sum over the classes
-            share = xp.where(known, xp.ones_like(nan), nan)
-        else:
-            share = xp.sum(_product(target, weight), axis=-1, keepdims=True)
-        share = xp.where(kept, share, xp.zeros_like(share))[..., 0]
+        index, is_class, is_kept, share = _numbered(logits, labels, weight, ignore_index)
+        numbers = xp.arange(classes, dtype=index.dtype, device=device(logits))
+        target = xp.astype(index[..., None] == numbers, dtype)
+        target = xp.where(is_class[..., None], target, xp.full_like(target[..., :1], math.nan))
+        kept = is_kept[..., None]
     else:
         check_float("labels", labels)
         check_same_shape("labels", labels, "logits", logits)
@@ -200,11 +230,15 @@ def cross_entropy(
         >>> cross_entropy(np.asarray([[2.0, 1.0, 0.0]]), np.asarray([0])).round(4)
         np.float64(0.4076)
     """
-    _check_reduction(reduction)
-    target, share = _targets(logits, labels, weight, ignore_index, label_smoothing)
-    xp = namespace(logits)
+    _check_options(logits, labels, weight, ignore_index, reduction, label_smoothing)
+    xp = namespace(logits, labels)
     log_p = log_softmax(widen(logits))
-    losses = -xp.sum(_product(target, log_p), axis=-1)
+    if xp.isdtype(labels.dtype, "integral") and label_smoothing == 0:  # the label's alone
+        index, _, _, share = _numbered(logits, labels, weight, ignore_index)
+        losses = -_product(share, xp.take_along_axis(log_p, index[..., None], axis=-1)[..., 0])
+    else:
+        target, share = _targets(logits, labels, weight, ignore_index, label_smoothing)
+        losses = -xp.sum(_product(target, log_p), axis=-1)
     if reduction == "sum":
         losses = xp.sum(losses)
     elif reduction == "mean":
@@ -253,7 +287,7 @@ def cross_entropy_vjp(
         >>> cross_entropy_vjp(z, label, np.asarray(1.0)).round(3)
         array([[-0.335,  0.245,  0.09 ]])
     """
-    _check_reduction(reduction)
+    _check_options(logits, labels, weight, ignore_index, reduction, label_smoothing)
     target, share = _targets(logits, labels, weight, ignore_index, label_smoothing)
     check_float("cotangent", cotangent)
     xp = namespace(logits, cotangent)

@@ -12,7 +12,12 @@ from dlkb.arrays import (
     namespace,
     widen,
 )
-from dlkb.normalization.rms_norm import rms_norm, rms_norm_vjp
+from dlkb.normalization.rms_norm import (
+    _check_last_axes,
+    _sum_over_batch,
+    rms_norm,
+    unit_rms,
+)
 
 
 def layer_norm(
@@ -117,14 +122,20 @@ def layer_norm_vjp(
     check_float("cotangent", cotangent)
     check_same_shape("cotangent", cotangent, "x", x)
     xp = namespace(x, cotangent, weight, bias)
-    centred = _centre(x, dims)
-    g = xp.astype(cotangent, centred.dtype, copy=False)
-    behind = rms_norm_vjp(centred, g, weight, dims=dims, eps=eps)
-    grad = xp.astype(_centre(behind.x, dims), x.dtype, copy=False)
-    if bias is None:
-        return LayerNormGrads(grad, behind.weight, None)
-    summed = xp.sum(g, axis=tuple(range(x.ndim - dims)))
-    return LayerNormGrads(grad, behind.weight, xp.astype(summed, bias.dtype, copy=False))
+    _check_last_axes(x, dims, weight)
+    axis = tuple(range(-dims, 0))
+    unit, inverse = unit_rms(_centre(x, dims), axis=axis, eps=eps)
+    g = xp.astype(cotangent, unit.dtype, copy=False)
+    h = g * inverse  # first: gain times gradient may overflow, the result does not
+    h = h if weight is None else h * weight
+    if 0 not in x.shape:  # a mean of nothing is NaN, with a warning
+        mean, mean_along = (xp.mean(z, axis=axis, keepdims=True) for z in (h, h * unit))
+        h = h - mean - unit * mean_along
+    return LayerNormGrads(
+        xp.astype(h, x.dtype, copy=False),
+        None if weight is None else _sum_over_batch(g * unit, weight),
+        None if bias is None else _sum_over_batch(g, bias),
+    )
 
 
 def output_std(std: Array, *, eps: float = 1e-5) -> Array:

@@ -33,8 +33,7 @@ def unit_rms(x: Array, *, axis: int | tuple[int, ...] = -1, eps: float) -> UnitR
     $$\hat x_i = \frac{x_i}{\sqrt{\frac1n \sum_j x_j^2 + \epsilon}}$$
 
     Squares of entries beyond 1.8e19 overflow in float32, though the quotient is near 1. So `x`
-    is first measured in units of its largest size, which cancels. (JAX gives NaN beyond 8.5e37
-    on the CPU, where XLA takes 1 / size for 0.)
+    is first measured in units of a quarter of its largest size, which cancels.
 
     Args:
         x: Floating-point, any shape, at least one axis.
@@ -61,10 +60,11 @@ def unit_rms(x: Array, *, axis: int | tuple[int, ...] = -1, eps: float) -> UnitR
     if 0 in x.shape:  # a mean of nothing is NaN, with a warning
         return UnitRMS(x, xp.ones_like(xp.sum(x, axis=axis, keepdims=True)))
     size = xp.max(xp.abs(stop_gradient(x)), axis=axis, keepdims=True) + eps**0.5
-    x = x / size  # not times 1 / size, which can lose digits
+    scale = 4 / size  # 1 / size would be subnormal beyond 8.5e37, and lose digits
+    x = x * scale
     mean_square = xp.mean(x * x, axis=axis, keepdims=True)
-    inverse = 1 / xp.sqrt(mean_square + (eps**0.5 / size) ** 2)
-    return UnitRMS(x * inverse, inverse / size)
+    inverse = 1 / xp.sqrt(mean_square + (eps**0.5 * scale) ** 2)
+    return UnitRMS(x * inverse, inverse * scale)
 
 
 def unit_rms_vjp(

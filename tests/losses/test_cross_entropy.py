@@ -237,6 +237,16 @@ def test_the_weight_of_a_class_that_no_label_names_does_not_matter(value):
     assert_close(*found)
 
 
+@pytest.mark.parametrize("row", [[-math.inf, 1.0, 2.0], [math.inf, 1.0, 2.0], [math.nan] * 3])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_an_ignored_label_has_no_loss_whatever_its_logits(row, reduction):
+    z, labels = torch.tensor([row, [1.0, 2.0, 4.0]]), torch.tensor([-100, 1])
+    expected = F.cross_entropy(z[1:], labels[1:])
+    found = cross_entropy(z, labels, reduction=reduction)
+    assert_close(found[1] if reduction == "none" else found, expected)
+    assert reduction != "none" or found[0] == 0
+
+
 @pytest.mark.parametrize("label", [4, -1, 100, -101])
 @pytest.mark.parametrize("library", [np.asarray, torch.as_tensor, jnp.asarray])
 def test_a_label_that_names_no_class_gives_nan_everywhere(label, library):

@@ -147,7 +147,7 @@ def test_entries_whose_squares_overflow(dtype, size):
     assert_close(found.to(dtype), rms_norm_vjp(exact, g.double(), eps=EPS).x * max(size, 1e-3))
 
 
-@pytest.mark.parametrize("array", [np.asarray, torch.tensor])
+@pytest.mark.parametrize("array", [np.asarray, torch.tensor, jnp.asarray])
 def test_up_to_the_largest_number(array):
     top = float(np.finfo(np.float32).max)
     rows = array(np.asarray([[top, -top, top, 0.0], [top, top / 2, 1.0, -1.0]], dtype=np.float32))
@@ -157,11 +157,6 @@ def test_up_to_the_largest_number(array):
     found = np.asarray(rms_norm_vjp(rows, rows / top, eps=EPS).x, dtype=float)
     wanted = rms_norm_vjp(exact, exact / top, eps=EPS).x
     np.testing.assert_allclose(found, wanted, atol=1e-44)
-
-
-def test_xla_takes_the_inverse_of_a_very_large_size_for_zero():
-    for size, finite in ((8e37, True), (9e37, False)):
-        assert jnp.isfinite(rms_norm(jnp.asarray([size, -size], dtype=jnp.float32))).all() == finite
 
 
 @pytest.mark.parametrize("size", [1e-4, 0.1, 60_000.0])

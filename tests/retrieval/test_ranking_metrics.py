@@ -69,10 +69,10 @@ def runs():
 def test_values_are_those_of_ranx(runs, k):
     relevance, scores = runs
     qrels = {
-        f"q{i:02}": {f"d{j}": int(r) for j, r in enumerate(row) if r}
+        f"q{i:02}": {f"d{j:02}": int(r) for j, r in enumerate(row) if r}
         for i, row in enumerate(relevance)
     }
-    run = {f"q{i:02}": {f"d{j}": s for j, s in enumerate(row)} for i, row in enumerate(scores)}
+    run = {f"q{i:02}": {f"d{j:02}": s for j, s in enumerate(row)} for i, row in enumerate(scores)}
     names = [f"{m}@{k}" for m in ("precision", "recall", "mrr", "map", "ndcg", "ndcg_burges")]
     theirs = ranx.evaluate(ranx.Qrels(qrels), ranx.Run(run), names, return_mean=False)
     order = ranked(scores, relevance[:, :9])

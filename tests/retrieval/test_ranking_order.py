@@ -103,8 +103,8 @@ def test_bpref_is_that_of_ranx():
         is_judged = rng.uniform(size=12) < 0.6
         is_judged[:2] = True
         scores = rng.permutation(12) + 1.0
-        qrels[f"q{q:02}"] = {f"d{j}": int(relevance[j]) for j in np.flatnonzero(is_judged)}
-        run[f"q{q:02}"] = {f"d{j}": scores[j] for j in range(12) if j != 2}
+        qrels[f"q{q:02}"] = {f"d{j:02}": int(relevance[j]) for j in np.flatnonzero(is_judged)}
+        run[f"q{q:02}"] = {f"d{j:02}": scores[j] for j in range(12) if j != 2}
         order = np.argsort(-np.delete(scores, 2))
         relevant, seen = (np.delete(z, 2)[order] for z in (relevance, is_judged))
         R, N = (is_judged & (relevance == r) for r in (1, 0))

@@ -41,7 +41,9 @@ def here(wide) -> Iterator[Visit]:
 @pytest.mark.parametrize("path", ADDRESSES)
 def test_each_page(here, path):
     here.draw(path)
-    assert here.page.evaluate(OVERFLOW) <= 0
+    for width in (390, 1280):
+        here.page.set_viewport_size({"width": width, "height": 900})
+        assert here.page.evaluate(OVERFLOW) <= 0, f"{path} is wider than {width} pixels"
     lay_out(here.page)
     if path in SIZES:
         assert here.page.evaluate(BEFORE) / SCREEN <= MOST[SIZES[path]], "fold, or cut"

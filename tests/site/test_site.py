@@ -33,9 +33,10 @@ OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clie
 ADDRESSES = [address(page.stem) for page in PAGES] + [f"{name}/" for name in GENERATED]
 
 
-# On a wide screen, in the light theme: test_pages.py.
-def test_every_page_is_quiet_and_fits_a_phone_in_the_dark(visit):
-    for here, path in tour(visit("dark", 390), ADDRESSES):
+# Each page in the light theme, wide and narrow: test_pages.py.
+def test_pages_of_each_kind_are_quiet_and_fit_a_phone_in_the_dark(visit):
+    kinds = [path for path in ADDRESSES if path.count("/") < 2] + [*map(address, SHOWN)]
+    for here, path in tour(visit("dark", 390), kinds):
         assert here.complaints == [], path
         assert here.strangers == [], path
         assert here.page.evaluate(OVERFLOW) <= 0, f"{path} is wider than a phone"

@@ -53,9 +53,11 @@ def _in_workers(
             min(workers, len(tasks)), get_context("spawn"), drawing.start, (str(root),)
         ) as pool,
     ):
+        # Long scripts first: one that takes long and begins last would keep the others waiting.
+        sizes = {stem: (root / drawing.SCRIPTS / f"{stem}.py").stat().st_size for stem in tasks}
         jobs = {
-            pool.submit(drawing.draw_script, str(root), stem, names): stem
-            for stem, names in tasks.items()
+            pool.submit(drawing.draw_script, str(root), stem, tasks[stem]): stem
+            for stem in sorted(tasks, key=sizes.__getitem__, reverse=True)
         }
         for job in as_completed(jobs):
             try:

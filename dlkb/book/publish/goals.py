@@ -60,7 +60,7 @@ def _on_cpu(measured: dict[str, Any]) -> list[Goal]:
             {"": geometric_mean(_compiled(r) for r in fused)} if fused else {},
             1.0,
             "{:.2f}",
-            f"{_by_name(fused)} Both norms divide each row by its largest entry before they square "
+            f"{_by_name(fused)} Both norms scale each row by its largest entry before they square "
             "it, so that no square overflows, which PyTorch's do not.",
         ),
         judge(

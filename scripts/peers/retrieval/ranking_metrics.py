@@ -115,7 +115,7 @@ def by_ranx(
     metric: str, grades: Sequence[float], scores: Sequence[float], *, plain: bool = False
 ) -> float:
     """Run ranx on one query, given as its own classes or as plain dictionaries."""
-    names = [f"d{i}" for i in range(len(grades))]
+    names = [f"d{i:02}" for i in range(len(grades))]  # of one length, for which Numba compiles
     qrels = {"q": {n: int(r) for n, r in zip(names, grades, strict=True)}}
     run = {"q": dict(zip(names, scores, strict=True))}
     pair = (qrels, run) if plain else (ranx.Qrels(qrels), ranx.Run(run))
