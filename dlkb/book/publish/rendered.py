@@ -14,6 +14,7 @@ what became of them is kept by itself, for edits of the text.
 import json
 import logging
 import re
+import site
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -120,8 +121,12 @@ def _hash(*parts: Any) -> str:
 
 @cache
 def _packages() -> list[str]:
-    """Return what is installed: some forty packages have a part in a page."""
-    found = (distribution.metadata for distribution in distributions())
+    """Return what is installed: some forty packages have a part in a page.
+
+    In the environment, that is: what else is on the path of this process has none.
+    """
+    places = [*site.getsitepackages(), site.getusersitepackages()]
+    found = (distribution.metadata for distribution in distributions(path=places))
     return sorted(f"{metadata['Name']} {metadata['Version']}" for metadata in found)
 
 

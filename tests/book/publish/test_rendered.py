@@ -13,7 +13,7 @@ import pytest
 from mkdocs.structure.pages import Page
 from mkdocstrings_handlers.python import PythonHandler
 
-from dlkb.book.publish.rendered import CACHE
+from dlkb.book.publish.rendered import CACHE, _packages
 from dlkb.book.publish.site import build_pages
 from tests.book.conftest import HELD, Book
 
@@ -111,6 +111,16 @@ def test_a_template_shows_as_it_is_now(book, rendered):
     template.write_text(template.read_text().replace(header, f"{header}<i>quetzal</i>"))
     rendered()
     assert "<i>quetzal</i>" in (book.root / "site/index.html").read_text()
+
+
+def test_what_a_process_has_on_its_path_is_none_of_the_pages(tmp_path, monkeypatch):
+    found = tmp_path / "apart/apart-1.0.dist-info/METADATA"
+    found.parent.mkdir(parents=True)
+    found.write_text("Metadata-Version: 2.1\nName: apart\nVersion: 1.0\n")
+    before = _packages.__wrapped__()
+    monkeypatch.syspath_prepend(tmp_path / "apart")
+    assert _packages.__wrapped__() == before
+    assert any(re.fullmatch(r"mkdocs [\d.]+", package) for package in before)
 
 
 def test_a_title_shows_elsewhere(book, rendered):
