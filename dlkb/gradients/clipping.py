@@ -217,6 +217,41 @@ def clip_by_value(grad: Array, *, clip_value: float) -> Array:
     return xp.where(grad > clip_value, clip_value, xp.where(grad < -clip_value, -clip_value, grad))
 
 
+def clip_by_value_vjp(grad: Array, cotangent: Array, *, clip_value: float) -> Array:
+    r"""Return the gradient of `clip_by_value`, which is also that of hard tanh.
+
+    $$\frac{\partial L}{\partial g_i} = \begin{cases} c_i & -t \le g_i \le t \\ 0 &
+      \lvert g_i\rvert > t \end{cases}$$
+
+    Args:
+        grad: As for `clip_by_value`.
+        cotangent: c, the gradient of the output, in the shape of `grad`.
+        clip_value: t ≥ 0.
+
+    Returns:
+        An array like `cotangent`. At the two kinks |g| = t, where the derivative jumps, it is c.
+
+    Raises:
+        TypeError: If an array is not floating-point.
+        ValueError: If `clip_value` is negative, or the shapes differ.
+
+    Note:
+        Differs from `torch.nn.functional.hardtanh`, whose gradient at the kinks is 0.
+
+    Example:
+        >>> import numpy as np
+        >>> clip_by_value_vjp(np.asarray([0.5, -3.0, 1.0]), np.ones(3), clip_value=1.0)
+        array([1., 0., 1.])
+    """
+    check_float("grad", grad)
+    check_float("cotangent", cotangent)
+    check_same_shape("cotangent", cotangent, "grad", grad)
+    check_between("clip_value", clip_value, 0, math.inf)
+    xp = namespace(grad, cotangent)
+    beyond = (grad > clip_value) | (grad < -clip_value)
+    return xp.where(beyond, xp.zeros_like(cotangent), cotangent)
+
+
 def shrink_when_large(grad: Array, *, threshold: float, factor: float) -> Array:
     r"""Multiply a gradient by a constant if it is too long: the notes' rule. Not for use.
 

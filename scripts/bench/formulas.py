@@ -19,8 +19,8 @@ from torch import Tensor
 
 from dlkb.activations.gelu import gelu, gelu_vjp, silu, silu_vjp
 from dlkb.activations.glu import gated, gated_vjp
-from dlkb.book.publish.measured import CONTROL, LIGER
-from dlkb.gradients.clipping import clip_by_value, global_norm
+from dlkb.book.publish.measured import COMPILED, CONTROL, LIGER
+from dlkb.gradients.clipping import clip_by_value, clip_by_value_vjp, global_norm
 from dlkb.losses.cross_entropy import cross_entropy, cross_entropy_vjp
 from dlkb.nn import Dropout, compiled
 from dlkb.normalization.layer_norm import layer_norm, layer_norm_vjp
@@ -114,7 +114,8 @@ def pairs() -> Iterator[Pair]:
         "F.hardtanh",
         clip_by_value,
         F.hardtanh,
-        options={"clip_value": 1.0},
+        clip_by_value_vjp,
+        {"clip_value": 1.0},
         kink=1.0,
     )
     yield Pair(
@@ -154,9 +155,14 @@ def graphs(pair: Pair) -> Function:
     """Return the formula, compiled: with its gradient by hand where there is one."""
     if pair.vjp is not None:
         return compiled(pair.ours, pair.vjp, pair.options)
+    return graph(pair, partial(pair.ours, **pair.options))
+
+
+def graph(pair: Pair, f: Function) -> Function:
+    """Return a function of the pair, compiled; the compiler derives its gradient."""
     # Masks from PyTorch's own generator: the compiler's draws number by number.
     options: dict[str, str | int | bool | Callable[..., Any]] = {"fallback_random": not pair.same}
-    return torch.compile(partial(pair.ours, **pair.options), fullgraph=True, options=options)
+    return torch.compile(f, fullgraph=True, options=options)
 
 
 def leaves(pair: Pair, x: Tensor, *, backward: bool) -> list[Tensor]:
@@ -219,6 +225,7 @@ def measure(device: str) -> Iterator[dict[str, Any]]:
                 x = torch.randn(size // WIDTH, WIDTH, generator=generator, device=device).to(dtype)
                 torch.compiler.reset()  # one shape, one kernel
                 both, eager = graphs(pair), partial(pair.ours, **pair.options)
+                control = graph(pair, pair.theirs)
                 check_equal(pair, both, kernels, x)
                 out = torch.empty_like(x)
                 for backward in (False, True):
@@ -227,6 +234,7 @@ def measure(device: str) -> Iterator[dict[str, Any]]:
                         "compiled": runner(both, given, backward=backward),
                         "eager": runner(eager, given, backward=backward),
                         "torch": runner(pair.theirs, given, backward=backward),
+                        COMPILED: runner(control, given, backward=backward),
                         "copy": partial(out.copy_, x),
                     }
                     if pair.name in kernels:

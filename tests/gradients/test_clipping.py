@@ -8,6 +8,7 @@ from dlkb.gradients.clipping import (
     adam_recovery_steps,
     clip_by_global_norm,
     clip_by_value,
+    clip_by_value_vjp,
     clip_each_by_norm,
     clip_factor,
     cosine,
@@ -64,6 +65,10 @@ CASES = [
         **APART,
     ),
     Case(clip_by_value, lambda rng: ((rng.normal(size=(3, 4)),), {"clip_value": 0.5})),
+    Case(
+        clip_by_value_vjp,
+        lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {"clip_value": 0.5}),
+    ),
     Case(
         shrink_when_large,
         lambda rng: ((rng.normal(size=(3, 4)),), {"threshold": 1.0, "factor": 0.1}),
@@ -191,6 +196,19 @@ def test_value_clipping_against_torch(rng):
     assert (clip_by_value(np.asarray([-2.0, 2.0]), clip_value=0.0) == 0).all()
 
 
+def test_gradient_of_value_clipping_against_torch(rng, device):
+    edges = [math.inf, -math.inf, math.nan, 0.5, -0.5]
+    for values in (rng.normal(size=(4, 5)), np.zeros((0, 3)), np.asarray(edges), np.asarray(0.7)):
+        grad = torch.tensor(values, device=device, requires_grad=True)
+        cotangent = torch.tensor(rng.normal(size=values.shape), device=device)
+        found = clip_by_value_vjp(grad, cotangent, clip_value=0.5)
+        for output in (torch.clamp(grad, -0.5, 0.5), clip_by_value(grad, clip_value=0.5)):
+            (expected,) = torch.autograd.grad(output, grad, cotangent)
+            smooth = ~grad.isnan()  # what clamp lets pass there, is its own affair
+            assert_close(found[smooth], expected[smooth])
+    assert clip_by_value_vjp(grad.float(), cotangent.float(), clip_value=0.5).dtype == torch.float32
+
+
 def test_value_clipping_turns_the_gradient_by_up_to_the_root_of_the_dimension(rng):
     for n in (2, 10, 100):
         worst = np.ones(n)
@@ -308,6 +326,12 @@ def test_errors_name_the_argument():
         clip_factor(g, max_norm=1.0, eps=-1)
     with pytest.raises(ValueError, match="clip_value is -2"):
         clip_by_value(g, clip_value=-2)
+    with pytest.raises(ValueError, match="clip_value is -2"):
+        clip_by_value_vjp(g, g, clip_value=-2)
+    with pytest.raises(ValueError, match=r"cotangent has shape \(3,\)"):
+        clip_by_value_vjp(g, np.ones(3), clip_value=1.0)
+    with pytest.raises(TypeError, match="cotangent has dtype int64"):
+        clip_by_value_vjp(g, np.arange(2), clip_value=1.0)
     with pytest.raises(ValueError, match="factor is -2"):
         shrink_when_large(g, threshold=1.0, factor=-2)
     with pytest.raises(ValueError, match="threshold is -1"):

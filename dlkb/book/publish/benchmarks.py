@@ -11,6 +11,7 @@ from typing import Any
 from dlkb.book.publish.goal import Goal
 from dlkb.book.publish.goals import FUSED, goals
 from dlkb.book.publish.measured import (
+    COMPILED,
     CONTROL,
     DEVICES,
     LIGER,
@@ -42,8 +43,8 @@ def _formulas(rows: list[Row]) -> list[str]:
     lines = [
         "Time of ours divided by that of PyTorch's function: below 1, ours is faster. Small "
         "print: the quartiles of the rounds. The last column divides by a plain copy of the "
-        f"largest tensor. {graphs} `{CONTROL}` is a control: what the compiler makes of a function "
-        "that is not ours.",
+        f"largest tensor. {graphs} Controls, that is, what the compiler makes of functions "
+        f"that are not ours: PyTorch's functions against themselves, and `{CONTROL}`.",
         "",
     ]
     for dtype in dict.fromkeys(row["dtype"] for row in rows):
@@ -64,6 +65,12 @@ def _formulas(rows: list[Row]) -> list[str]:
                     copied = short(ratio(of_largest, kind, "copy").median)
                     named = f"`{of_largest['peer']}`" if peer == "torch" else peer
                     body.append([f"`{name}`, {kind}, against {named}", *cells, copied])
+                if name != CONTROL and COMPILED in of_largest["rounds"]:
+                    cells = [str(ratio(of[size], COMPILED, "torch")) for size in sizes]
+                    copied = short(ratio(of_largest, COMPILED, "copy").median)
+                    body.append(
+                        [f"`{of_largest['peer']}`, compiled, against itself", *cells, copied]
+                    )
             head = ["entries", *(as_count(size) for size in sizes), "copies"]
             lines += table(head, body)
     return lines

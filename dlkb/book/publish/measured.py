@@ -11,6 +11,8 @@ DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 MISSING = "not measured"
 CONTROL = "torch.relu"
 """Measured as the formulas are, and not one of them."""
+COMPILED = "torch, compiled"
+"""What the same compiler makes of PyTorch's function: where that is slow, too, it is not ours."""
 LIGER = "Liger-Kernel"
 """Takes part on a GPU, in the formulas that it has."""
 
