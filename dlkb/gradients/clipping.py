@@ -240,7 +240,8 @@ def clip_by_value_vjp(grad: Array, cotangent: Array, *, clip_value: float) -> Ar
 
     Example:
         >>> import numpy as np
-        >>> clip_by_value_vjp(np.asarray([0.5, -3.0, 1.0]), np.ones(3), clip_value=1.0)
+        >>> g = np.asarray([0.5, -3.0, 1.0])
+        >>> clip_by_value_vjp(g, np.ones(3), clip_value=1.0)
         array([1., 0., 1.])
     """
     check_float("grad", grad)
