@@ -26,7 +26,7 @@ from dlkb.nn import Dropout, compiled
 from dlkb.normalization.layer_norm import layer_norm, layer_norm_vjp
 from dlkb.normalization.rms_norm import rms_norm, rms_norm_vjp
 from dlkb.regularization.l1_l2 import penalty, penalty_vjp, soft_threshold, soft_threshold_vjp
-from scripts.bench.timing import in_turn
+from scripts.bench.timing import in_turn, keep_freed_memory
 
 SIZES = {"cpu": (2**14, 2**18, 2**22, 2**24), "cuda": (2**24, 2**28)}
 """Entries: from what the cache holds to what it does not; 2²⁸ are a GiB in float32."""
@@ -217,6 +217,7 @@ def check_equal(pair: Pair, both: Function, kernels: Mapping[str, Function], x: 
 
 def measure(device: str) -> Iterator[dict[str, Any]]:
     """Yield a row for each formula, dtype, size and direction."""
+    keep_freed_memory()
     generator = torch.Generator(device).manual_seed(0)
     kernels = liger() if device == "cuda" else {}
     for pair in pairs():

@@ -1,5 +1,6 @@
 """Time functions side by side: in one run and in turn, so that a slow second slows them all."""
 
+import ctypes
 import os
 import platform
 import shutil
@@ -21,6 +22,23 @@ SLOW = 2.0
 
 Rounds = dict[str, list[float]]
 """Contestant → seconds of one call, a value a round; rounds of one index belong together."""
+
+
+TRIM, MMAP = -1, -3
+"""What glibc calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, and the largest that it takes of each."""
+LARGEST = {TRIM: 2**31 - 1, MMAP: 32 * 2**20}
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed, in arrays of up to 32 MiB; elsewhere nothing changes.
+
+    Whether it gives 16 MiB back to the system, and fetches other pages for the next array, hangs
+    on the order in which arrays were freed before. It doubled the time of one contestant or of
+    another, the same in all rounds of a process.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        for parameter, value in LARGEST.items():
+            ctypes.CDLL(None).mallopt(parameter, value)
 
 
 def in_turn(

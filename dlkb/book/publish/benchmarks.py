@@ -43,7 +43,8 @@ def _formulas(rows: list[Row]) -> list[str]:
     lines = [
         "Time of ours divided by that of PyTorch's function: below 1, ours is faster. Small "
         "print: the quartiles of the rounds. The last column divides by a plain copy of the "
-        f"largest tensor. {graphs} Controls, that is, what the compiler makes of functions "
+        "largest tensor. On the CPU, freed memory stays with the process: else a time hangs on "
+        f"what was freed before. {graphs} Controls, that is, what the compiler makes of functions "
         f"that are not ours: PyTorch's functions against themselves, and `{CONTROL}`.",
         "",
     ]
