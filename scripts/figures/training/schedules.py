@@ -149,7 +149,7 @@ def against_the_limit_says() -> dict[str, bool]:
             1 < passed(warmup, 4.0) < 3 for warmup in (20, 40, 80)
         ),
         "without warm-up more than fivefold": passed(0, 4.0) > 5,
-        "If the last layer starts with small weights, all learn with and without warm-up": all(
+        "If the last layer starts with its usual weights, all learn with and without warm-up": all(
             bool((run.loss[:, -1] < LEARNED).all()) for run in small
         )
         and bool(small[0].limit[0] > PEAK),
