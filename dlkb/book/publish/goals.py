@@ -116,8 +116,8 @@ def _on_cpu(measured: dict[str, Any]) -> list[Goal]:
             {name: ratio(r, "ours", "peft").median for name, r in lora.items() if "rounds" in r},
             1.0,
             "worst {:.2f}",
-            "bfloat16 weights are merged in float32 and rounded once; peft rounds the product, "
-            "then the sum.",
+            "Forward and backward multiply the same matrices as peft's. bfloat16 weights are "
+            "merged in float32 and rounded once; peft rounds the product, then the sum.",
         ),
         judge(
             "… and no more memory",
