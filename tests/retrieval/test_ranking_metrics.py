@@ -64,7 +64,7 @@ def runs():
     return relevance.astype(np.float64), scores
 
 
-@pytest.mark.filterwarnings("ignore:.*unsafe cast")  # within ranx, while Numba compiles it
+@pytest.mark.filterwarnings("ignore:.*(unsafe cast|Cannot cache)")  # within ranx, by Numba
 @pytest.mark.parametrize("k", [1, 3, 9, 12])
 def test_values_are_those_of_ranx(runs, k):
     relevance, scores = runs

@@ -93,7 +93,7 @@ def test_condensed_lists_leave_out_what_nobody_judged():
     assert_close(condensed(relevance, ~kept & False), np.zeros(5))
 
 
-@pytest.mark.filterwarnings("ignore:.*unsafe cast")  # within ranx, while Numba compiles it
+@pytest.mark.filterwarnings("ignore:.*(unsafe cast|Cannot cache)")  # within ranx, by Numba
 def test_bpref_is_that_of_ranx():
     rng = np.random.default_rng(0)
     qrels, run, ours = {}, {}, []
