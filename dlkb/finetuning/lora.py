@@ -306,7 +306,7 @@ def merge(W: Array, A: Array, B: Array, *, scaling: float) -> Array:
     """
     _check_layer(W, A, B)
     xp = namespace(W, A, B)
-    return W + xp.matmul(scaling * B, A)  # B is small, B A is not
+    return W + xp.matmul(scaling * B, A)  # B has far fewer entries than B A
 
 
 def unmerge(W: Array, A: Array, B: Array, *, scaling: float) -> Array:

@@ -229,7 +229,8 @@ def clip_by_value_vjp(grad: Array, cotangent: Array, *, clip_value: float) -> Ar
         clip_value: t ≥ 0.
 
     Returns:
-        An array like `cotangent`. At the two kinks |g| = t, where the derivative jumps, it is c.
+        An array like `cotangent`. At the two kinks |g| = t, where the derivative jumps, it is c;
+        where g is NaN, too, which `clip_by_value` passes on.
 
     Raises:
         TypeError: If an array is not floating-point.

@@ -58,20 +58,19 @@ def _formulas(rows: list[Row]) -> list[str]:
             for name in dict.fromkeys(row["name"] for row in chosen):
                 of = {row["entries"]: row for row in chosen if row["name"] == name}
                 of_largest = of[sizes[-1]]
-                peers = [("compiled", "torch"), ("eager", "torch")]
+                peer = f"`{of_largest['peer']}`"
+                sides = {
+                    f"`{name}`, compiled, against {peer}": ("compiled", "torch"),
+                    f"`{name}`, eager, against {peer}": ("eager", "torch"),
+                }
                 if LIGER in of_largest["rounds"]:
-                    peers.append(("compiled", LIGER))
-                for kind, peer in peers:
-                    cells = [str(ratio(of[size], kind, peer)) for size in sizes]
-                    copied = short(ratio(of_largest, kind, "copy").median)
-                    named = f"`{of_largest['peer']}`" if peer == "torch" else peer
-                    body.append([f"`{name}`, {kind}, against {named}", *cells, copied])
+                    sides[f"`{name}`, compiled, against {LIGER}"] = ("compiled", LIGER)
                 if name != CONTROL and COMPILED in of_largest["rounds"]:
-                    cells = [str(ratio(of[size], COMPILED, "torch")) for size in sizes]
-                    copied = short(ratio(of_largest, COMPILED, "copy").median)
-                    body.append(
-                        [f"`{of_largest['peer']}`, compiled, against itself", *cells, copied]
-                    )
+                    sides[f"{peer}, compiled, against itself"] = (COMPILED, "torch")
+                for said, (one, other) in sides.items():
+                    cells = [str(ratio(of[size], one, other)) for size in sizes]
+                    copied = short(ratio(of_largest, one, "copy").median)
+                    body.append([said, *cells, copied])
             head = ["entries", *(as_count(size) for size in sizes), "copies"]
             lines += table(head, body)
     return lines
